@@ -1,1 +1,9 @@
-pub fn x(){}
+//! Sluice.
+
+pub mod auth;
+pub mod model;
+pub mod net;
+pub mod pool;
+pub mod protocol;
+pub mod session;
+pub mod telemetry;

@@ -1,0 +1,51 @@
+//! What configuration decides about users.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::model::{AuthMethod, Credential, PoolMode, Verifier};
+
+/// A user from the configuration.
+#[derive(Clone, Debug)]
+pub struct UserOptions {
+    /// The name clients give.
+    pub name: Arc<str>,
+    /// What their proof is checked against.
+    pub verifier: Option<Verifier>,
+    /// Method, where it differs from the listener's.
+    pub auth_method: Option<AuthMethod>,
+    /// Common names of client certificates that may log in as this user; empty: the user's own
+    /// name.
+    pub certificate_names: Vec<String>,
+    /// The user's name on the server.
+    pub server_user: Arc<str>,
+    /// What Sluice shows to the server. `None`: what the client proved (pass-through), or the
+    /// stored password.
+    pub server_credential: Option<Credential>,
+    /// Pool mode, where it differs from the database's or listener's.
+    pub pool_mode: Option<PoolMode>,
+    /// Pool size, where it differs from the database's or group's.
+    pub pool_size: Option<u32>,
+    /// Most clients logged in as this user at once; 0: no limit.
+    pub max_client_connections: u32,
+}
+
+/// Where users come from besides the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct UserSources {
+    /// A PgBouncer `userlist.txt`.
+    pub userlist_file: Option<PathBuf>,
+    /// A query on the target that yields user name and `rolpassword` for `$1`.
+    pub auth_query: Option<AuthQuery>,
+}
+
+/// PgBouncer's `auth_query`.
+#[derive(Clone, Debug)]
+pub struct AuthQuery {
+    /// SQL with one parameter, the user name.
+    pub query: Arc<str>,
+    /// The user that runs it; must be in the configuration, with a password.
+    pub user: Arc<str>,
+    /// The database it runs in; `None`: the one the client asked for.
+    pub database: Option<Arc<str>>,
+}

@@ -1,0 +1,140 @@
+//! How one side proves to the other who it is: stored verifiers, and credentials towards servers.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use super::Secret;
+
+/// Length of a SHA-256 output in bytes.
+pub const SHA256_LEN: usize = 32;
+
+/// What is stored about a user so that its proof can be checked.
+#[derive(Clone, Debug)]
+pub enum Verifier {
+    /// The password itself; verifiers of every method can be derived from it.
+    Password(Secret),
+    /// A SCRAM-SHA-256 verifier, as PostgreSQL keeps it in `pg_authid.rolpassword`.
+    Scram(ScramVerifier),
+    /// `md5` followed by 32 hex digits: the MD5 of password and user name.
+    Md5(Secret),
+}
+
+/// A SCRAM-SHA-256 verifier (RFC 5803; PostgreSQL documentation, `pg_authid`).
+#[derive(Clone, Debug)]
+pub struct ScramVerifier {
+    /// PBKDF2 iterations.
+    pub iterations: u32,
+    /// The salt, decoded.
+    pub salt: Arc<[u8]>,
+    /// H(ClientKey).
+    pub stored_key: Secret,
+    /// HMAC(SaltedPassword, "Server Key").
+    pub server_key: Secret,
+}
+
+impl ScramVerifier {
+    /// Reads `SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>`; `None` if `text` is
+    /// anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let rest = text.strip_prefix("SCRAM-SHA-256$")?;
+        let (cost, keys) = rest.split_once('$')?;
+        let (iterations, salt) = cost.split_once(':')?;
+        let (stored, server) = keys.split_once(':')?;
+        let iterations = iterations.parse().ok().filter(|n| *n > 0)?;
+        let key = |text: &str| {
+            let bytes = BASE64.decode(text).ok()?;
+            (bytes.len() == SHA256_LEN).then(|| Secret::new(bytes))
+        };
+        Some(Self {
+            iterations,
+            salt: BASE64.decode(salt).ok()?.into(),
+            stored_key: key(stored)?,
+            server_key: key(server)?,
+        })
+    }
+}
+
+/// The two keys with which a SCRAM client can log in without knowing the password. A client that
+/// logged in to Sluice by SCRAM has revealed them, if Sluice holds the verifier.
+#[derive(Clone, Debug)]
+pub struct ScramKeys {
+    /// HMAC(SaltedPassword, "Client Key").
+    pub client_key: Secret,
+    /// HMAC(SaltedPassword, "Server Key"), to check the server's own proof.
+    pub server_key: Secret,
+}
+
+/// What Sluice itself shows to a server.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// Nothing: the server trusts us, or checks our certificate.
+    None,
+    /// A password, used for whichever method the server asks.
+    Password(Secret),
+    /// Keys that a client revealed by its own SCRAM login (pass-through).
+    ScramKeys(ScramKeys),
+}
+
+/// What a client has proven, and left behind for logging in to the server on its behalf.
+#[derive(Clone, Debug, Default)]
+pub struct Proof {
+    /// Keys revealed by a SCRAM exchange.
+    pub scram_keys: Option<ScramKeys>,
+    /// The password, where it was sent in the clear inside TLS.
+    pub password: Option<Secret>,
+}
+
+/// How a client must prove who it is. Names follow PgBouncer's `auth_type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AuthMethod {
+    /// Nothing is asked. Accepted by configuration for loopback clients only.
+    Trust,
+    /// SCRAM-SHA-256, and SCRAM-SHA-256-PLUS inside TLS.
+    Scram,
+    /// The password in the clear, inside TLS only.
+    Password,
+    /// MD5 challenge; off unless configured.
+    Md5,
+    /// A verified client certificate whose common name maps to the user.
+    Certificate,
+}
+
+impl AuthMethod {
+    /// The name used in configuration, logs and metric labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Trust => "trust",
+            Self::Scram => "scram-sha-256",
+            Self::Password => "password",
+            Self::Md5 => "md5",
+            Self::Certificate => "cert",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ScramVerifier;
+
+    #[test]
+    fn a_postgresql_verifier_is_read() {
+        let text = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
+        let verifier = ScramVerifier::parse(text).unwrap();
+        assert_eq!(verifier.iterations, 4096);
+        assert_eq!(verifier.salt.len(), 16);
+    }
+
+    #[test]
+    fn other_texts_are_not() {
+        for text in [
+            "",
+            "md5abc",
+            "SCRAM-SHA-256$0:AA==$AA==:AA==",
+            "SCRAM-SHA-256$4096:$:",
+        ] {
+            assert!(ScramVerifier::parse(text).is_none(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! The shared nouns: plain values that every layer may name. Nothing here does work,
+//! and nothing here knows a wire protocol.
+
+pub mod credential;
+pub mod engine;
+pub mod fault;
+pub mod ident;
+pub mod pin;
+pub mod pool_mode;
+pub mod progress;
+pub mod secret;
+pub mod tls_facts;
+
+pub use credential::{AuthMethod, Credential, Proof, ScramKeys, ScramVerifier, Verifier};
+pub use engine::EngineFamily;
+pub use fault::{Fault, FaultKind};
+pub use ident::{PoolKey, SessionId, TargetName};
+pub use pin::{PinReason, Pins};
+pub use pool_mode::PoolMode;
+pub use progress::{Progress, TxStatus};
+pub use secret::Secret;
+pub use tls_facts::TlsFacts;

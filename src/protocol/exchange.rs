@@ -1,0 +1,56 @@
+//! Scripted dialogues: logins in either role. They take bytes and return bytes; `net::drive`
+//! does the waiting, the TLS handshake and the expensive computations.
+
+use bytes::BytesMut;
+
+use crate::model::{Secret, TlsFacts};
+
+/// A dialogue that ends: the steps of one login, seen from one side.
+pub trait Exchange: Send {
+    /// What the dialogue yields.
+    type Done: Send;
+    /// Why it may fail.
+    type Error: Send;
+
+    /// Reads what can be read from `input` (consuming it), writes replies to `out`, and says what
+    /// is needed next. `out` is to be sent before the step is taken, also when this fails.
+    fn advance(
+        &mut self,
+        input: &mut BytesMut,
+        out: &mut BytesMut,
+    ) -> Result<Step<Self::Done>, Self::Error>;
+
+    /// Tells that the TLS handshake asked for by [`Step::UpgradeTls`] is done.
+    fn secured(&mut self, facts: &TlsFacts);
+
+    /// Hands over the result of [`Step::Compute`].
+    fn computed(&mut self, result: Secret);
+}
+
+/// What an [`Exchange`] needs next.
+pub enum Step<D> {
+    /// More bytes from the peer.
+    Read,
+    /// A TLS handshake on the same connection. Bytes already received beyond this point make the
+    /// driver refuse the peer: they would be plaintext taken for ciphertext (CVE-2021-43766).
+    UpgradeTls,
+    /// The result of a computation too long for an I/O thread (a password hash).
+    Compute(Costly),
+    /// Nothing: the dialogue is over.
+    Done(D),
+}
+
+/// A pure computation of milliseconds, to be run off the I/O threads.
+pub struct Costly(Box<dyn FnOnce() -> Secret + Send>);
+
+impl Costly {
+    /// Wraps the computation.
+    pub fn new(work: impl FnOnce() -> Secret + Send + 'static) -> Self {
+        Self(Box::new(work))
+    }
+
+    /// Runs it, blocking the calling thread.
+    pub fn run(self) -> Secret {
+        (self.0)()
+    }
+}

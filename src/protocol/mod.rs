@@ -1,0 +1,308 @@
+//! Wire protocols, without input or output: bytes and values in, bytes and values out.
+//!
+//! [`Engine`] is the seam between what all databases share and what one protocol alone knows.
+//! Rules that keep it honest: no default method bodies and no capability flags; a member enters
+//! when the shared code calls it for every engine; statement renaming, setting replay and the
+//! like stay engine secrets behind [`Engine::from_client`] and [`Engine::from_server`].
+
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::model::{
+    AuthMethod, Credential, EngineFamily, Fault, Pins, PoolMode, Progress, Proof, TlsFacts,
+    Verifier,
+};
+
+pub mod exchange;
+pub mod follow;
+pub mod postgres;
+
+pub use exchange::{Costly, Exchange, Step};
+pub use follow::Script;
+
+/// A database family's wire protocol, as a family of types without state of its own.
+pub trait Engine: Sized + Send + Sync + 'static {
+    /// Which family this is, for labels.
+    const FAMILY: EngineFamily;
+    /// The ALPN protocol of clients that begin with a TLS handshake, where the protocol has such.
+    const DIRECT_TLS_ALPN: Option<&'static [u8]>;
+
+    /// Server role, up to the point where the client has said who it is.
+    type Hello: Exchange<Done = Opening<Self>, Error = Fault>;
+    /// What the client said.
+    type Login: Login;
+    /// Names the session whose work is to be cancelled.
+    type CancelKey: Clone + Debug + Eq + Hash + Send + Sync;
+    /// Server role: the client proves who it is.
+    type Prove: Exchange<Done = Proof, Error = Fault>;
+    /// Client role: Sluice logs in to a server.
+    type Connect: Exchange<Done = Self::Back, Error = ConnectError>;
+    /// One client's side of the relay: what it has set, prepared and half sent.
+    type Front: Front;
+    /// One server connection's side: what it owes, and the state it holds.
+    type Back: Back<Greeting = Self::Greeting>;
+    /// What a server tells a client at login, to be repeated to clients that log in later.
+    type Greeting: Clone + PartialEq + Send + Sync;
+
+    /// Begins to listen to a client.
+    fn hello(offer: HelloOffer) -> Self::Hello;
+    /// Demands a proof from a client. `entropy` is fresh randomness.
+    fn prove(login: &Self::Login, demand: ProofDemand, entropy: Entropy) -> Self::Prove;
+    /// Begins to log in to a server. `entropy` is fresh randomness.
+    fn connect(plan: ConnectPlan, entropy: Entropy) -> Self::Connect;
+    /// The client's side of the relay, from what it asked for at login. A startup option that the
+    /// policy refuses is a fault.
+    fn front(login: &Self::Login, settings: FrontSettings) -> Result<Self::Front, Fault>;
+    /// A key for the client to cancel its work with. `entropy` is fresh randomness.
+    fn cancel_key(login: &Self::Login, session: u64, entropy: Entropy) -> Self::CancelKey;
+    /// Writes what tells a client that its login is complete.
+    fn welcome(
+        front: &mut Self::Front,
+        greeting: &Self::Greeting,
+        key: &Self::CancelKey,
+        out: &mut BytesMut,
+    );
+    /// Writes an error message. The connection is closed after it if `last`.
+    fn refuse(fault: &Fault, last: bool, out: &mut BytesMut);
+    /// The bytes that ask the server to cancel the work of a connection, to be sent on a
+    /// connection of their own, after TLS where the server connection uses it.
+    fn cancel_request(back: &Self::Back) -> Option<CancelOrder>;
+
+    /// Looks at what a client without server connection has sent.
+    fn wants(front: &mut Self::Front, input: &[u8]) -> Result<Wants, Fault>;
+    /// Joins a client to a server connection. Bytes that must precede the client's own are
+    /// written to `out`, and the replies they cause are owed to nobody.
+    fn attach(front: &mut Self::Front, back: &mut Self::Back, out: &mut Vec<u8>);
+    /// Reads what the client sent, and returns how many bytes were dealt with; the rest must be
+    /// offered again with more behind it.
+    fn from_client(
+        front: &mut Self::Front,
+        back: &mut Self::Back,
+        input: &[u8],
+        script: &mut Script,
+    ) -> Result<usize, Fault>;
+    /// Reads what the server sent, and returns how many bytes were dealt with.
+    fn from_server(
+        front: &mut Self::Front,
+        back: &mut Self::Back,
+        input: &[u8],
+        script: &mut Script,
+    ) -> Result<usize, Breach>;
+}
+
+/// What every login says, in any protocol.
+pub trait Login: Send {
+    /// The user name that the client gave.
+    fn user(&self) -> &Arc<str>;
+    /// The database that the client asked for.
+    fn database(&self) -> &Arc<str>;
+    /// A name that the client gave itself, for logs; empty if none.
+    fn application(&self) -> &str;
+}
+
+/// One client's side of the relay.
+pub trait Front: Send {
+    /// Why the session must keep its server connection; empty if it need not.
+    fn pins(&self) -> Pins;
+    /// For logs: the statement that caused the newest pin, literals removed.
+    fn pin_cause(&self) -> Option<&str>;
+    /// True if part of a request has been passed on and the rest has not come yet.
+    fn mid_request(&self) -> bool;
+    /// Identifies what must be replayed on a fresh connection; equal for equal clients.
+    fn profile(&self) -> u64;
+    /// Requests that the client has sent so far, as RDS Proxy's `QueryRequests` counts them.
+    fn requests(&self) -> u64;
+}
+
+/// One server connection's side of the relay.
+pub trait Back: Send {
+    /// See [`Engine::Greeting`].
+    type Greeting;
+
+    /// Where the dialogue stands.
+    fn progress(&self) -> Progress;
+    /// True if the connection holds state that only a reset removes.
+    fn is_dirty(&self) -> bool;
+    /// Marks the connection as holding state that only a reset removes.
+    fn soil(&mut self);
+    /// What the server tells at login, as of now.
+    fn greeting(&self) -> Self::Greeting;
+    /// Writes a request of Sluice's own, to be followed by [`Back::absorb`] until
+    /// [`Progress::settled`].
+    fn request(&mut self, chore: Chore<'_>, out: &mut Vec<u8>);
+    /// Reads server bytes while no client is attached, and returns how many were dealt with.
+    /// Anything but unsolicited messages and replies to a chore is a breach.
+    fn absorb(&mut self, input: &[u8]) -> Result<usize, Breach>;
+    /// The error that the last chore met, if it failed.
+    fn chore_error(&self) -> Option<&ServerError>;
+    /// The first value of the first row of the last [`Chore::Query`].
+    fn chore_value(&self) -> Option<&[u8]>;
+    /// The server's own number for this connection, for logs.
+    fn server_pid(&self) -> u32;
+}
+
+/// Work that Sluice does on a server connection for itself.
+#[derive(Clone, Copy, Debug)]
+pub enum Chore<'a> {
+    /// End the open transaction without effect.
+    Rollback,
+    /// Return to the state after login.
+    Reset,
+    /// Prove that the connection works.
+    Ping,
+    /// Run the operator's `init_query`.
+    Init(&'a str),
+    /// Ask for one value.
+    Query(&'a str),
+    /// Ask how many clients the server takes, less those it reserves for itself; the value comes
+    /// as a decimal number.
+    Capacity,
+}
+
+/// What a client without server connection needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wants {
+    /// More bytes, before anything can be said.
+    More,
+    /// A server connection.
+    Server,
+    /// Nothing more: it said goodbye.
+    Quit,
+}
+
+/// How a client's connection began.
+pub enum Opening<E: Engine> {
+    /// It logs in.
+    Login(E::Login),
+    /// It asks to cancel another session's work, and expects no answer.
+    Cancel(E::CancelKey),
+    /// It asked something that has been answered, and is to be closed.
+    Done,
+}
+
+/// What a listener offers to clients.
+#[derive(Clone, Copy, Debug)]
+pub struct HelloOffer {
+    /// Whether TLS may or must be used.
+    pub tls: TlsOffer,
+    /// TLS began before the first protocol message.
+    pub direct_tls: bool,
+}
+
+/// Whether a listener speaks TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsOffer {
+    /// No certificate is configured.
+    Unavailable,
+    /// Clients choose.
+    Optional,
+    /// Plaintext clients are refused.
+    Required,
+}
+
+/// What a client must prove, and against what.
+#[derive(Clone, Debug)]
+pub struct ProofDemand {
+    /// The method.
+    pub method: AuthMethod,
+    /// What is stored about the user. `None`: the user is unknown, and the exchange must look
+    /// and last as for a wrong password.
+    pub verifier: Option<Verifier>,
+    /// Facts of the client's TLS session, if it has one.
+    pub tls: Option<TlsFacts>,
+    /// Keys the fake salt of unknown users, so that it does not change from try to try.
+    pub decoy_key: [u8; 32],
+}
+
+/// How to log in to a server.
+#[derive(Clone, Debug)]
+pub struct ConnectPlan {
+    /// User name on the server.
+    pub user: Arc<str>,
+    /// Database on the server.
+    pub database: Arc<str>,
+    /// What to prove it with.
+    pub credential: Credential,
+    /// Whether to ask for TLS.
+    pub tls: TlsWish,
+}
+
+/// Whether to ask a server for TLS. Verification is `net`'s business.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsWish {
+    /// Plaintext only.
+    Never,
+    /// TLS if the server has it.
+    Prefer,
+    /// TLS or nothing.
+    Require,
+}
+
+/// Policy that a client's side of the relay works under.
+#[derive(Clone, Debug)]
+pub struct FrontSettings {
+    /// When the server connection goes back.
+    pub pool_mode: PoolMode,
+    /// Startup options that are silently left out.
+    pub ignore_options: Arc<[String]>,
+    /// If given, startup options outside this list are refused.
+    pub allow_options: Option<Arc<[String]>>,
+    /// Most prepared statements one client may hold.
+    pub max_client_statements: usize,
+    /// Most prepared statements kept on one server connection.
+    pub max_server_statements: usize,
+    /// Largest prepared statement that is kept for another connection, in bytes.
+    pub max_statement_bytes: usize,
+}
+
+/// A request to cancel, ready to be sent.
+#[derive(Clone, Debug)]
+pub struct CancelOrder {
+    /// The bytes to send.
+    pub bytes: Bytes,
+    /// Bytes that ask for TLS first, and are answered before the handshake.
+    pub tls_request: Bytes,
+}
+
+/// Fresh random bytes for salts, nonces and keys.
+pub type Entropy = [u8; 48];
+
+/// An error that a server reported.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct ServerError {
+    /// SQLSTATE, or errno in decimal.
+    pub code: String,
+    /// The server's sentence.
+    pub message: String,
+    /// The whole message in wire form, header included.
+    pub wire: Bytes,
+}
+
+/// Why a login to a server failed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The server said so.
+    #[error("server refused the login: {0}")]
+    Refused(ServerError),
+    /// The server asked for a proof that we cannot give.
+    #[error("cannot log in: {0}")]
+    Credential(&'static str),
+    /// The server does not speak TLS, which is required.
+    #[error("server does not offer TLS")]
+    NoTls,
+    /// The server could not prove that it knows the password.
+    #[error("server failed to prove its identity: {0}")]
+    Impostor(&'static str),
+    /// The server broke the protocol.
+    #[error(transparent)]
+    Breach(#[from] Breach),
+}
+
+/// A server broke the protocol: the connection is beyond use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("server broke the protocol: {0}")]
+pub struct Breach(pub &'static str);

@@ -1,0 +1,25 @@
+//! What configuration decides about client sessions.
+
+use std::time::Duration;
+
+use crate::protocol::FrontSettings;
+
+/// Limits and policy of one client session.
+#[derive(Clone, Debug)]
+pub struct SessionOptions {
+    /// From accept to the end of the login.
+    pub login_timeout: Duration,
+    /// A client without transaction that sends nothing for this long is disconnected; zero: never.
+    pub idle_client_timeout: Duration,
+    /// A client inside a transaction that sends nothing for this long is disconnected; zero: never.
+    pub idle_transaction_timeout: Duration,
+    /// A request that takes longer is cancelled and its client disconnected; zero: never.
+    pub query_timeout: Duration,
+    /// After a client is lost in the middle of a request, how long its cancelled request may take
+    /// to end before the server connection is closed.
+    pub cancel_wait_timeout: Duration,
+    /// Policy of the engine's side.
+    pub front: FrontSettings,
+    /// One log line per client connect and close.
+    pub log_connections: bool,
+}
