@@ -1,6 +1,7 @@
 //! Sluice.
 
 pub mod auth;
+pub mod daemon;
 pub mod model;
 pub mod net;
 pub mod pool;

@@ -1,2 +1,4 @@
 //! See lib.rs.
+pub mod meter;
+pub mod metrics;
 pub mod options;

@@ -1,0 +1,2 @@
+//! See lib.rs.
+pub mod admin;
