@@ -10,8 +10,8 @@ use bytes::Bytes;
 use crate::model::{Progress, TxStatus};
 use crate::protocol::{self, Breach, Chore, ServerError};
 
-use super::rename;
 use super::owed::{Debts, Fate, Owed};
+use super::rename;
 use super::reply;
 use super::reported::Reported;
 use super::settings::Settings;
@@ -103,6 +103,21 @@ impl PgBack {
         (!self.cancel_key.is_empty()).then_some((self.pid, &*self.cancel_key, self.tls))
     }
 
+    /// Ends what a vanished client has left half done, so that a query can follow.
+    fn end_exchange(&mut self, out: &mut Vec<u8>) {
+        if self.copy == CopyIn::Reading {
+            rename::copy_fail(b"the client has gone", out);
+            self.copy = CopyIn::Ended;
+        }
+        let extended = self.debts.last().is_some_and(Owed::is_extended);
+        if self.unsynced || self.skipping || extended {
+            rename::sync(out);
+            self.debts.push(Owed::Sync);
+            self.unsynced = false;
+            self.skipping = false;
+        }
+    }
+
     /// The server has returned to the state after login, except for its open transaction.
     pub(super) fn discarded(&mut self) {
         self.settings = Settings::none();
@@ -155,6 +170,9 @@ impl protocol::Back for PgBack {
 
     fn request(&mut self, chore: Chore<'_>, out: &mut Vec<u8>) {
         self.chore = ChoreResult::default();
+        if matches!(chore, Chore::Rollback) {
+            self.end_exchange(out);
+        }
         let sql = match chore {
             Chore::Rollback => "ROLLBACK",
             // Everything but the open transaction: DISCARD refuses to run inside one.

@@ -1,11 +1,14 @@
 //! Where a client and a server connection of this protocol are joined.
 
+use std::sync::Arc;
+
 use super::back::PgBack;
 use super::front::PgFront;
 use super::owed::{Fate, Owed};
 use super::rename;
 use super::settings::{Caution, Settings, write_difference};
-use crate::protocol::Attach;
+use crate::model::{Fault, FaultKind};
+use crate::protocol::{Attach, FrontSettings};
 
 /// See [`crate::protocol::Engine::attach`].
 pub fn attach(
@@ -29,4 +32,24 @@ pub fn attach(
         Caution::None => Attach::Ready,
         Caution::Wait => Attach::Wait,
     }
+}
+
+/// The startup options that policy lets through, as settings.
+pub fn admit(asked: &[(String, Vec<u8>)], policy: &FrontSettings) -> Result<Arc<Settings>, Fault> {
+    let mut admitted = Vec::with_capacity(asked.len());
+    for (name, value) in asked {
+        if policy.ignore_options.iter().any(|ignored| ignored == name) {
+            continue;
+        }
+        if let Some(allowed) = &policy.allow_options
+            && !allowed.iter().any(|a| a == "*" || a == name)
+        {
+            return Err(Fault::new(
+                FaultKind::OptionRefused,
+                format!("startup option \"{name}\" is not allowed here"),
+            ));
+        }
+        admitted.push((&**name, &**value));
+    }
+    Ok(Settings::from_pairs(admitted))
 }

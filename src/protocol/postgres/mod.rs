@@ -3,6 +3,7 @@
 
 pub mod back;
 pub mod engine;
+pub mod fault;
 pub mod frame;
 pub mod front;
 pub mod message;
@@ -17,3 +18,5 @@ mod rules;
 pub mod settings;
 pub mod startup;
 mod statements;
+#[cfg(test)]
+mod tests;
