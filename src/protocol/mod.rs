@@ -9,13 +9,14 @@ use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use ::bytes::{Bytes, BytesMut};
 
 use crate::model::{
     AuthMethod, Credential, EngineFamily, Fault, Pins, PoolMode, Progress, Proof, TlsFacts,
     Verifier,
 };
 
+pub mod bytes;
 pub mod exchange;
 pub mod follow;
 pub mod postgres;
