@@ -9,7 +9,7 @@ use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use ::bytes::Bytes;
+use ::bytes::{Bytes, BytesMut};
 
 use crate::model::{
     AuthMethod, Credential, EngineFamily, Fault, Pins, PoolMode, Progress, Proof, TlsFacts,

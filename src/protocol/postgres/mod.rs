@@ -1,22 +1,18 @@
 //! The PostgreSQL frontend/backend protocol, version 3
 //! (<https://www.postgresql.org/docs/current/protocol.html>).
 
-pub mod back;
-pub mod engine;
+pub mod accept;
+pub mod cancel;
+pub mod cleartext;
+pub mod connect;
 pub mod fault;
 pub mod frame;
-pub mod front;
+pub mod md5;
 pub mod message;
-mod owed;
-pub mod rename;
-mod reply;
-mod reply_error;
-pub mod reported;
-mod request;
-mod request_statement;
-mod rules;
-pub mod settings;
+pub mod prove;
+pub mod scram;
 pub mod startup;
-mod statements;
+pub mod switches;
+
 #[cfg(test)]
-mod tests;
+mod handshake;
