@@ -5,5 +5,5 @@ pub mod model;
 pub mod net;
 pub mod pool;
 pub mod protocol;
-// pub mod session;
+pub mod session;
 pub mod telemetry;

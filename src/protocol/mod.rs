@@ -9,7 +9,7 @@ use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use ::bytes::{Bytes, BytesMut};
+use ::bytes::Bytes;
 
 use crate::model::{
     AuthMethod, Credential, EngineFamily, Fault, Pins, PoolMode, Progress, Proof, TlsFacts,
@@ -210,8 +210,6 @@ pub enum Opening<E: Engine> {
     Login(E::Login),
     /// It asks to cancel another session's work, and expects no answer.
     Cancel(E::CancelKey),
-    /// It asked something that has been answered, and is to be closed.
-    Done,
 }
 
 /// What a listener offers to clients.
@@ -294,8 +292,9 @@ pub struct FrontSettings {
 pub struct CancelOrder {
     /// The bytes to send.
     pub bytes: Bytes,
-    /// Bytes that ask for TLS first, and are answered before the handshake.
-    pub tls_request: Bytes,
+    /// Bytes that ask for TLS first, where the connection to be cancelled uses it; answered by
+    /// one byte before the handshake.
+    pub tls_request: Option<Bytes>,
 }
 
 /// Fresh random bytes for salts, nonces and keys.

@@ -7,11 +7,10 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tokio_rustls::rustls::ServerConfig;
-
 use super::metrics::TargetMetrics;
 use super::options::SessionOptions;
 use crate::model::{AuthMethod, Fault, PoolKey, Proof, TlsFacts, Verifier};
+use crate::net::ServerTls;
 use crate::pool::{Dialer, Pool};
 use crate::protocol::{Engine, TlsOffer};
 
@@ -20,7 +19,7 @@ pub trait Desk<E: Engine>: Send + Sync + 'static {
     /// Whether TLS may or must be used.
     fn tls_offer(&self) -> TlsOffer;
     /// The certificate and settings to use with it.
-    fn tls_config(&self) -> Option<Arc<ServerConfig>>;
+    fn tls(&self) -> Option<Arc<ServerTls>>;
     /// Limits of the sessions of this listener.
     fn options(&self) -> Arc<SessionOptions>;
     /// How the client must prove who it is. An unknown user is not an error here: it gets a

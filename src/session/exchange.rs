@@ -14,8 +14,8 @@ use super::handle::Handle;
 use super::pipe::{Outbox, poll_read};
 use super::tally::Tally;
 use crate::model::{Fault, TxStatus};
-use crate::net::scratch::with_scratch;
 use crate::net::Stream;
+use crate::net::scratch::with_scratch;
 use crate::pool::ServerConn;
 use crate::protocol::{Attach, Back, Engine, Front, Script};
 
@@ -201,8 +201,8 @@ impl<'a, E: Engine> Exchange<'a, E> {
             Poll::Ready(Err(_)) => return Err(Outcome::ClientGone),
             Poll::Pending => return Ok(false),
         }
-        let read = with_scratch(|scratch| {
-            match poll_read(&mut self.server.stream, cx, scratch) {
+        let read = with_scratch(
+            |scratch| match poll_read(&mut self.server.stream, cx, scratch) {
                 Poll::Pending => Ok(None),
                 Poll::Ready(Ok(0)) => Err(Outcome::ServerGone("closed".into())),
                 Poll::Ready(Err(error)) => Err(server_gone(error)),
@@ -210,8 +210,8 @@ impl<'a, E: Engine> Exchange<'a, E> {
                     let input = scratch.get(..n).unwrap_or_default();
                     self.from_server(cx, input).map(Some)
                 }
-            }
-        })?;
+            },
+        )?;
         let Some(()) = read else { return Ok(false) };
         if let Some(fault) = self.client.front.failure() {
             return Err(Outcome::Fault(fault));
@@ -221,18 +221,28 @@ impl<'a, E: Engine> Exchange<'a, E> {
     }
 
     fn from_server(&mut self, cx: &mut Context<'_>, input: &[u8]) -> Result<(), Outcome> {
-        let Client { front, script, stream, outbox, .. } = &mut *self.client;
+        let Client {
+            front,
+            script,
+            stream,
+            outbox,
+            ..
+        } = &mut *self.client;
         let ServerConn { back, carry, .. } = &mut *self.server;
         script.clear();
         if carry.is_empty() {
             let dealt = E::from_server(front, back, input, script).map_err(breach)?;
-            outbox.send(stream, cx, script, input).map_err(client_gone)?;
+            outbox
+                .send(stream, cx, script, input)
+                .map_err(client_gone)?;
             carry.extend_from_slice(input.get(dealt..).unwrap_or_default());
             return Ok(());
         }
         carry.extend_from_slice(input);
         let dealt = E::from_server(front, back, carry, script).map_err(breach)?;
-        outbox.send(stream, cx, script, carry).map_err(client_gone)?;
+        outbox
+            .send(stream, cx, script, carry)
+            .map_err(client_gone)?;
         carry.advance(dealt);
         if carry.is_empty() {
             *carry = BytesMut::new();
@@ -252,8 +262,8 @@ impl<'a, E: Engine> Exchange<'a, E> {
         if !self.to_server.is_empty() || self.client.inbox.len() >= INBOX_LIMIT || self.confirming {
             return Ok(false);
         }
-        with_scratch(|scratch| {
-            match poll_read(&mut self.client.stream, cx, scratch) {
+        with_scratch(
+            |scratch| match poll_read(&mut self.client.stream, cx, scratch) {
                 Poll::Pending => Ok(false),
                 Poll::Ready(Ok(0) | Err(_)) => Err(Outcome::ClientGone),
                 Poll::Ready(Ok(n)) => {
@@ -261,8 +271,8 @@ impl<'a, E: Engine> Exchange<'a, E> {
                     self.take_in(cx, input)?;
                     Ok(true)
                 }
-            }
-        })
+            },
+        )
     }
 
     /// Deals with bytes just read from the client, and keeps the rest.

@@ -28,7 +28,10 @@ impl Canceller {
 
     /// Sends a cancel request, unless one is on its way.
     pub(super) fn start(&mut self, order: Option<CancelOrder>) {
-        let busy = self.under_way.as_ref().is_some_and(|job| !job.is_finished());
+        let busy = self
+            .under_way
+            .as_ref()
+            .is_some_and(|job| !job.is_finished());
         let Some(order) = order.filter(|_| !busy) else {
             return;
         };

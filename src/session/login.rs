@@ -8,12 +8,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::desk::{Desk, Route, Visitor};
 use super::exchange::Client;
+use super::handle::Handle;
 use super::pipe::Outbox;
 use super::registry::{CancelGuard, CancelKeys};
-use super::handle::Handle;
 use crate::model::{Fault, FaultKind, Proof, TlsFacts};
-use crate::net::drive::{DriveError, TlsRole, drive};
-use crate::net::{Stream, detect_direct_tls};
+use crate::net::{DriveError, Stream, TlsRole, detect_direct_tls, drive};
 use crate::pool::{Borrowed, ServerConn};
 use crate::protocol::{
     Back, Engine, Entropy, Exchange, Front, HelloOffer, Login, Opening, ProofDemand, Script,
@@ -77,7 +76,9 @@ impl<E: Engine> Door<'_, E> {
         name.user = Some(Arc::clone(login.user()));
         name.database = Some(Arc::clone(login.database()));
         let facts = socket.tls_facts();
-        let proof = self.prove(socket, &mut input, &login, facts.as_ref()).await?;
+        let proof = self
+            .prove(socket, &mut input, &login, facts.as_ref())
+            .await?;
         let visitor = self.visitor(&login, facts.as_ref());
         let route = self.desk.route(visitor, &proof)?;
         let mut front = E::front(&login, Arc::clone(&route.options.front))?;
@@ -85,7 +86,7 @@ impl<E: Engine> Door<'_, E> {
         let key = E::cancel_key(&login, self.handle.id.0, entropy()?);
         let cancel = self.keys.register(key.clone(), Arc::clone(self.handle));
         let mut welcome = Vec::new();
-        E::welcome(&mut front, &login, &greeting, &key, &mut welcome);
+        E::welcome(&mut front, &greeting, &key, &mut welcome);
         socket.write_all(&welcome).await.map_err(lost)?;
         socket.flush().await.map_err(lost)?;
         let Some(stream) = stream.take() else {
@@ -114,14 +115,14 @@ impl<E: Engine> Door<'_, E> {
     ) -> Result<Option<E::Login>, LoginError> {
         let mut direct_tls = false;
         if let Some(alpn) = E::DIRECT_TLS_ALPN
-            && let Some(config) = self.desk.tls_config()
+            && let Some(tls) = self.desk.tls()
             && detect_direct_tls(stream).await.map_err(lost)?
         {
-            stream.upgrade_server(config).await.map_err(lost)?;
-            if stream.alpn() != Some(alpn) {
-                return Err(LoginError::Lost("direct TLS without ALPN".into()));
+            stream.upgrade_server_direct(&tls).await.map_err(lost)?;
+            direct_tls = stream.alpn() == Some(alpn);
+            if !direct_tls {
+                return Err(LoginError::Lost("direct TLS for another protocol".into()));
             }
-            direct_tls = true;
         }
         let mut hello = E::hello(HelloOffer {
             tls: self.desk.tls_offer(),
@@ -134,7 +135,6 @@ impl<E: Engine> Door<'_, E> {
                 tracing::debug!(found, "cancel request");
                 Ok(None)
             }
-            Opening::Done => Ok(None),
         }
     }
 
@@ -164,9 +164,9 @@ impl<E: Engine> Door<'_, E> {
     ) -> Result<X::Done, LoginError> {
         let role = self
             .desk
-            .tls_config()
-            .map_or(TlsRole::None, TlsRole::Server);
-        drive(stream, exchange, input, role)
+            .tls()
+            .map_or(TlsRole::Unavailable, TlsRole::Server);
+        drive(stream, exchange, input, &role, LOGIN_INPUT)
             .await
             .map_err(|error| match error {
                 DriveError::Exchange(fault) => LoginError::Fault(fault),
@@ -257,3 +257,7 @@ fn entropy() -> Result<Entropy, Fault> {
         .map_err(|_| Fault::new(FaultKind::Internal, "no randomness is to be had"))?;
     Ok(bytes)
 }
+
+/// Bytes of a login that may wait to be read: the longest message, a token sent as a password,
+/// with room for what an eager client sends behind it.
+const LOGIN_INPUT: usize = 64 * 1024;

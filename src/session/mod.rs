@@ -76,7 +76,9 @@ pub async fn serve<E: Engine>(
             talk(&hall, *arrived, &entry, meter).await;
         }
         Ok(Arrival::Over) => {}
-        Err(LoginError::Lost(why)) => debug!(%session, peer = %entry.handle.peer, why, "login ended"),
+        Err(LoginError::Lost(why)) => {
+            debug!(%session, peer = %entry.handle.peer, why, "login ended")
+        }
         Err(LoginError::Fault(fault)) => {
             meter.fault(fault.kind);
             info!(

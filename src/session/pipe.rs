@@ -32,7 +32,11 @@ impl Outbox {
     }
 
     /// Writes what it can; ready when everything is written, pending if the socket is full.
-    pub(super) fn poll(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll(
+        &mut self,
+        stream: &mut Stream,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
         while !self.bytes.is_empty() {
             match Pin::new(&mut *stream).poll_write(cx, &self.bytes) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),

@@ -111,10 +111,9 @@ impl Registry {
     fn shard(&self, id: u64) -> MutexGuard<'_, HashMap<u64, Arc<Handle>>> {
         let index = usize::try_from(id).unwrap_or_default() % SHARDS;
         // The index is a remainder.
-        self.shards.get(index).map_or_else(
-            || lock(&self.shards[0]),
-            lock,
-        )
+        self.shards
+            .get(index)
+            .map_or_else(|| lock(&self.shards[0]), lock)
     }
 }
 

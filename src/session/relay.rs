@@ -16,7 +16,7 @@ use super::pipe::poll_read;
 use super::tally::Tally;
 use crate::model::{Fault, FaultKind, TxStatus};
 use crate::net::scratch::with_scratch;
-use crate::pool::{Borrowed, BorrowError};
+use crate::pool::{BorrowError, Borrowed};
 use crate::protocol::{Back, Engine, Front, Wants};
 
 /// A logged-in client and all that serves it.
@@ -187,19 +187,20 @@ impl<E: Engine> Relay<E> {
     fn decline(&mut self, fault: &Fault) {
         self.tally.meter.fault(fault.kind);
         let mut replies = Vec::new();
-        E::decline(&mut self.client.front, fault, &self.client.inbox, &mut replies);
+        E::decline(
+            &mut self.client.front,
+            fault,
+            &self.client.inbox,
+            &mut replies,
+        );
         self.client.outbox.push(&replies);
     }
 
     /// Exchanges with a server connection until it may go back. Not cancel-safe.
     async fn converse(&mut self, mut lent: Borrowed<E>) -> Result<(), End> {
         let mut canceller = Canceller::new(Arc::clone(&self.route.dialer));
-        let mut exchange = Exchange::new(
-            &mut self.client,
-            lent.conn(),
-            &self.handle,
-            &mut self.tally,
-        );
+        let mut exchange =
+            Exchange::new(&mut self.client, lent.conn(), &self.handle, &mut self.tally);
         exchange.leaving = self.leaving;
         let end = loop {
             match exchange.run().await {

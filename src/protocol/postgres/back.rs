@@ -75,7 +75,7 @@ pub struct ChoreResult {
 
 impl PgBack {
     /// A connection whose login is complete and whose server is ready for a query.
-    pub fn new(login: LoggedIn, max_statements: usize) -> Self {
+    pub fn new(login: LoggedIn) -> Self {
         Self {
             debts: Debts::default(),
             tx: TxStatus::Idle,
@@ -88,7 +88,7 @@ impl PgBack {
             dirty: false,
             settings: Settings::none(),
             reported: login.reported,
-            statements: ServerStatements::new(max_statements),
+            statements: ServerStatements::default(),
             unnamed: None,
             chore: ChoreResult::default(),
             pid: login.pid,

@@ -47,8 +47,11 @@ impl Check {
             }
             // Hashes are compared, so that not even the length of the stored password shows.
             Some(Verifier::Password(stored)) => equal(&sha256(given), &sha256(stored.expose())),
-            Some(Verifier::Md5(stored)) => md5::parse_stored(stored.expose())
-                .is_some_and(|stored| equal(md5::stored(given, user).as_slice(), stored.as_slice())),
+            Some(Verifier::Md5(stored)) => {
+                md5::parse_stored(stored.expose()).is_some_and(|stored| {
+                    equal(md5::stored(given, user).as_slice(), stored.as_slice())
+                })
+            }
         };
         // PostgreSQL lets nobody in with an empty password, whatever is stored.
         (right && !given.is_empty()).then_some(self.given)

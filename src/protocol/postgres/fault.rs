@@ -112,7 +112,11 @@ mod tests {
     fn a_servers_message_is_passed_on_as_it_is() {
         let wire = Bytes::from_static(b"E\0\0\0\x09Mhm\0\0");
         let mut out = Vec::new();
-        write(&Fault::verbatim(FaultKind::TargetUnavailable, wire.clone()), true, &mut out);
+        write(
+            &Fault::verbatim(FaultKind::TargetUnavailable, wire.clone()),
+            true,
+            &mut out,
+        );
         assert_eq!(out, wire);
     }
 
@@ -127,7 +131,11 @@ mod tests {
 
     #[test]
     fn codes_have_five_characters() {
-        for kind in [FaultKind::AuthenticationFailed, FaultKind::Overloaded, FaultKind::Internal] {
+        for kind in [
+            FaultKind::AuthenticationFailed,
+            FaultKind::Overloaded,
+            FaultKind::Internal,
+        ] {
             assert_eq!(sqlstate(kind).len(), 5);
         }
     }

@@ -83,7 +83,13 @@ mod tests {
 
     #[test]
     fn other_verifiers_are_not_read() {
-        for text in [&b""[..], b"md5", b"md5abc", &STORED[3..], b"md5zz000000000000000000000000000000"] {
+        for text in [
+            &b""[..],
+            b"md5",
+            b"md5abc",
+            &STORED[3..],
+            b"md5zz000000000000000000000000000000",
+        ] {
             assert!(parse_stored(text).is_none());
         }
         assert!(parse_stored(&STORED.to_ascii_uppercase()).is_none());

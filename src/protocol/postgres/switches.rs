@@ -58,7 +58,9 @@ const fn is_space(byte: u8) -> bool {
 fn assignment(word: &[u8]) -> Result<(String, Vec<u8>), Fault> {
     let at = memchr::memchr(b'=', word).ok_or_else(no_value)?;
     let (name, value) = word.split_at_checked(at).ok_or_else(no_value)?;
-    let name = std::str::from_utf8(name).ok().filter(|name| !name.is_empty());
+    let name = std::str::from_utf8(name)
+        .ok()
+        .filter(|name| !name.is_empty());
     let name = name.ok_or_else(|| unknown(word))?;
     let value = value.strip_prefix(b"=").unwrap_or_default();
     Ok((name.to_ascii_lowercase().replace('-', "_"), value.to_vec()))
@@ -82,7 +84,9 @@ fn unknown(word: &[u8]) -> Fault {
         .collect();
     Fault::new(
         FaultKind::Unsupported,
-        format!("\"{shown}\" in the startup parameter \"options\" is not supported: only -c name=value and --name=value are"),
+        format!(
+            "\"{shown}\" in the startup parameter \"options\" is not supported: only -c name=value and --name=value are"
+        ),
     )
 }
 
@@ -107,7 +111,10 @@ mod tests {
             ("-c geqo=off", &[("geqo", "off")]),
             ("-cgeqo=off", &[("geqo", "off")]),
             ("--geqo=off", &[("geqo", "off")]),
-            ("  -c\tgeqo=off\n--work-mem=4MB ", &[("geqo", "off"), ("work_mem", "4MB")]),
+            (
+                "  -c\tgeqo=off\n--work-mem=4MB ",
+                &[("geqo", "off"), ("work_mem", "4MB")],
+            ),
             ("-c statement-timeout=5s", &[("statement_timeout", "5s")]),
             ("-c Search_Path=a,b", &[("search_path", "a,b")]),
             ("-c search_path=a,\\ b", &[("search_path", "a, b")]),

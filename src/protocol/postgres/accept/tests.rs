@@ -101,7 +101,10 @@ fn without_certificate_the_answer_is_no() {
 
 #[test]
 fn gss_is_declined_before_tls() {
-    let events = run(OPTIONAL, &[&request(GSSENC_REQUEST), &request(SSL_REQUEST), &startup()]);
+    let events = run(
+        OPTIONAL,
+        &[&request(GSSENC_REQUEST), &request(SSL_REQUEST), &startup()],
+    );
     assert_eq!(events[..2], [Event::Out(b"NS".to_vec()), Event::Upgrade]);
 }
 
@@ -133,7 +136,9 @@ fn requests_are_not_repeated() {
 fn bytes_sent_before_the_handshake_are_refused() {
     let smuggled = [request(SSL_REQUEST), startup()].concat();
     let events = run(OPTIONAL, &[&smuggled]);
-    assert!(matches!(&events[..], [Event::Failed(fault)] if fault.kind == FaultKind::ProtocolViolation));
+    assert!(
+        matches!(&events[..], [Event::Failed(fault)] if fault.kind == FaultKind::ProtocolViolation)
+    );
 }
 
 #[test]
@@ -161,7 +166,10 @@ fn a_cancel_request_names_its_key() {
         assert_eq!(events, [Event::Done(Outcome::Cancel(key))]);
     }
     let short = cancel::request(1, &[]);
-    assert_eq!(fault(OPTIONAL, &[&short]).kind, FaultKind::ProtocolViolation);
+    assert_eq!(
+        fault(OPTIONAL, &[&short]).kind,
+        FaultKind::ProtocolViolation
+    );
     let long = cancel::request(1, &[0; 257]);
     assert_eq!(fault(OPTIONAL, &[&long]).kind, FaultKind::ProtocolViolation);
 }
@@ -172,7 +180,10 @@ fn other_protocols_are_told_so() {
     assert!(http.message.contains("HTTP"));
     let tls = fault(OPTIONAL, &[b"\x16\x03\x01\x02\x00"]);
     assert!(tls.message.contains("TLS handshake"));
-    assert_eq!(fault(OPTIONAL, &[b"\xff"]).kind, FaultKind::ProtocolViolation);
+    assert_eq!(
+        fault(OPTIONAL, &[b"\xff"]).kind,
+        FaultKind::ProtocolViolation
+    );
 }
 
 #[test]

@@ -55,15 +55,21 @@ impl Authenticate {
     }
 
     /// Reads the body of an authentication request.
-    pub(super) fn received(&mut self, body: &[u8], out: &mut BytesMut) -> Result<Turn, ConnectError> {
+    pub(super) fn received(
+        &mut self,
+        body: &[u8],
+        out: &mut BytesMut,
+    ) -> Result<Turn, ConnectError> {
         let mut reader = Reader::new(body);
-        let code = reader.i32().ok_or(Breach("malformed authentication request"))?;
+        let code = reader
+            .i32()
+            .ok_or(Breach("malformed authentication request"))?;
         let data = reader.rest();
         match (std::mem::replace(&mut self.stage, Stage::ExpectOk), code) {
             (Stage::ExpectRequest | Stage::ExpectOk, auth::OK) => Ok(Turn::Ok),
-            (Stage::ExpectChallenge(_) | Stage::ExpectSignature(_), auth::OK) => {
-                Err(ConnectError::Impostor("the login succeeded without the server's proof"))
-            }
+            (Stage::ExpectChallenge(_) | Stage::ExpectSignature(_), auth::OK) => Err(
+                ConnectError::Impostor("the login succeeded without the server's proof"),
+            ),
             (Stage::ExpectRequest, auth::CLEARTEXT) => self.cleartext(out),
             (Stage::ExpectRequest, auth::MD5) => self.md5(data, out),
             (Stage::ExpectRequest, auth::SASL) => self.sasl(data, out),
@@ -126,7 +132,9 @@ impl Authenticate {
     }
 
     fn md5(&self, salt: &[u8], out: &mut BytesMut) -> Result<Turn, ConnectError> {
-        let salt = salt.try_into().map_err(|_| Breach("an MD5 salt has 4 bytes"))?;
+        let salt = salt
+            .try_into()
+            .map_err(|_| Breach("an MD5 salt has 4 bytes"))?;
         let stored = md5::stored(self.password()?, &self.user);
         message::password(out, &md5::answer(&stored, salt));
         Ok(Turn::More)

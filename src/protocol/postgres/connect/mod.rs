@@ -15,9 +15,7 @@ use super::startup::{PROTOCOL_3_0, SSL_REQUEST, startup_message};
 use super::{cancel, frame, message};
 use crate::model::{Secret, TlsFacts};
 use crate::protocol::bytes::{Reader, put_counted};
-use crate::protocol::{
-    Breach, ConnectError, ConnectPlan, Entropy, Exchange, Step, TlsWish,
-};
+use crate::protocol::{Breach, ConnectError, ConnectPlan, Entropy, Exchange, Step, TlsWish};
 
 use authenticate::{Authenticate, Turn};
 
@@ -175,7 +173,9 @@ impl Connect {
 
     fn parameter(&mut self, body: &[u8]) -> Result<(), Breach> {
         let mut reader = Reader::new(body);
-        let name = reader.cstr().and_then(|name| std::str::from_utf8(name).ok());
+        let name = reader
+            .cstr()
+            .and_then(|name| std::str::from_utf8(name).ok());
         let (Some(name), Some(value), true) = (name, reader.cstr(), reader.is_empty()) else {
             return Err(Breach("malformed ParameterStatus"));
         };

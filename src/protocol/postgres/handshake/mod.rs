@@ -24,7 +24,11 @@ fn plain(password: &str) -> Verifier {
 }
 
 fn scram(password: &str) -> Verifier {
-    Verifier::Scram(derive_verifier(password.as_bytes(), b"0123456789abcdef", 4096))
+    Verifier::Scram(derive_verifier(
+        password.as_bytes(),
+        b"0123456789abcdef",
+        4096,
+    ))
 }
 
 fn hashed(password: &str) -> Verifier {
@@ -71,7 +75,9 @@ fn every_method_lets_the_right_client_in_and_no_other() {
         for tls in tls_kinds() {
             for stored in [plain, scram, hashed].map(|verifier| verifier("pencil")) {
                 let unsafe_password = method == AuthMethod::Password && tls.is_none();
-                let no_name = tls.as_ref().is_none_or(|tls| tls.server.peer_common_name.is_none());
+                let no_name = tls
+                    .as_ref()
+                    .is_none_or(|tls| tls.server.peer_common_name.is_none());
                 let hash_for_scram =
                     method == AuthMethod::Scram && matches!(stored, Verifier::Md5(_));
                 let right = match method {
@@ -107,7 +113,11 @@ fn both_sides_learn_what_they_need() {
     assert_eq!((&*startup.user, &*startup.database), ("ann", "shop"));
     assert!(startup.tls && proof.scram_keys.is_some());
     let connected = ending.client.unwrap();
-    let names: Vec<_> = connected.parameters.iter().map(|(name, _)| &**name).collect();
+    let names: Vec<_> = connected
+        .parameters
+        .iter()
+        .map(|(name, _)| &**name)
+        .collect();
     assert_eq!(names, ["server_version", "TimeZone"]);
     assert_eq!((connected.pid, connected.cancel_key.len()), (8, 4));
     assert!(connected.tls);
@@ -131,7 +141,13 @@ fn the_password_is_left_behind_by_the_cleartext_method_only() {
 fn keys_revealed_by_a_client_open_the_next_door() {
     let stored = scram("pencil");
     for tls in tls_kinds() {
-        let ending = run(AuthMethod::Scram, Some(stored.clone()), "pencil", tls.clone(), 9);
+        let ending = run(
+            AuthMethod::Scram,
+            Some(stored.clone()),
+            "pencil",
+            tls.clone(),
+            9,
+        );
         let (_, proof) = ending.server.unwrap();
         let pair = Pair {
             credential: Credential::ScramKeys(proof.scram_keys.unwrap()),
@@ -140,7 +156,10 @@ fn keys_revealed_by_a_client_open_the_next_door() {
         };
         assert_eq!(code(&pair.run()), None);
         // They fit no other password, and no other method.
-        let other = Pair { verifier: Some(scram("other")), ..pair.clone() };
+        let other = Pair {
+            verifier: Some(scram("other")),
+            ..pair.clone()
+        };
         assert_eq!(code(&other.run()), Some("28P01"));
     }
 }
@@ -185,7 +204,13 @@ fn an_unknown_user_looks_like_a_wrong_password() {
 fn somebody_in_between_is_noticed() {
     let mut tls = Tls::honest(Some(b"real"), None);
     tls.client.end_point = Some(bytes::Bytes::from_static(b"fake"));
-    let ending = run(AuthMethod::Scram, Some(scram("pencil")), "pencil", Some(tls.clone()), 5);
+    let ending = run(
+        AuthMethod::Scram,
+        Some(scram("pencil")),
+        "pencil",
+        Some(tls.clone()),
+        5,
+    );
     let fault = ending.server.unwrap_err();
     assert_eq!(fault.kind, FaultKind::AuthenticationFailed);
     assert_eq!(fault.message, "SCRAM channel binding check failed");

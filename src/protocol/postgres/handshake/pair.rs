@@ -151,7 +151,8 @@ impl<X: Exchange> Side<X> {
                 Ok(Step::UpgradeTls) => {
                     assert!(self.input.is_empty());
                     self.received.clear();
-                    self.exchange.secured(facts.expect("TLS is offered only with facts"));
+                    self.exchange
+                        .secured(facts.expect("TLS is offered only with facts"));
                 }
                 Ok(Step::Compute(work)) => self.exchange.computed(work.run()),
                 Ok(Step::Done(done)) => self.end = Some(Ok(done)),

@@ -26,12 +26,19 @@ fn pair(method: Index, verifier: u8, right: bool, tls: bool) -> Pair {
     };
     Pair {
         tls: tls.then(|| Tls::honest(Some(b"hash"), Some("ann"))),
-        ..Pair::new(*method.get(&METHODS), stored, if right { "pencil" } else { "pen" })
+        ..Pair::new(
+            *method.get(&METHODS),
+            stored,
+            if right { "pencil" } else { "pen" },
+        )
     }
 }
 
 /// Feeds the pieces one after the other; what was written, and the end.
-fn replay<X: Exchange>(exchange: X, pieces: &[&[u8]]) -> (Vec<u8>, Option<Result<X::Done, X::Error>>) {
+fn replay<X: Exchange>(
+    exchange: X,
+    pieces: &[&[u8]],
+) -> (Vec<u8>, Option<Result<X::Done, X::Error>>) {
     let mut side = Side::new(exchange);
     let facts = TlsFacts::default();
     let mut written = side.turn(Some(&facts));

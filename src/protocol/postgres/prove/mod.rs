@@ -86,7 +86,12 @@ impl Prove {
             (AuthMethod::Certificate, _) => certificate(&user, demand.tls.as_ref()),
             (AuthMethod::Password, _) => cleartext(demand),
             (AuthMethod::Md5, verifier) if !matches!(verifier, Some(Verifier::Scram(_))) => {
-                Method::Md5(Md5::new(&user, verifier.as_ref(), &demand.decoy_key, entropy))
+                Method::Md5(Md5::new(
+                    &user,
+                    verifier.as_ref(),
+                    &demand.decoy_key,
+                    entropy,
+                ))
             }
             (AuthMethod::Md5 | AuthMethod::Scram, verifier) => {
                 let lookup = lookup(&user, verifier.as_ref(), &demand.decoy_key);

@@ -41,7 +41,10 @@ pub struct Lookup {
 pub(super) enum Key {
     Ready(ScramVerifier),
     /// The verifier must be derived first.
-    Password { password: Secret, salt: [u8; SALT_LEN] },
+    Password {
+        password: Secret,
+        salt: [u8; SALT_LEN],
+    },
 }
 
 impl Lookup {
@@ -110,7 +113,11 @@ impl Server {
         Self::with_nonce(lookup, end_point, BASE64.encode(nonce))
     }
 
-    pub(super) const fn with_nonce(lookup: Lookup, end_point: Option<Bytes>, nonce: String) -> Self {
+    pub(super) const fn with_nonce(
+        lookup: Lookup,
+        end_point: Option<Bytes>,
+        nonce: String,
+    ) -> Self {
         Self {
             lookup,
             end_point,
@@ -167,7 +174,9 @@ impl Server {
     fn split_header<'a>(&self, message: &'a str) -> Result<(&'static str, &'a str), Refusal> {
         if let Some(bare) = message.strip_prefix(GS2_NONE) {
             return if self.plus {
-                Err(Refusal::Malformed("SCRAM-SHA-256-PLUS without channel binding"))
+                Err(Refusal::Malformed(
+                    "SCRAM-SHA-256-PLUS without channel binding",
+                ))
             } else {
                 Ok((GS2_NONE, bare))
             };
@@ -182,7 +191,9 @@ impl Server {
         }
         match message.strip_prefix(GS2_END_POINT) {
             Some(bare) if self.plus => Ok((GS2_END_POINT, bare)),
-            Some(_) => Err(Refusal::Malformed("channel binding without SCRAM-SHA-256-PLUS")),
+            Some(_) => Err(Refusal::Malformed(
+                "channel binding without SCRAM-SHA-256-PLUS",
+            )),
             None => Err(Refusal::Malformed(
                 "unknown channel binding or authorization identity",
             )),

@@ -33,16 +33,26 @@ fn rfc_server(lookup: Lookup) -> Server {
 #[test]
 fn the_client_speaks_rfc_7677() {
     let knowledge = Knowledge::Password(Secret::new("pencil"));
-    let mut client =
-        Client::with_nonce(knowledge, Binding::None, "user", RFC_CLIENT_NONCE.to_owned());
+    let mut client = Client::with_nonce(
+        knowledge,
+        Binding::None,
+        "user",
+        RFC_CLIENT_NONCE.to_owned(),
+    );
     assert_eq!(client.first(), RFC_CLIENT_FIRST);
     assert!(client.last().is_none());
-    let work = client.challenged(RFC_SERVER_FIRST.as_bytes()).unwrap().unwrap();
+    let work = client
+        .challenged(RFC_SERVER_FIRST.as_bytes())
+        .unwrap()
+        .unwrap();
     client.computed(&work.run());
     assert_eq!(client.last().unwrap(), RFC_CLIENT_FINAL);
     client.finished(RFC_SERVER_FINAL.as_bytes()).unwrap();
     let wrong = RFC_SERVER_FINAL.replace("v=6", "v=7");
-    assert!(matches!(client.finished(wrong.as_bytes()), Err(client::Refusal::Impostor(_))));
+    assert!(matches!(
+        client.finished(wrong.as_bytes()),
+        Err(client::Refusal::Impostor(_))
+    ));
     assert!(client.finished(b"v=").is_err());
     assert!(client.finished(b"e=other-error").is_err());
 }
@@ -50,7 +60,10 @@ fn the_client_speaks_rfc_7677() {
 #[test]
 fn the_server_speaks_rfc_7677() {
     let mut server = rfc_server(Lookup::verifier(rfc_verifier()));
-    assert_eq!(server.first(RFC_CLIENT_FIRST.as_bytes()).unwrap(), RFC_SERVER_FIRST);
+    assert_eq!(
+        server.first(RFC_CLIENT_FIRST.as_bytes()).unwrap(),
+        RFC_SERVER_FIRST
+    );
     assert!(server.last(RFC_CLIENT_FINAL.as_bytes()).unwrap().is_none());
     let (last, revealed) = server.verdict().unwrap();
     assert_eq!(last, RFC_SERVER_FINAL);
@@ -65,7 +78,10 @@ fn the_derived_verifier_is_postgresqls() {
     let derived = derive_verifier(b"pencil", &stored.salt, 4096);
     assert_eq!(derived.stored_key, stored.stored_key);
     assert_eq!(derived.server_key, stored.server_key);
-    assert_eq!((derived.iterations, derived.salt), (stored.iterations, stored.salt));
+    assert_eq!(
+        (derived.iterations, derived.salt),
+        (stored.iterations, stored.salt)
+    );
 }
 
 #[test]
@@ -118,7 +134,12 @@ fn server(lookup: Lookup, end_point: Option<&'static [u8]>) -> Server {
 fn revealed_keys_log_in_without_the_password() {
     let lookup = Lookup::verifier(rfc_verifier());
     let same = |last| last;
-    let keys = join(client(Binding::None), server(lookup.clone(), None), "SCRAM-SHA-256", same);
+    let keys = join(
+        client(Binding::None),
+        server(lookup.clone(), None),
+        "SCRAM-SHA-256",
+        same,
+    );
     let client = Client::new(Knowledge::Keys(keys.unwrap()), Binding::None, &NONCE);
     assert!(join(client, server(lookup, None), "SCRAM-SHA-256", same).is_ok());
 }
@@ -134,15 +155,26 @@ fn channel_binding_must_fit() {
         assert!(matches!(result, Err(Refusal::Malformed(_))), "{result:?}");
     };
     let run = |binding, end_point, mechanism| {
-        join(client(binding), server(lookup.clone(), end_point), mechanism, |last| last)
+        join(
+            client(binding),
+            server(lookup.clone(), end_point),
+            mechanism,
+            |last| last,
+        )
     };
     assert!(run(bound(b"ours"), ours, plus).is_ok());
     assert!(run(Binding::None, ours, plain).is_ok());
     assert!(run(Binding::Unoffered, None, plain).is_ok());
     // Another certificate: somebody ends TLS in between.
-    assert_eq!(run(bound(b"theirs"), ours, plus).unwrap_err(), Refusal::Binding);
+    assert_eq!(
+        run(bound(b"theirs"), ours, plus).unwrap_err(),
+        Refusal::Binding
+    );
     // The offer was removed on the way.
-    assert_eq!(run(Binding::Unoffered, ours, plain).unwrap_err(), Refusal::Binding);
+    assert_eq!(
+        run(Binding::Unoffered, ours, plain).unwrap_err(),
+        Refusal::Binding
+    );
     malformed(run(bound(b"ours"), None, plus));
     malformed(run(bound(b"ours"), ours, plain));
     malformed(run(Binding::None, ours, plus));
@@ -153,14 +185,23 @@ fn channel_binding_must_fit() {
 fn a_tampered_proof_is_denied() {
     let lookup = || Lookup::verifier(rfc_verifier());
     let run = |tamper: fn(String) -> String| {
-        join(client(Binding::None), server(lookup(), None), "SCRAM-SHA-256", tamper).unwrap_err()
+        join(
+            client(Binding::None),
+            server(lookup(), None),
+            "SCRAM-SHA-256",
+            tamper,
+        )
+        .unwrap_err()
     };
     let denied = run(|last| {
         let (head, _) = last.rsplit_once(",p=").unwrap();
         format!("{head},p={}=", "A".repeat(43))
     });
     assert_eq!(denied, Refusal::Denied);
-    assert_eq!(run(|last| last.replace("c=biws", "c=eSws")), Refusal::Binding);
+    assert_eq!(
+        run(|last| last.replace("c=biws", "c=eSws")),
+        Refusal::Binding
+    );
     let tampers: [fn(String) -> String; 5] = [
         |last| last.replace(",r=", ",r=x"),
         |last| last.replace(",p=", ",p=AA"),
@@ -181,7 +222,10 @@ fn unknown_users_look_like_users_with_a_password() {
     let shown = |lookup: Lookup| rfc_server(lookup).first(first).unwrap().to_owned();
     let unknown = shown(Lookup::unknown("ann", &DECOY));
     assert_eq!(unknown, shown(Lookup::unknown("ann", &DECOY)));
-    assert_eq!(unknown, shown(Lookup::password(Secret::new("pencil"), "ann", &DECOY)));
+    assert_eq!(
+        unknown,
+        shown(Lookup::password(Secret::new("pencil"), "ann", &DECOY))
+    );
     assert_ne!(unknown, shown(Lookup::unknown("bob", &DECOY)));
     assert_ne!(unknown, shown(Lookup::unknown("ann", &[4; 32])));
     assert!(unknown.ends_with(",i=4096"));
@@ -189,7 +233,14 @@ fn unknown_users_look_like_users_with_a_password() {
 
 #[test]
 fn only_the_right_password_is_taken() {
-    let run = |lookup| join(client(Binding::None), server(lookup, None), "SCRAM-SHA-256", |l| l);
+    let run = |lookup| {
+        join(
+            client(Binding::None),
+            server(lookup, None),
+            "SCRAM-SHA-256",
+            |l| l,
+        )
+    };
     assert!(run(Lookup::password(Secret::new("pencil"), "ann", &DECOY)).is_ok());
     let denied = [
         Lookup::password(Secret::new("pencils"), "ann", &DECOY),
@@ -205,8 +256,16 @@ fn only_the_right_password_is_taken() {
 fn a_decoy_is_denied_even_where_the_proof_is_right() {
     let mut lookup = Lookup::unknown("ann", &DECOY);
     // Whoever guessed the decoy's keys still gets nothing.
-    lookup = Lookup { key: Lookup::verifier(rfc_verifier()).key, ..lookup };
-    let result = join(client(Binding::None), server(lookup, None), "SCRAM-SHA-256", |l| l);
+    lookup = Lookup {
+        key: Lookup::verifier(rfc_verifier()).key,
+        ..lookup
+    };
+    let result = join(
+        client(Binding::None),
+        server(lookup, None),
+        "SCRAM-SHA-256",
+        |l| l,
+    );
     assert_eq!(result.unwrap_err(), Refusal::Denied);
 }
 
@@ -221,8 +280,18 @@ fn a_verdict_before_the_end_is_no() {
 #[test]
 fn client_first_messages_are_checked() {
     for message in [
-        "", "n", "n,,", "n,,r=abc", "n,,n=a", "n,,n=a,r=", "n,a=root,n=a,r=abc", "x,,n=a,r=abc",
-        "n,,m=ext,n=a,r=abc", "p=tls-unique,,n=a,r=abc", "n,,n=a,r=\u{e9}", "n,,n=a,r=a b",
+        "",
+        "n",
+        "n,,",
+        "n,,r=abc",
+        "n,,n=a",
+        "n,,n=a,r=",
+        "n,a=root,n=a,r=abc",
+        "x,,n=a,r=abc",
+        "n,,m=ext,n=a,r=abc",
+        "p=tls-unique,,n=a,r=abc",
+        "n,,n=a,r=\u{e9}",
+        "n,,n=a,r=a b",
     ] {
         let mut server = rfc_server(Lookup::verifier(rfc_verifier()));
         let result = server.first(message.as_bytes());
@@ -247,12 +316,18 @@ fn server_first_messages_are_checked() {
         "e=unknown-user".to_owned(),
     ] {
         let result = client(Binding::None).challenged(message.as_bytes());
-        assert!(matches!(result, Err(client::Refusal::Malformed(_))), "{message}");
+        assert!(
+            matches!(result, Err(client::Refusal::Malformed(_))),
+            "{message}"
+        );
     }
     for nonce in [nonce.clone(), format!("x{nonce}"), "x".to_owned()] {
         let message = format!("r={nonce},s=AA==,i=1");
         let result = client(Binding::None).challenged(message.as_bytes());
-        assert!(matches!(result, Err(client::Refusal::Impostor(_))), "{message}");
+        assert!(
+            matches!(result, Err(client::Refusal::Impostor(_))),
+            "{message}"
+        );
     }
     let most = format!("r={nonce}x,s=AA==,i={MAX_ITERATIONS}");
     assert!(client(Binding::None).challenged(most.as_bytes()).is_ok());

@@ -82,7 +82,11 @@ impl Startup {
             return Err(unsupported_version(version));
         }
         let parameters = Parameters::read(reader)?;
-        let agreed = if minor >= 2 { PROTOCOL_3_2 } else { PROTOCOL_3_0 };
+        let agreed = if minor >= 2 {
+            PROTOCOL_3_2
+        } else {
+            PROTOCOL_3_0
+        };
         if agreed != version || !parameters.unknown.is_empty() {
             message::negotiate_protocol_version(out, agreed, &parameters.unknown);
         }
@@ -190,9 +194,8 @@ fn refuse_replication(value: Option<&[u8]>) -> Result<(), Fault> {
     let Some(value) = value else { return Ok(()) };
     // PostgreSQL's parse_bool takes unique prefixes of these, in any case.
     let value = value.to_ascii_lowercase();
-    let is_prefix = |word: &str, least: usize| {
-        value.len() >= least && word.as_bytes().starts_with(&value)
-    };
+    let is_prefix =
+        |word: &str, least: usize| value.len() >= least && word.as_bytes().starts_with(&value);
     let is_false = is_prefix("false", 1) || is_prefix("no", 1) || is_prefix("off", 2);
     if is_false || value == b"0" {
         return Ok(());

@@ -70,7 +70,12 @@ fn versions_are_negotiated() {
         (PROTOCOL_3_2, &[], 2, None),
         (PROTOCOL_3_0 | 1, &[], 0, Some(PROTOCOL_3_0)),
         (PROTOCOL_3_0 | 3, &[], 2, Some(PROTOCOL_3_2)),
-        (PROTOCOL_3_0 | 9999, &["_pq_.test_protocol_negotiation"], 2, Some(PROTOCOL_3_2)),
+        (
+            PROTOCOL_3_0 | 9999,
+            &["_pq_.test_protocol_negotiation"],
+            2,
+            Some(PROTOCOL_3_2),
+        ),
         (PROTOCOL_3_0, &["_pq_.a", "_pq_.b"], 0, Some(PROTOCOL_3_0)),
         (PROTOCOL_3_2, &["_pq_.a"], 2, Some(PROTOCOL_3_2)),
     ];
@@ -131,7 +136,10 @@ fn replication_is_unsupported() {
 fn long_or_unreadable_names_are_refused() {
     let long = "x".repeat(129);
     assert!(parse(PROTOCOL_3_0, &[("user", &long[1..])]).0.is_ok());
-    for parameters in [[("user", &*long), ("database", "d")], [("user", "a"), ("database", &long)]] {
+    for parameters in [
+        [("user", &*long), ("database", "d")],
+        [("user", "a"), ("database", &long)],
+    ] {
         let fault = parse(PROTOCOL_3_0, &parameters).0.unwrap_err();
         assert_eq!(fault.kind, FaultKind::ProtocolViolation);
     }
@@ -155,7 +163,10 @@ fn the_last_byte_is_the_terminator() {
     let mut out = BytesMut::new();
     assert!(Startup::parse(&whole, false, &mut out).is_ok());
     for len in 0..whole.len() {
-        assert!(Startup::parse(&whole[..len], false, &mut out).is_err(), "{len}");
+        assert!(
+            Startup::parse(&whole[..len], false, &mut out).is_err(),
+            "{len}"
+        );
     }
     let longer = [&whole[..], b"\0"].concat();
     assert!(Startup::parse(&longer, false, &mut out).is_err());
@@ -167,7 +178,10 @@ fn our_own_startup_message_is_understood() {
     startup_message("ann", "shop", &mut out);
     assert_eq!(&out[..4], &u32::try_from(out.len()).unwrap().to_be_bytes());
     let startup = Startup::parse(&out[4..], true, &mut BytesMut::new()).unwrap();
-    assert_eq!((&*startup.user, &*startup.database, startup.tls), ("ann", "shop", true));
+    assert_eq!(
+        (&*startup.user, &*startup.database, startup.tls),
+        ("ann", "shop", true)
+    );
     assert!(startup.settings.is_empty());
 }
 

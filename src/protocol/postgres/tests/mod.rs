@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::back::{LoggedIn, PgBack};
-use super::engine;
 use super::front::PgFront;
+use super::join;
 use super::reply::{self, Watcher};
 use super::reported::Reported;
 use super::request;
@@ -101,7 +101,7 @@ pub(super) fn server() -> PgBack {
         cancel_key: Bytes::from_static(b"abcd"),
         tls: false,
     };
-    PgBack::new(login, 10)
+    PgBack::new(login)
 }
 
 /// What one step put on the wire.
@@ -125,7 +125,7 @@ pub(super) fn try_send(
 ) -> Result<(Wire, usize), Fault> {
     let mut wire = Wire::default();
     if back.progress().is_idle() {
-        let attach = engine::attach(front, back, &mut wire.server, &mut wire.client);
+        let attach = join::attach(front, back, &mut wire.server, &mut wire.client);
         assert_eq!(attach, Attach::Ready);
     }
     let mut script = Script::default();
