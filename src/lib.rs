@@ -1,10 +1,9 @@
 //! Sluice.
 
 pub mod auth;
-pub mod daemon;
 pub mod model;
 pub mod net;
 pub mod pool;
 pub mod protocol;
-pub mod session;
+// pub mod session;
 pub mod telemetry;
