@@ -1,6 +1,7 @@
 //! Sluice.
 
 pub mod auth;
+pub mod config;
 pub mod model;
 pub mod net;
 pub mod pool;
