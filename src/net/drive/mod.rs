@@ -200,3 +200,6 @@ fn from_io<E>(error: io::Error) -> DriveError<E> {
         _ => DriveError::Io(error),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -151,3 +151,6 @@ pub(super) fn is_local(error: &io::Error) -> bool {
     ];
     Errno::from_io_error(error).is_some_and(|errno| LOCAL.contains(&errno))
 }
+
+#[cfg(test)]
+mod tests;
