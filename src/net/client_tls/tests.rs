@@ -1,14 +1,20 @@
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio_rustls::rustls::CertificateError;
+use std::sync::Arc;
 
-use super::ClientTls;
-use crate::net::TlsSetupError;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
+use tokio_rustls::rustls::version::TLS12;
+use tokio_rustls::rustls::{CertificateError, ClientConfig};
+
+use super::{ClientTls, Verifier};
+use crate::net::certs::{read_certs, read_key};
 use crate::net::options::{TlsMode, TlsVersion};
 use crate::net::testing::{
     Authority, Identity, Shaken, client_options, client_tls, connected, server_options, server_tls,
-    shake,
+    shake, write_identity,
 };
-use crate::net::tls::TlsError;
+use crate::net::tls::{TlsError, TlsSetupError, provider};
+use crate::net::{ServerTls, Stream, cert_facts};
 
 const HOST: &str = "db.example.com";
 const ALL_MODES: [TlsMode; 4] = [
@@ -85,7 +91,7 @@ async fn a_server_that_is_its_own_authority_is_trusted_if_listed() {
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let key = rcgen::KeyPair::generate().unwrap();
     let cert = params.self_signed(&key).unwrap();
-    let own = crate::net::testing::write_identity(ca.dir.path(), "own", &cert, &key);
+    let own = write_identity(ca.dir.path(), "own", &cert, &key);
     let server = server_tls(&own);
 
     let listed = client_tls(TlsMode::VerifyFull, Some(own.cert.clone()));
@@ -109,7 +115,7 @@ async fn a_listed_certificate_expires_all_the_same() {
     params.not_after = rcgen::date_time_ymd(2020, 1, 1);
     let key = rcgen::KeyPair::generate().unwrap();
     let cert = params.self_signed(&key).unwrap();
-    let own = crate::net::testing::write_identity(ca.dir.path(), "own", &cert, &key);
+    let own = write_identity(ca.dir.path(), "own", &cert, &key);
     let client = client_tls(TlsMode::VerifyCa, Some(own.cert.clone()));
     let shaken = shake(&server_tls(&own), &client, HOST).await;
     assert!(matches!(shaken.client, Err(TlsError::Certificate(_))));
@@ -125,23 +131,42 @@ async fn an_address_is_verified_as_an_address() {
     assert!(matches!(shaken.client, Err(TlsError::Certificate(_))));
 }
 
+/// A server that shows the certificate of version 1 in `testdata` and signs with `key`.
+fn version_1_server(key: PrivateKeyDer<'static>) -> (ServerTls, Vec<u8>) {
+    let chain =
+        read_certs(concat!(env!("CARGO_MANIFEST_DIR"), "/src/net/testdata/v1.crt").as_ref());
+    let chain = chain.unwrap();
+    let der = chain[0].to_vec();
+    let key = provider().key_provider.load_private_key(key).unwrap();
+    let mut tls = server_tls(&Authority::new("ca").server(HOST));
+    let mut config = (*tls.config).clone();
+    config.cert_resolver = Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, key)));
+    tls.config = Arc::new(config);
+    (tls, der)
+}
+
 #[tokio::test]
 async fn a_version_1_certificate_still_has_to_sign_the_handshake() {
-    let data = |name| concat!(env!("CARGO_MANIFEST_DIR"), "/src/net/testdata/").to_owned() + name;
-    let identity = Identity {
-        cert: data("v1.crt").into(),
-        key: data("v1.key").into(),
-    };
-    let server = server_tls(&identity);
+    let key_file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/net/testdata/v1.key");
+    let (server, der) = version_1_server(read_key(key_file.as_ref()).unwrap());
     let client = client_tls(TlsMode::Require, None);
-    let shaken = shake(&server, &client, HOST).await;
+    let accepted = shake(&server, &client, HOST).await.client.unwrap();
     assert_eq!(
-        shaken.client.unwrap().tls_facts().unwrap().end_point,
-        server.end_point
+        accepted.tls_facts().unwrap().end_point,
+        cert_facts::end_point(&der)
     );
-    let strict = client_tls(TlsMode::VerifyCa, Some(Authority::new("ca").file()));
+    let authority = Authority::new("ca");
+    let strict = client_tls(TlsMode::VerifyCa, Some(authority.file()));
     let shaken = shake(&server, &strict, HOST).await;
     assert!(matches!(shaken.client, Err(TlsError::Certificate(_))));
+
+    let other_key = read_key(&authority.server(HOST).key).unwrap();
+    let (impostor, _) = version_1_server(other_key);
+    let shaken = shake(&impostor, &client, HOST).await;
+    assert!(matches!(
+        shaken.client,
+        Err(TlsError::Certificate(CertificateError::BadSignature))
+    ));
 }
 
 #[tokio::test]
@@ -199,15 +224,13 @@ async fn sessions_are_resumed_across_dials_in_both_versions() {
 
 /// Rebuilds the settings for TLS 1.2, which options cannot ask for.
 fn only_1_2(client: ClientTls) -> ClientTls {
-    let config =
-        tokio_rustls::rustls::ClientConfig::builder_with_provider(crate::net::tls::provider())
-            .with_protocol_versions(&[&tokio_rustls::rustls::version::TLS12])
-            .unwrap()
-            .dangerous()
-            .with_custom_certificate_verifier(std::sync::Arc::new(
-                super::Verifier::new(&client_options(TlsMode::Require, None)).unwrap(),
-            ))
-            .with_no_client_auth();
+    let verifier = Verifier::new(&client_options(TlsMode::Require, None)).unwrap();
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS12])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
     ClientTls {
         config: config.into(),
         ..client
@@ -215,7 +238,7 @@ fn only_1_2(client: ClientTls) -> ClientTls {
 }
 
 /// The client sees a TLS 1.3 ticket only when it reads.
-async fn exchange_a_byte(shaken: Shaken) -> crate::net::Stream {
+async fn exchange_a_byte(shaken: Shaken) -> Stream {
     let (mut server, mut client) = (shaken.server.unwrap(), shaken.client.unwrap());
     server.write_all(b"x").await.unwrap();
     server.flush().await.unwrap();
@@ -228,7 +251,7 @@ async fn the_lowest_version_is_kept_by_both_sides() {
     let ca = Authority::new("ca");
     let mut options = server_options(&ca.server(HOST));
     options.min_version = TlsVersion::V1_3;
-    let server = crate::net::ServerTls::load(&options, &[]).unwrap();
+    let server = ServerTls::load(&options, &[]).unwrap();
     let old = only_1_2(client_tls(TlsMode::Require, None));
     let shaken = shake(&server, &old, HOST).await;
     assert!(matches!(shaken.server, Err(TlsError::Incompatible(_))));

@@ -71,8 +71,9 @@ async fn a_closed_port_is_named_with_its_address() {
 }
 
 #[tokio::test]
-async fn an_unknown_name_fails_to_resolve() {
-    let error = dial(&dial_options("no-such-host.invalid", 5432), soon()).await;
+async fn a_name_that_cannot_be_is_not_resolved() {
+    // Too long for DNS (RFC 1035 section 2.3.4), so no resolver is asked.
+    let error = dial(&dial_options(&"x".repeat(300), 5432), soon()).await;
     let error = error.unwrap_err();
     assert!(matches!(error, DialError::Resolve { .. }), "{error}");
     assert!(!error.is_local());

@@ -249,3 +249,14 @@ async fn computations_run_beside_other_work() {
     let (result, ()) = tokio::join!(waiting, other);
     assert_eq!(result.unwrap().expose(), b"end");
 }
+
+/// A session's task is as large as the largest thing it ever awaits, and keeps that size for life.
+#[tokio::test]
+async fn the_future_of_a_dialogue_is_small() {
+    let (mut server, _client) = connected().await;
+    let (mut script, mut input) = (Script::default(), BytesMut::new());
+    let tls = TlsRole::Unavailable;
+    let future = drive(&mut server, &mut script, &mut input, &tls, CAP);
+    let size = size_of_val(&future);
+    assert!(size <= 512, "{size}");
+}

@@ -2,8 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -100,9 +100,7 @@ impl Listener {
                     return self.welcome(tcp, peer);
                 }
                 Err(error) => {
-                    let waits = !concerns_one_client(&error);
-                    let pause = self.note(&error, waits);
-                    if let Some(pause) = pause {
+                    if let Some(pause) = self.note(&error) {
                         tokio::time::sleep(pause).await;
                     }
                 }
@@ -121,15 +119,16 @@ impl Listener {
         }
     }
 
-    fn note(&self, error: &io::Error, waits: bool) -> Option<std::time::Duration> {
+    /// Logs a failure if it is time to; returns how long to wait, if there is reason to.
+    fn note(&self, error: &io::Error) -> Option<Duration> {
         let mut trouble = self.trouble();
         if let Some(failures) = trouble.note(Instant::now()) {
             tracing::warn!(listener = %self.name, %error, failures, "cannot accept clients");
         }
-        waits.then(|| trouble.next_pause())
+        (!concerns_one_client(error)).then(|| trouble.next_pause())
     }
 
-    fn trouble(&self) -> std::sync::MutexGuard<'_, Trouble> {
+    fn trouble(&self) -> MutexGuard<'_, Trouble> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -45,6 +45,10 @@ async fn bytes_pass_both_ways_plain_and_inside_tls() {
 async fn the_end_of_the_stream_reads_as_the_end_with_and_without_goodbye() {
     for polite in [true, false] {
         for (mut server, mut client) in [connected().await, inside_tls().await] {
+            // A ticket left unread would make the client's kernel reset the connection.
+            server.write_all(b"x").await.unwrap();
+            server.flush().await.unwrap();
+            assert_eq!(client.read_u8().await.unwrap(), b'x');
             client.write_all(b"last").await.unwrap();
             client.flush().await.unwrap();
             if polite {
@@ -104,8 +108,15 @@ async fn a_failed_handshake_bars_the_stream_and_tells_the_peer() {
     assert_eq!(kind(server.read(&mut [0]).await), ErrorKind::NotConnected);
     let again = server.upgrade_server(&tls).await.unwrap_err();
     assert!(matches!(again, TlsError::NotPlain));
+    client.write_all(b"more that is never read").await.unwrap();
+    let (mut alert, patience) = (Vec::new(), Duration::from_secs(5));
+    let reading = async {
+        client.read_to_end(&mut alert).await.unwrap();
+        drop(client);
+    };
+    tokio::join!(server.close(patience), reading);
     // A fatal alert: record type 21 (RFC 8446 section 5.1).
-    assert_eq!(client.read_u8().await.unwrap(), 21);
+    assert_eq!(alert[0], 21);
 }
 
 #[tokio::test]
