@@ -1,12 +1,17 @@
 //! The command line. Exit codes: 0 success; 1 failure; 2 usage or configuration.
 
 use std::fmt::Display;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{config, daemon};
+use crate::config::{self, Plan};
+use crate::daemon::{self, BuildError, DaemonError};
+use crate::net::ServerTls;
+use crate::pool::Dialer;
 
 /// A database proxy that multiplexes thousands of clients over few server connections.
 #[derive(Debug, Parser)]
@@ -48,26 +53,54 @@ pub fn main() -> ExitCode {
 fn run(file: &Path) -> ExitCode {
     match daemon::run(file) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.is_configuration() => complain(&error, CONFIGURATION),
-        Err(error) => complain(&error, FAILURE),
+        Err(DaemonError::Config(error)) => complain(error.problems(), CONFIGURATION),
+        Err(error) if error.is_configuration() => complain(&[error], CONFIGURATION),
+        Err(error) => complain(&[error], FAILURE),
     }
 }
 
 fn check(file: &Path) -> ExitCode {
-    match config::show(file) {
-        Ok((shown, plan)) => {
-            print!("{shown}");
-            for warning in &plan.warnings {
-                eprintln!("warning: {warning}");
-            }
-            ExitCode::SUCCESS
-        }
-        Err(error) => complain(&error, CONFIGURATION),
+    let (shown, plan) = match config::show(file) {
+        Ok(checked) => checked,
+        Err(error) => return complain(error.problems(), CONFIGURATION),
+    };
+    if let Err(error) = try_tls(&plan) {
+        return complain(&[error], CONFIGURATION);
     }
+    for warning in &plan.warnings {
+        eprintln!("warning: {warning}");
+    }
+    // Whoever reads may have seen enough.
+    let _ = std::io::stdout().write_all(shown.as_bytes());
+    ExitCode::SUCCESS
 }
 
-fn complain(error: &dyn Display, code: u8) -> ExitCode {
-    eprintln!("sluice: {error}");
+/// Reads all certificates and keys as the daemon would.
+fn try_tls(plan: &Plan) -> Result<(), BuildError> {
+    for listener in &plan.listeners {
+        if let Some(options) = &listener.tls {
+            let loaded = ServerTls::load(options, &[]);
+            loaded.map_err(|source| BuildError::Listener {
+                listener: Arc::clone(&listener.name),
+                source,
+            })?;
+        }
+    }
+    for group in &plan.groups {
+        let dialer = Dialer::new(group.primary.dial.clone());
+        dialer.map_err(|source| BuildError::Group {
+            group: Arc::clone(&group.name),
+            source,
+        })?;
+    }
+    Ok(())
+}
+
+/// One line for each problem.
+fn complain(problems: &[impl Display], code: u8) -> ExitCode {
+    for problem in problems {
+        eprintln!("sluice: {problem}");
+    }
     ExitCode::from(code)
 }
 

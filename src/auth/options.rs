@@ -31,15 +31,15 @@ pub struct UserOptions {
 
 impl UserOptions {
     /// A user of whom only the name and what is stored are known.
-    pub fn known_by(name: Arc<str>, verifier: Verifier) -> Self {
+    pub fn known_by(name: Arc<str>, verifier: Option<Verifier>) -> Self {
         let server_credential = match &verifier {
-            Verifier::Password(password) => Some(Credential::Password(password.clone())),
-            Verifier::Scram(_) | Verifier::Md5(_) => None,
+            Some(Verifier::Password(password)) => Some(Credential::Password(password.clone())),
+            Some(Verifier::Scram(_) | Verifier::Md5(_)) | None => None,
         };
         Self {
             server_user: Arc::clone(&name),
             name,
-            verifier: Some(verifier),
+            verifier,
             auth_method: None,
             certificate_names: Vec::new(),
             server_credential,

@@ -37,20 +37,100 @@ impl UserStore {
     }
 }
 
+/// Why a stored text says nothing about a user's password. Shows none of the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VerifierError {
+    /// Anybody could guess it; PostgreSQL and PgBouncer refuse it too.
+    #[error("the password is empty")]
+    Empty,
+    /// It begins like a verifier. As a password it would be one that may have been seen by many.
+    #[error("the SCRAM-SHA-256 verifier is damaged")]
+    BrokenScram,
+}
+
 /// What a stored text is: a SCRAM verifier, an MD5 hash as PostgreSQL keeps it, or a password.
-pub fn verifier(stored: &Secret) -> Verifier {
+///
+/// # Errors
+/// If it is empty, or almost a SCRAM verifier.
+pub fn verifier(stored: &Secret) -> Result<Verifier, VerifierError> {
+    if stored.expose().is_empty() {
+        return Err(VerifierError::Empty);
+    }
     let text = std::str::from_utf8(stored.expose()).unwrap_or_default();
-    if let Some(scram) = ScramVerifier::parse(text) {
-        return Verifier::Scram(scram);
+    if text.starts_with(SCRAM_PREFIX) {
+        let scram = ScramVerifier::parse(text).ok_or(VerifierError::BrokenScram)?;
+        return Ok(Verifier::Scram(scram));
     }
     let is_md5 = text
         .strip_prefix("md5")
         .is_some_and(|hex| hex.len() == MD5_HEX && hex.bytes().all(|b| b.is_ascii_hexdigit()));
     if is_md5 {
-        return Verifier::Md5(stored.clone());
+        return Ok(Verifier::Md5(stored.clone()));
     }
-    Verifier::Password(stored.clone())
+    Ok(Verifier::Password(stored.clone()))
 }
 
+/// How PostgreSQL's verifiers begin (its documentation, `pg_authid`).
+const SCRAM_PREFIX: &str = "SCRAM-SHA-256$";
 /// Hex digits of an MD5 hash.
 const MD5_HEX: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{any, proptest};
+
+    use super::{UserStore, VerifierError, verifier};
+    use crate::auth::options::UserOptions;
+    use crate::model::{Secret, Verifier};
+
+    const SCRAM: &str = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
+    const MD5: &str = "md53175bce1d3201d16594cebf9d7eb3f9d";
+
+    fn read(text: &str) -> Result<Verifier, VerifierError> {
+        verifier(&Secret::new(text))
+    }
+
+    #[test]
+    fn the_kind_is_known_by_the_text() {
+        assert!(matches!(read(SCRAM), Ok(Verifier::Scram(s)) if s.iterations == 4096));
+        assert!(matches!(read(MD5), Ok(Verifier::Md5(s)) if s == Secret::new(MD5)));
+        for password in ["secret", "md5", "md5 is no hash", "SCRAM-SHA-256", &MD5[1..]] {
+            assert!(
+                matches!(read(password), Ok(Verifier::Password(s)) if s == Secret::new(password)),
+                "{password}"
+            );
+        }
+        let latin1 = Secret::new([0xe9]);
+        assert!(matches!(verifier(&latin1), Ok(Verifier::Password(s)) if s == latin1));
+    }
+
+    #[test]
+    fn nothing_and_damaged_verifiers_are_no_passwords() {
+        assert_eq!(read("").unwrap_err(), VerifierError::Empty);
+        for length in "SCRAM-SHA-256$".len()..SCRAM.len() {
+            let error = read(&SCRAM[..length]).unwrap_err();
+            assert_eq!(error, VerifierError::BrokenScram, "{length}");
+        }
+    }
+
+    #[test]
+    fn of_two_users_with_one_name_the_first_counts() {
+        let user = |password| UserOptions::known_by("a".into(), read(password).ok());
+        let store = UserStore::new([user("first"), user("second")]);
+        assert_eq!(store.len(), 1);
+        let found = store.user("a").unwrap();
+        let Some(Verifier::Password(password)) = &found.verifier else {
+            panic!("{found:?}");
+        };
+        assert_eq!(password.expose(), b"first");
+        assert!(store.user("b").is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn any_stored_bytes_are_survived(bytes in any::<Vec<u8>>(), tail in any::<String>()) {
+            let _ = verifier(&Secret::new(bytes));
+            let _ = read(&format!("SCRAM-SHA-256${tail}"));
+        }
+    }
+}

@@ -8,12 +8,12 @@ pub fn needs_restart(old: &Plan, new: &Plan) -> Vec<String> {
     for listener in &old.listeners {
         match new.listeners.iter().find(|l| l.name == listener.name) {
             Some(now) => keys.extend(changed(listener, now)),
-            None => keys.push(format!("listener \"{}\" (removed)", listener.name)),
+            None => keys.push(format!("listener {:?} (removed)", listener.name)),
         }
     }
     for listener in &new.listeners {
         if !old.listeners.iter().any(|l| l.name == listener.name) {
-            keys.push(format!("listener \"{}\" (added)", listener.name));
+            keys.push(format!("listener {:?} (added)", listener.name));
         }
     }
     keys
@@ -35,7 +35,32 @@ fn general(old: &GeneralPlan, new: &GeneralPlan) -> Vec<String> {
     changed.map(|(key, _)| key.to_owned()).collect()
 }
 
-fn changed(old: &ListenerPlan, new: &ListenerPlan) -> Option<String> {
-    let same = old.listen == new.listen && old.engine == new.engine;
-    (!same).then(|| format!("address, backlog or keepalive of listener \"{}\"", new.name))
+/// Keys of a listener that its socket was made with.
+fn changed(old: &ListenerPlan, new: &ListenerPlan) -> Vec<String> {
+    let (was, now) = (&old.listen, &new.listen);
+    let checks = [
+        ("engine", old.engine == new.engine),
+        ("address", was.address == now.address),
+        ("backlog", was.backlog == now.backlog),
+        (
+            "tcp_keepalive_idle",
+            was.keepalive.idle == now.keepalive.idle,
+        ),
+        (
+            "tcp_keepalive_interval",
+            was.keepalive.interval == now.keepalive.interval,
+        ),
+        (
+            "tcp_keepalive_count",
+            was.keepalive.count == now.keepalive.count,
+        ),
+        (
+            "tcp_user_timeout",
+            was.keepalive.user_timeout == now.keepalive.user_timeout,
+        ),
+    ];
+    let changed = checks.into_iter().filter(|(_, same)| !same);
+    changed
+        .map(|(key, _)| format!("listener {:?}, {key}", new.name))
+        .collect()
 }

@@ -6,41 +6,52 @@
 use std::path::Path;
 
 pub mod difference;
+mod document;
 pub mod error;
 pub mod plan;
 pub mod raw;
 mod resolve;
 mod secrets;
+mod shown;
 pub mod units;
+mod wording;
 
-pub use error::ConfigError;
+pub use error::{ConfigError, Problem};
 pub use plan::Plan;
 
-/// Reads, checks and completes a configuration file.
+use document::Document;
+
+/// Reads, checks and completes a configuration file. Reads the files that it names, too: blocks.
 ///
 /// # Errors
-/// The first thing that is wrong, with its line.
+/// All that is wrong, with lines.
 pub fn load(file: &Path) -> Result<Plan, ConfigError> {
-    let text =
-        std::fs::read_to_string(file).map_err(|error| ConfigError::unreadable(file, &error))?;
-    resolve::resolve(file, &text, &parse(file, &text)?)
+    read(file).map(|(_, plan)| plan)
 }
 
-/// The configuration as `sluice check` prints it: every key with its value, secrets redacted.
+/// The configuration as `sluice check` prints it: all keys that have a value, with defaults
+/// filled in and secrets redacted.
 ///
 /// # Errors
 /// As [`load`].
 pub fn show(file: &Path) -> Result<(String, Plan), ConfigError> {
-    let text =
-        std::fs::read_to_string(file).map_err(|error| ConfigError::unreadable(file, &error))?;
-    let mut raw = parse(file, &text)?;
-    let plan = resolve::resolve(file, &text, &raw)?;
-    secrets::redact(&mut raw);
-    // Everything in it came from TOML.
-    let shown = toml::to_string(&raw).unwrap_or_else(|error| format!("# {error}\n"));
-    Ok((shown, plan))
+    let (raw, plan) = read(file)?;
+    Ok((shown::shown(raw, &plan), plan))
 }
 
-fn parse(file: &Path, text: &str) -> Result<raw::File, ConfigError> {
-    toml::from_str(text).map_err(|error| ConfigError::syntax(file, text, &error))
+fn read(file: &Path) -> Result<(raw::File, Plan), ConfigError> {
+    let text =
+        std::fs::read_to_string(file).map_err(|error| ConfigError::unreadable(file, &error))?;
+    let document = Document::new(&text);
+    let raw = toml::from_str(&text).map_err(|error| ConfigError::shape(file, &document, &error))?;
+    let source = resolve::Source {
+        file,
+        document: &document,
+        raw: &raw,
+    };
+    let plan = resolve::resolve(&source)?;
+    Ok((raw, plan))
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A length of time: `"500ms"`, `"30s"`, `"2h"`, `"1h 30m"`.
+/// A length of time: `"500ms"`, `"30s"`, `"2h"`, `"1h 30m"`; at most ten years, so that clocks can
+/// be added to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Time(pub Duration);
 
@@ -21,8 +22,10 @@ impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         let text = String::deserialize(input)?;
         humantime::parse_duration(&text)
+            .ok()
+            .filter(|time| *time <= LONGEST)
             .map(Self)
-            .map_err(|_| Error::invalid_value(Unexpected::Str(&text), &A_TIME))
+            .ok_or_else(|| Error::invalid_value(Unexpected::Str(&text), &A_TIME))
     }
 }
 
@@ -92,7 +95,7 @@ fn parse_size(text: &str) -> Option<usize> {
     number.parse::<usize>().ok()?.checked_mul(scale)
 }
 
-/// A share from 1 to 100.
+/// A share, from `LEAST` to 100.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Percent<const LEAST: u8>(pub u8);
 
@@ -116,6 +119,7 @@ impl<const LEAST: u8> Serialize for Percent<LEAST> {
     }
 }
 
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 const A_TIME: &str = "a length of time with unit, such as \"500ms\", \"30s\" or \"2h\"";
 const A_SIZE: &str = "a size with unit, such as \"16KB\" or \"1MB\"";
 

@@ -130,9 +130,7 @@ async fn fetch<E: Engine>(
         .map_err(|error| unavailable(&error))?;
     let stored = conn.back.chore_value().map(Secret::new);
     lent.give_back();
-    Ok(stored
-        .filter(|s| !s.expose().is_empty())
-        .map(|s| verifier(&s)))
+    Ok(stored.and_then(|stored| verifier(&stored).ok()))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Source, engine, keepalive, place, pool_mode, tls_mode, tls_version};
+use super::Table;
+use super::host::host_and_port;
+use super::translate::{engine, pool_mode, tls_mode, tls_version};
 use crate::auth::options::AuthQuery;
 use crate::config::error::ConfigError;
 use crate::config::plan::{GroupPlan, TargetPlan};
@@ -11,42 +13,19 @@ use crate::net::options::{ClientTlsOptions, DialOptions};
 use crate::pool::options::{PoolOptions, TargetOptions};
 
 pub(super) fn resolve(
-    source: &Source<'_>,
-    index: usize,
+    table: &Table<'_>,
     raw: &raw::TargetGroup,
 ) -> Result<GroupPlan, ConfigError> {
-    let at = |key| place("target_group", index, &raw.name, key);
-    let [target] = &*raw.target else {
-        return Err(source.error(&at("target"), "exactly one target is supported"));
-    };
-    let idle = raw.max_idle_connections_percent.map(|p| p.0);
-    if idle.is_some_and(|idle| idle > raw.max_connections_percent.0) {
-        let what = "must not be above max_connections_percent";
-        return Err(source.error(&at("max_idle_connections_percent"), what));
-    }
-    for (key, value) in [
-        ("default_pool_size", raw.default_pool_size),
-        ("server_login_concurrency", raw.server_login_concurrency),
-    ] {
-        if value == 0 {
-            return Err(source.error(&at(key), "must be at least 1"));
-        }
-    }
-    if raw.min_pool_size > raw.default_pool_size {
-        let what = "must not be above default_pool_size";
-        return Err(source.error(&at("min_pool_size"), what));
-    }
-    if !(SMALLEST_STATEMENT..=LARGEST_STATEMENT).contains(&raw.max_statement_size.0) {
-        let what = "must be from \"1KB\" to \"1MB\"";
-        return Err(source.error(&at("max_statement_size"), what));
-    }
+    check(table, raw)?;
+    let most = raw.max_connections_percent.0;
+    let idle = raw.max_idle_connections_percent.map(|percent| percent.0);
     Ok(GroupPlan {
         name: (&*raw.name).into(),
         engine: engine(raw.engine),
-        primary: primary(source, index, raw, target)?,
+        primary: primary(table, raw)?,
         limits: TargetOptions {
-            max_connections_percent: raw.max_connections_percent.0,
-            max_idle_connections_percent: idle.unwrap_or(raw.max_connections_percent.0 / 2),
+            max_connections_percent: most,
+            max_idle_connections_percent: idle.unwrap_or(most / 2),
             max_db_connections: raw.max_db_connections,
             max_user_connections: raw.max_user_connections,
             login_concurrency: raw.server_login_concurrency,
@@ -55,10 +34,33 @@ pub(super) fn resolve(
         pool: pool(raw),
         pool_mode: pool_mode(raw.pool_mode),
         cancel_wait_timeout: raw.cancel_wait_timeout.0,
-        max_server_statements: raw.max_prepared_statements.max(1),
+        max_server_statements: raw.max_prepared_statements,
         max_statement_bytes: raw.max_statement_size.0,
-        auth_query: auth_query(source, index, raw)?,
+        auth_query: auth_query(table, raw)?,
     })
+}
+
+/// Ranges, alone and beside each other.
+fn check(table: &Table<'_>, raw: &raw::TargetGroup) -> Result<(), ConfigError> {
+    let idle = raw.max_idle_connections_percent.map(|percent| percent.0);
+    if idle.is_some_and(|idle| idle > raw.max_connections_percent.0) {
+        let what = "must not be above max_connections_percent";
+        return Err(table.error("max_idle_connections_percent", what));
+    }
+    table.at_least_one("default_pool_size", raw.default_pool_size)?;
+    table.at_least_one("server_login_concurrency", raw.server_login_concurrency)?;
+    if raw.max_prepared_statements == 0 {
+        return Err(table.error("max_prepared_statements", "must be at least 1"));
+    }
+    if raw.min_pool_size > raw.default_pool_size {
+        return Err(table.error("min_pool_size", "must not be above default_pool_size"));
+    }
+    if !(SMALLEST_STATEMENT..=LARGEST_STATEMENT).contains(&raw.max_statement_size.0) {
+        let what = "must be from \"1KB\" to \"1MB\"";
+        return Err(table.error("max_statement_size", what));
+    }
+    table.not_zero("server_connect_timeout", raw.server_connect_timeout)?;
+    table.not_zero("server_reset_timeout", raw.server_reset_timeout)
 }
 
 fn pool(raw: &raw::TargetGroup) -> PoolOptions {
@@ -76,59 +78,56 @@ fn pool(raw: &raw::TargetGroup) -> PoolOptions {
     }
 }
 
-fn primary(
-    source: &Source<'_>,
-    index: usize,
-    raw: &raw::TargetGroup,
-    target: &raw::Target,
-) -> Result<TargetPlan, ConfigError> {
-    let at = place("target_group.target", index, &raw.name, "address");
-    let Some((host, port)) = host_and_port(&target.address) else {
-        return Err(source.error(&at, "expected \"host:port\""));
+fn primary(table: &Table<'_>, raw: &raw::TargetGroup) -> Result<TargetPlan, ConfigError> {
+    let [target] = &*raw.target else {
+        let count = raw.target.len();
+        let what = format!("exactly one [[target_group.target]] is needed, not {count}");
+        return Err(table.error("target", &what));
     };
-    let dial = DialOptions {
-        host: host.into(),
-        port,
-        connect_timeout: raw.server_connect_timeout.0,
-        keepalive: keepalive(
-            raw.tcp_keepalive_idle,
-            raw.tcp_keepalive_interval,
-            raw.tcp_keepalive_count,
-            raw.tcp_user_timeout,
-        ),
-        tls: tls(source, index, raw)?,
+    let Some((host, port)) = host_and_port(&target.address) else {
+        let what = format!("expected \"host:port\", not {:?}", target.address);
+        return Err(table.error("target.address", &what));
     };
     Ok(TargetPlan {
-        name: Arc::from(format!("{host}:{port}")),
-        dial,
+        name: name(host, port),
+        dial: DialOptions {
+            host: host.into(),
+            port,
+            connect_timeout: raw.server_connect_timeout.0,
+            keepalive: table.keepalive(
+                raw.tcp_keepalive_idle,
+                raw.tcp_keepalive_interval,
+                raw.tcp_keepalive_count,
+                raw.tcp_user_timeout,
+            )?,
+            tls: tls(table, raw)?,
+        },
     })
 }
 
-fn tls(
-    source: &Source<'_>,
-    index: usize,
-    raw: &raw::TargetGroup,
-) -> Result<ClientTlsOptions, ConfigError> {
-    let at = |key| place("target_group", index, &raw.name, key);
-    let folder = source.folder();
-    let identity = match (&raw.server_tls_cert_file, &raw.server_tls_key_file) {
-        (Some(cert), Some(key)) => Some((folder.join(cert), folder.join(key))),
+fn name(host: &str, port: u16) -> Arc<str> {
+    if host.contains(':') {
+        return format!("[{host}]:{port}").into();
+    }
+    format!("{host}:{port}").into()
+}
+
+fn tls(table: &Table<'_>, raw: &raw::TargetGroup) -> Result<ClientTlsOptions, ConfigError> {
+    let cert = table.file("server_tls_cert_file", raw.server_tls_cert_file.as_ref())?;
+    let key = table.file("server_tls_key_file", raw.server_tls_key_file.as_ref())?;
+    let identity = match (cert, key) {
+        (Some(cert), Some(key)) => Some((cert, key)),
         (None, None) => None,
-        _ => {
-            let what = "server_tls_cert_file and server_tls_key_file belong together";
-            return Err(source.error(&at("server_tls_cert_file"), what));
+        (Some(_), None) => {
+            return Err(table.error("server_tls_cert_file", "needs server_tls_key_file beside it"));
+        }
+        (None, Some(_)) => {
+            return Err(table.error("server_tls_key_file", "needs server_tls_cert_file beside it"));
         }
     };
-    let ca_file = raw.server_tls_ca_file.as_ref().map(|f| folder.join(f));
-    if let Some(file) = &ca_file
-        && let Err(error) = std::fs::File::open(file)
-    {
-        let what = format!("cannot read {}: {error}", file.display());
-        return Err(source.error(&at("server_tls_ca_file"), &what));
-    }
     Ok(ClientTlsOptions {
         mode: tls_mode(raw.server_tls_mode),
-        ca_file,
+        ca_file: table.file("server_tls_ca_file", raw.server_tls_ca_file.as_ref())?,
         identity,
         server_name: raw.server_tls_server_name.as_deref().map(Into::into),
         min_version: tls_version(raw.server_tls_min_version),
@@ -136,20 +135,21 @@ fn tls(
 }
 
 fn auth_query(
-    source: &Source<'_>,
-    index: usize,
+    table: &Table<'_>,
     raw: &raw::TargetGroup,
 ) -> Result<Option<AuthQuery>, ConfigError> {
-    let at = |key| place("target_group", index, &raw.name, key);
     let (query, user) = match (&raw.auth_query, &raw.auth_user) {
         (Some(query), Some(user)) => (query, user),
+        (Some(_), None) => return Err(table.error("auth_query", "needs auth_user")),
+        (None, Some(_)) => return Err(table.error("auth_user", "needs auth_query")),
+        (None, None) if raw.auth_database.is_some() => {
+            return Err(table.error("auth_database", "needs auth_query"));
+        }
         (None, None) => return Ok(None),
-        (Some(_), None) => return Err(source.error(&at("auth_query"), "needs auth_user")),
-        (None, Some(_)) => return Err(source.error(&at("auth_user"), "needs auth_query")),
     };
-    let configured = source.raw.user.iter().find(|u| u.name == *user);
-    if configured.is_none() && source.raw.general.userlist_file.is_none() {
-        return Err(source.error(&at("auth_user"), "there is no such [[user]]"));
+    if !query.contains("$1") {
+        let what = "must have $1 where the user's name goes";
+        return Err(table.error("auth_query", what));
     }
     Ok(Some(AuthQuery {
         query: (&**query).into(),
@@ -158,43 +158,6 @@ fn auth_query(
     }))
 }
 
-/// `host`, `host:port`, `[v6]`, `[v6]:port`.
-fn host_and_port(address: &str) -> Option<(&str, u16)> {
-    let (host, port) = match address.strip_prefix('[') {
-        Some(rest) => rest.split_once(']')?,
-        None => match address.split_once(':') {
-            Some((host, _)) => (host, address.get(host.len()..)?),
-            None => (address, ""),
-        },
-    };
-    let port = match port.strip_prefix(':') {
-        Some(port) => port.parse().ok().filter(|port| *port > 0)?,
-        None if port.is_empty() => DEFAULT_PORT,
-        None => return None,
-    };
-    (!host.is_empty() && !host.contains(char::is_whitespace)).then_some((host, port))
-}
-
-/// PostgreSQL's registered port.
-const DEFAULT_PORT: u16 = 5432;
 const SMALLEST_STATEMENT: usize = 1024;
 /// The relay holds a statement whole before it can read it; more would be no bound.
 const LARGEST_STATEMENT: usize = 1024 * 1024;
-
-#[cfg(test)]
-mod tests {
-    use super::host_and_port;
-
-    #[test]
-    fn addresses_have_a_host_and_perhaps_a_port() {
-        assert_eq!(host_and_port("db"), Some(("db", 5432)));
-        assert_eq!(host_and_port("db:1"), Some(("db", 1)));
-        assert_eq!(host_and_port("[::1]:1"), Some(("::1", 1)));
-        assert_eq!(host_and_port("[::1]"), Some(("::1", 5432)));
-        for bad in [
-            "", ":1", "db:", "db:x", "db:0", "db:70000", "::1", "[::1", "a b",
-        ] {
-            assert_eq!(host_and_port(bad), None, "{bad}");
-        }
-    }
-}

@@ -1,35 +1,30 @@
 //! One `[[listener]]`.
 
-use super::{
-    Source, auth_method, client_cert, engine, group_named, keepalive, place, pool_mode, tls_version,
-};
+use std::sync::Arc;
+
+use super::Table;
+use super::translate::{auth_method, client_cert, engine, pool_mode, tls_version};
 use crate::config::error::ConfigError;
 use crate::config::plan::{ClientLimits, ListenerPlan};
 use crate::config::raw;
-use crate::model::AuthMethod;
 use crate::net::options::{ClientCert, ListenOptions, ServerTlsOptions};
 
 pub(super) fn resolve(
-    source: &Source<'_>,
-    index: usize,
+    table: &Table<'_>,
     raw: &raw::Listener,
     warnings: &mut Vec<String>,
 ) -> Result<ListenerPlan, ConfigError> {
-    let at = |key| place("listener", index, &raw.name, key);
-    let group = match group_named(source, &at("target_group"), raw.target_group.as_deref())? {
-        Some(group) => Some(group),
-        None => match &*source.raw.target_group {
-            [only] => Some((&*only.name).into()),
-            _ if source.raw.database.iter().any(|d| d.target_group.is_some()) => None,
-            _ => return Err(source.error(&at("target_group"), "name one of the target groups")),
-        },
-    };
-    let tls = tls(source, index, raw)?;
-    let method = auth_method(raw.auth_method);
-    check_method(source, index, raw, method, tls.as_ref())?;
+    address(table, raw)?;
+    table.at_least_one("backlog", raw.backlog)?;
+    table.not_zero("client_login_timeout", raw.client_login_timeout)?;
+    if raw.max_prepared_statements_per_client == 0 {
+        let key = "max_prepared_statements_per_client";
+        return Err(table.error(key, "must be at least 1"));
+    }
+    let tls = tls(table, raw)?;
     if tls.is_none() && !raw.is_loopback() {
         warnings.push(format!(
-            "listener \"{}\" takes clients from other machines without TLS",
+            "listener {:?} takes clients from other machines without TLS",
             raw.name
         ));
     }
@@ -38,22 +33,47 @@ pub(super) fn resolve(
         engine: engine(raw.engine),
         listen: ListenOptions {
             address: raw.address,
-            backlog: raw.backlog.max(1),
-            keepalive: keepalive(
+            backlog: raw.backlog,
+            keepalive: table.keepalive(
                 raw.tcp_keepalive_idle,
                 raw.tcp_keepalive_interval,
                 raw.tcp_keepalive_count,
                 raw.tcp_user_timeout,
-            ),
+            )?,
         },
-        group,
+        group: group(table, raw)?,
         tls,
         require_tls: raw.require_tls,
-        auth_method: method,
+        auth_method: auth_method(raw.auth_method),
         pool_mode: raw.pool_mode.map(pool_mode),
         max_client_conn: raw.max_client_conn,
         limits: limits(raw),
     })
+}
+
+/// No other listener has its address; any number may ask for a port of the system's choice.
+fn address(table: &Table<'_>, raw: &raw::Listener) -> Result<(), ConfigError> {
+    let mut before = table.source.raw.listener.iter().take(table.index);
+    match before.find(|other| other.address == raw.address && raw.address.port() != 0) {
+        Some(other) => {
+            let what = format!("listener {:?} has this address already", other.name);
+            Err(table.error("address", &what))
+        }
+        None => Ok(()),
+    }
+}
+
+fn group(table: &Table<'_>, raw: &raw::Listener) -> Result<Option<Arc<str>>, ConfigError> {
+    if let Some(group) = table.group("target_group", raw.target_group.as_deref())? {
+        return Ok(Some(group));
+    }
+    let file = table.source.raw;
+    match &*file.target_group {
+        [] => Ok(None),
+        [only] => Ok(Some((&*only.name).into())),
+        _ if !file.database.is_empty() => Ok(None),
+        _ => Err(table.error("target_group", "name one of the target groups")),
+    }
 }
 
 fn limits(raw: &raw::Listener) -> ClientLimits {
@@ -66,76 +86,35 @@ fn limits(raw: &raw::Listener) -> ClientLimits {
         query_timeout: raw.query_timeout.0,
         allow_options: (!any).then(|| lower(&raw.allow_startup_options)),
         ignore_options: lower(&raw.ignore_startup_options),
-        max_statements: raw.max_prepared_statements_per_client.max(1),
+        max_statements: raw.max_prepared_statements_per_client,
     }
 }
 
-fn tls(
-    source: &Source<'_>,
-    index: usize,
-    raw: &raw::Listener,
-) -> Result<Option<ServerTlsOptions>, ConfigError> {
-    let at = |key| place("listener", index, &raw.name, key);
-    let (cert, key) = match (&raw.tls_cert_file, &raw.tls_key_file) {
+fn tls(table: &Table<'_>, raw: &raw::Listener) -> Result<Option<ServerTlsOptions>, ConfigError> {
+    let cert = table.file("tls_cert_file", raw.tls_cert_file.as_ref())?;
+    let key = table.file("tls_key_file", raw.tls_key_file.as_ref())?;
+    let client_ca_file = table.file("tls_client_ca_file", raw.tls_client_ca_file.as_ref())?;
+    let client_cert = client_cert(raw.tls_client_cert);
+    if client_cert != ClientCert::Off && client_ca_file.is_none() {
+        return Err(table.error("tls_client_cert", "needs tls_client_ca_file"));
+    }
+    let (cert_file, key_file) = match (cert, key) {
         (Some(cert), Some(key)) => (cert, key),
-        (Some(_), None) => return Err(source.error(&at("tls_cert_file"), NEEDS_KEY)),
-        (None, Some(_)) => return Err(source.error(&at("tls_key_file"), NEEDS_CERT)),
-        (None, None) if raw.require_tls => {
-            return Err(source.error(&at("require_tls"), NEEDS_BOTH));
+        (Some(_), None) => return Err(table.error("tls_cert_file", "needs tls_key_file beside it")),
+        (None, Some(_)) => return Err(table.error("tls_key_file", "needs tls_cert_file beside it")),
+        (None, None) if raw.require_tls => return Err(table.error("require_tls", NEEDS_BOTH)),
+        (None, None) if client_ca_file.is_some() => {
+            return Err(table.error("tls_client_ca_file", NEEDS_BOTH));
         }
         (None, None) => return Ok(None),
     };
-    let client_cert = client_cert(raw.tls_client_cert);
-    if client_cert != ClientCert::Off && raw.tls_client_ca_file.is_none() {
-        return Err(source.error(&at("tls_client_cert"), "needs tls_client_ca_file"));
-    }
-    let folder = source.folder();
-    let options = ServerTlsOptions {
-        cert_file: folder.join(cert),
-        key_file: folder.join(key),
-        client_ca_file: raw.tls_client_ca_file.as_ref().map(|f| folder.join(f)),
+    Ok(Some(ServerTlsOptions {
+        cert_file,
+        key_file,
+        client_ca_file,
         client_cert,
         min_version: tls_version(raw.tls_min_version),
-    };
-    for (key, file) in [
-        ("tls_cert_file", Some(&options.cert_file)),
-        ("tls_key_file", Some(&options.key_file)),
-        ("tls_client_ca_file", options.client_ca_file.as_ref()),
-    ] {
-        if let Some(file) = file
-            && let Err(error) = std::fs::File::open(file)
-        {
-            let what = format!("cannot read {}: {error}", file.display());
-            return Err(source.error(&at(key), &what));
-        }
-    }
-    Ok(Some(options))
+    }))
 }
 
-/// What a method needs before it is safe.
-fn check_method(
-    source: &Source<'_>,
-    index: usize,
-    raw: &raw::Listener,
-    method: AuthMethod,
-    tls: Option<&ServerTlsOptions>,
-) -> Result<(), ConfigError> {
-    let problem = match method {
-        AuthMethod::Trust if !raw.is_loopback() => {
-            "\"trust\" lets anybody in: it is for listeners on a loopback address"
-        }
-        AuthMethod::Password if tls.is_none() => {
-            "\"password\" sends passwords in the clear: it needs tls_cert_file and tls_key_file"
-        }
-        AuthMethod::Certificate if tls.is_none_or(|tls| tls.client_cert == ClientCert::Off) => {
-            "\"cert\" needs TLS with tls_client_cert = \"optional\" or \"required\""
-        }
-        _ => return Ok(()),
-    };
-    let at = place("listener", index, &raw.name, "auth_method");
-    Err(source.error(&at, problem))
-}
-
-const NEEDS_KEY: &str = "needs tls_key_file beside it";
-const NEEDS_CERT: &str = "needs tls_cert_file beside it";
 const NEEDS_BOTH: &str = "needs tls_cert_file and tls_key_file";

@@ -1,245 +1,229 @@
 //! From the file as written to the plan: references are followed, secrets read, values checked
-//! beside each other.
+//! beside each other. All tables are looked at before any problem is told.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::error::{ConfigError, Place};
-use super::plan::{DatabasePlan, GeneralPlan, Plan};
+use super::document::{Document, Place};
+use super::error::{ConfigError, Problems};
+use super::plan::Plan;
 use super::raw;
+use super::secrets::unreadable;
+use super::units::Time;
 use crate::auth::UserStore;
-use crate::model::{AuthMethod, EngineFamily, PoolMode};
-use crate::net::options::{ClientCert, Keepalive, TlsMode, TlsVersion};
-use crate::telemetry::options::{LogFormat, LogOptions};
+use crate::net::options::Keepalive;
 
+mod database;
+mod general;
 mod group;
+mod host;
 mod listener;
+mod logins;
+mod translate;
 mod user;
 
-/// The file at hand, for error messages.
+/// The file at hand.
 pub(super) struct Source<'a> {
-    file: &'a Path,
-    text: &'a str,
-    raw: &'a raw::File,
+    pub(super) file: &'a Path,
+    pub(super) document: &'a Document<'a>,
+    pub(super) raw: &'a raw::File,
 }
 
-impl Source<'_> {
-    /// An error at a key of the `index`-th table of a name.
-    fn error(&self, place: &Place<'_>, what: &str) -> ConfigError {
-        ConfigError::value(self.file, self.text, place, what)
+/// One table of the file.
+#[derive(Clone, Copy)]
+struct Table<'a> {
+    source: &'a Source<'a>,
+    table: &'static str,
+    index: usize,
+    name: &'a str,
+}
+
+impl<'a> Source<'a> {
+    /// The `index`-th table of this kind.
+    const fn table(&'a self, table: &'static str, index: usize, name: &'a str) -> Table<'a> {
+        Table {
+            source: self,
+            table,
+            index,
+            name,
+        }
     }
 
-    /// The folder that paths are relative to.
+    /// A path of the file, which is relative to the file's folder.
+    fn path(&self, path: &Path) -> PathBuf {
+        self.folder().join(path)
+    }
+
     fn folder(&self) -> &Path {
         self.file.parent().unwrap_or(Path::new(""))
     }
 }
 
+impl Table<'_> {
+    /// An error at a key.
+    fn error(&self, key: &str, what: &str) -> ConfigError {
+        let place = Place {
+            table: self.table,
+            index: self.index,
+            name: self.name,
+            key: key.into(),
+        };
+        ConfigError::value(self.source.file, self.source.document, &place, what)
+    }
+
+    fn at_least_one(&self, key: &str, value: impl Into<u64>) -> Result<(), ConfigError> {
+        if value.into() == 0 {
+            return Err(self.error(key, "must be at least 1"));
+        }
+        Ok(())
+    }
+
+    fn not_zero(&self, key: &str, value: Time) -> Result<(), ConfigError> {
+        if value.0.is_zero() {
+            return Err(self.error(key, "must be more than \"0s\""));
+        }
+        Ok(())
+    }
+
+    /// The file a key names, which must be there and readable.
+    fn file(&self, key: &str, file: Option<&PathBuf>) -> Result<Option<PathBuf>, ConfigError> {
+        let Some(file) = file else {
+            return Ok(None);
+        };
+        let path = self.source.path(file);
+        // A folder can be opened, but not read.
+        match std::fs::read(&path) {
+            Ok(_) => Ok(Some(path)),
+            Err(error) => Err(self.error(key, &unreadable(&path, &error))),
+        }
+    }
+
+    /// Keepalive that the system takes: it counts in whole seconds, from 1 on.
+    fn keepalive(
+        &self,
+        idle: Time,
+        interval: Time,
+        count: u32,
+        user_timeout: Time,
+    ) -> Result<Keepalive, ConfigError> {
+        for (key, time, off) in [
+            ("tcp_keepalive_idle", idle, idle.0.is_zero()),
+            ("tcp_keepalive_interval", interval, false),
+        ] {
+            let whole = time.0.subsec_nanos() == 0 && !time.0.is_zero();
+            if !off && (!whole || time.0.as_secs() > MOST_KEEPALIVE_SECONDS) {
+                let what = "must be whole seconds, from \"1s\" to \"32767s\"";
+                return Err(self.error(key, what));
+            }
+        }
+        if !(1..=MOST_KEEPALIVE_PROBES).contains(&count) {
+            return Err(self.error("tcp_keepalive_count", "must be from 1 to 127"));
+        }
+        Ok(Keepalive {
+            idle: idle.0,
+            interval: interval.0,
+            count,
+            user_timeout: user_timeout.0,
+        })
+    }
+
+    /// The name of the group that a key names, which must exist.
+    fn group(&self, key: &str, name: Option<&str>) -> Result<Option<Arc<str>>, ConfigError> {
+        let Some(name) = name else {
+            return Ok(None);
+        };
+        let mut groups = self.source.raw.target_group.iter();
+        if groups.any(|group| group.name == name) {
+            return Ok(Some(name.into()));
+        }
+        Err(self.error(key, &format!("there is no target_group {name:?}")))
+    }
+}
+
 /// Checks and completes a file.
-pub(super) fn resolve(file: &Path, text: &str, raw: &raw::File) -> Result<Plan, ConfigError> {
-    let source = Source { file, text, raw };
+pub(super) fn resolve(source: &Source<'_>) -> Result<Plan, ConfigError> {
+    let raw = source.raw;
+    let mut problems = Problems::default();
     let mut warnings = Vec::new();
-    unique(&source, "listener", raw.listener.iter().map(|l| &*l.name))?;
-    unique(
-        &source,
-        "target_group",
-        raw.target_group.iter().map(|g| &*g.name),
-    )?;
-    unique(&source, "database", raw.database.iter().map(|d| &*d.name))?;
-    unique(&source, "user", raw.user.iter().map(|u| &*u.name))?;
-    for (table, missing) in [
-        ("listener", raw.listener.is_empty()),
-        ("target_group", raw.target_group.is_empty()),
-    ] {
-        if missing {
-            let place = place(table, 0, "", "name");
-            return Err(source.error(&place, &format!("at least one [[{table}]] is needed")));
-        }
+    names(source, &mut problems);
+    let general = problems.take(general::resolve(source, &mut warnings));
+    let groups = each(&mut problems, &raw.target_group, |index, group| {
+        group::resolve(&source.table("target_group", index, &group.name), group)
+    });
+    let listeners = each(&mut problems, &raw.listener, |index, listener| {
+        let table = source.table("listener", index, &listener.name);
+        listener::resolve(&table, listener, &mut warnings)
+    });
+    let databases = each(&mut problems, &raw.database, |index, database| {
+        database::resolve(&source.table("database", index, &database.name), database)
+    });
+    let before_users = problems.len();
+    let listed = problems.take(user::userlist(source)).unwrap_or_default();
+    let users = each(&mut problems, &raw.user, |index, user| {
+        let table = source.table("user", index, &user.name);
+        user::resolve(&table, user, &listed, &mut warnings)
+    });
+    let users = UserStore::new(users.into_iter().chain(listed));
+    // Of users that are not all there, nothing can be said.
+    if problems.len() == before_users {
+        logins::check_users(source, &users, &mut problems, &mut warnings);
     }
-    let groups = each(&raw.target_group, |i, g| group::resolve(&source, i, g))?;
-    let listeners = each(&raw.listener, |i, l| {
-        listener::resolve(&source, i, l, &mut warnings)
-    })?;
-    let databases = each(&raw.database, |i, d| database(&source, i, d))?;
-    let configured = each(&raw.user, |i, u| {
-        user::resolve(&source, i, u, &mut warnings)
-    })?;
-    let listed = user::userlist(&source)?;
-    Ok(Plan {
-        general: general(&source)?,
-        listeners,
-        groups,
-        databases,
-        users: UserStore::new(configured.into_iter().chain(listed)),
-        warnings,
+    logins::check_methods(source, &mut problems);
+    problems.finish(|| {
+        Some(Plan {
+            general: general?,
+            listeners,
+            groups,
+            databases,
+            users,
+            warnings,
+        })
     })
 }
 
+/// What can be resolved; the rest are problems.
 fn each<T, U>(
-    items: &[T],
+    problems: &mut Problems,
+    tables: &[T],
     mut resolve: impl FnMut(usize, &T) -> Result<U, ConfigError>,
-) -> Result<Vec<U>, ConfigError> {
-    let numbered = items.iter().enumerate();
-    numbered.map(|(index, item)| resolve(index, item)).collect()
+) -> Vec<U> {
+    let numbered = tables.iter().enumerate();
+    numbered
+        .filter_map(|(index, table)| problems.take(resolve(index, table)))
+        .collect()
 }
 
-fn place<'a>(table: &'a str, index: usize, name: &'a str, key: &'a str) -> Place<'a> {
-    Place {
-        table,
-        index,
-        name,
-        key,
-    }
-}
-
-fn unique<'a>(
-    source: &Source<'_>,
-    table: &str,
-    names: impl Iterator<Item = &'a str>,
-) -> Result<(), ConfigError> {
-    let mut seen = HashSet::new();
-    for (index, name) in names.enumerate() {
-        if name.is_empty() {
-            return Err(source.error(&place(table, index, "", "name"), "must not be empty"));
+/// Names are there and unique, and so are the tables that nothing works without.
+fn names(source: &Source<'_>, problems: &mut Problems) {
+    let raw = source.raw;
+    let listeners = raw.listener.iter().map(|l| &*l.name).collect::<Vec<_>>();
+    let groups = raw.target_group.iter().map(|g| &*g.name).collect();
+    let databases = raw.database.iter().map(|d| &*d.name).collect();
+    let users = raw.user.iter().map(|u| &*u.name).collect();
+    for (kind, names, needed) in [
+        ("listener", listeners, true),
+        ("target_group", groups, true),
+        ("database", databases, false),
+        ("user", users, false),
+    ] {
+        let mut seen = HashSet::new();
+        for (index, name) in names.iter().enumerate() {
+            let table = source.table(kind, index, name);
+            if name.is_empty() {
+                problems.add(table.error("name", "must not be empty"));
+            } else if !seen.insert(name) {
+                problems.add(table.error("name", "another one has this name already"));
+            }
         }
-        if !seen.insert(name) {
-            let what = "another one has this name already";
-            return Err(source.error(&place(table, index, name, "name"), what));
+        if needed && names.is_empty() {
+            let what = format!("at least one [[{kind}]] is needed");
+            problems.add(source.table(kind, 0, "").error("", &what));
         }
     }
-    Ok(())
 }
 
-/// The group that a name stands for, which must exist.
-fn group_named(
-    source: &Source<'_>,
-    place: &Place<'_>,
-    name: Option<&str>,
-) -> Result<Option<Arc<str>>, ConfigError> {
-    let Some(name) = name else {
-        return Ok(None);
-    };
-    if source
-        .raw
-        .target_group
-        .iter()
-        .any(|group| group.name == name)
-    {
-        return Ok(Some(name.into()));
-    }
-    Err(source.error(place, &format!("there is no target group \"{name}\"")))
-}
-
-fn general(source: &Source<'_>) -> Result<GeneralPlan, ConfigError> {
-    let raw = &source.raw.general;
-    if let Err(error) = crate::telemetry::log::check_filter(&raw.log_level) {
-        return Err(source.error(&place("general", 0, "", "log_level"), &error.to_string()));
-    }
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    Ok(GeneralPlan {
-        worker_threads: match raw.worker_threads {
-            0 => cores,
-            n => n,
-        },
-        max_client_conn: raw.max_client_conn,
-        max_client_conn_per_address: raw.max_client_conn_per_address,
-        admin_address: raw.admin_address,
-        log: LogOptions {
-            filter: raw.log_level.clone(),
-            format: match raw.log_format {
-                raw::LogFormat::Text => LogFormat::Text,
-                raw::LogFormat::Json => LogFormat::Json,
-            },
-        },
-        log_connections: raw.log_connections,
-        shutdown_timeout: raw.shutdown_timeout.0,
-    })
-}
-
-fn database(
-    source: &Source<'_>,
-    index: usize,
-    raw: &raw::Database,
-) -> Result<DatabasePlan, ConfigError> {
-    let at = place("database", index, &raw.name, "target_group");
-    let size = place("database", index, &raw.name, "pool_size");
-    if raw.pool_size == Some(0) {
-        return Err(source.error(&size, "must be at least 1"));
-    }
-    if raw.name == "*" && raw.server_database.is_some() {
-        let at = place("database", index, &raw.name, "server_database");
-        return Err(source.error(&at, "cannot be given for \"*\""));
-    }
-    Ok(DatabasePlan {
-        name: (&*raw.name).into(),
-        group: group_named(source, &at, raw.target_group.as_deref())?,
-        server_database: raw.server_database.as_deref().map(Into::into),
-        pool_mode: raw.pool_mode.map(pool_mode),
-        pool_size: raw.pool_size,
-        min_pool_size: raw.min_pool_size,
-        max_client_conn: raw.max_client_conn,
-    })
-}
-
-const fn engine(raw: raw::Engine) -> EngineFamily {
-    match raw {
-        raw::Engine::Postgresql => EngineFamily::Postgres,
-    }
-}
-
-const fn pool_mode(raw: raw::PoolMode) -> PoolMode {
-    match raw {
-        raw::PoolMode::Transaction => PoolMode::Transaction,
-        raw::PoolMode::Session => PoolMode::Session,
-    }
-}
-
-const fn auth_method(raw: raw::AuthMethod) -> AuthMethod {
-    match raw {
-        raw::AuthMethod::Scram => AuthMethod::Scram,
-        raw::AuthMethod::Password => AuthMethod::Password,
-        raw::AuthMethod::Md5 => AuthMethod::Md5,
-        raw::AuthMethod::Cert => AuthMethod::Certificate,
-        raw::AuthMethod::Trust => AuthMethod::Trust,
-    }
-}
-
-const fn tls_version(raw: raw::TlsVersion) -> TlsVersion {
-    match raw {
-        raw::TlsVersion::V1_2 => TlsVersion::V1_2,
-        raw::TlsVersion::V1_3 => TlsVersion::V1_3,
-    }
-}
-
-const fn client_cert(raw: raw::ClientCert) -> ClientCert {
-    match raw {
-        raw::ClientCert::Off => ClientCert::Off,
-        raw::ClientCert::Optional => ClientCert::Optional,
-        raw::ClientCert::Required => ClientCert::Required,
-    }
-}
-
-const fn tls_mode(raw: raw::TlsMode) -> TlsMode {
-    match raw {
-        raw::TlsMode::Disable => TlsMode::Disable,
-        raw::TlsMode::Prefer => TlsMode::Prefer,
-        raw::TlsMode::Require => TlsMode::Require,
-        raw::TlsMode::VerifyCa => TlsMode::VerifyCa,
-        raw::TlsMode::VerifyFull => TlsMode::VerifyFull,
-    }
-}
-
-const fn keepalive(
-    idle: super::units::Time,
-    interval: super::units::Time,
-    count: u32,
-    user_timeout: super::units::Time,
-) -> Keepalive {
-    Keepalive {
-        idle: idle.0,
-        interval: interval.0,
-        count,
-        user_timeout: user_timeout.0,
-    }
-}
+/// `MAX_TCP_KEEPIDLE` and `MAX_TCP_KEEPINTVL` (Linux `include/net/tcp.h`).
+const MOST_KEEPALIVE_SECONDS: u64 = 32_767;
+/// `MAX_TCP_KEEPCNT` (same place).
+const MOST_KEEPALIVE_PROBES: u32 = 127;

@@ -1,54 +1,35 @@
 //! One `[[user]]`, and those of the userlist.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use super::{Source, auth_method, place, pool_mode};
+use super::translate::{auth_method, pool_mode};
+use super::{Source, Table};
 use crate::auth::options::UserOptions;
 use crate::auth::store::verifier;
 use crate::auth::userlist;
 use crate::config::error::ConfigError;
 use crate::config::raw;
-use crate::config::secrets;
+use crate::config::secrets::{self, unreadable};
 use crate::model::{Credential, Secret, Verifier};
 
 pub(super) fn resolve(
-    source: &Source<'_>,
-    index: usize,
+    table: &Table<'_>,
     raw: &raw::User,
+    listed: &[UserOptions],
     warnings: &mut Vec<String>,
 ) -> Result<UserOptions, ConfigError> {
-    let at = |key| place("user", index, &raw.name, key);
-    let read = |key, inline, file, env| {
-        let place = at(key);
-        secrets::Source { inline, file, env }
-            .read(source.folder())
-            .map_err(|what| source.error(&place, &what))
-    };
-    let stored = read(
-        "password",
-        raw.password.as_deref(),
-        raw.password_file.as_deref(),
-        raw.password_env.as_deref(),
-    )?;
-    let verifier = stored.as_ref().map(verifier);
-    if raw.password.is_some() && matches!(verifier, Some(Verifier::Password(_))) {
-        warnings.push(format!(
-            "user \"{}\": the password stands in the configuration file; \
-             password_file, password_env or a SCRAM-SHA-256 verifier are safer",
-            raw.name
-        ));
-    }
-    let server_password = read(
-        "server_password",
-        raw.server_password.as_deref(),
-        raw.server_password_file.as_deref(),
-        raw.server_password_env.as_deref(),
-    )?;
-    if raw.pool_size == Some(0) {
-        return Err(source.error(&at("pool_size"), "must be at least 1"));
-    }
     let name: Arc<str> = (&*raw.name).into();
+    // Settings may stand here, and the password in the userlist.
+    let listed = listed.iter().find(|user| user.name == name);
+    let verifier = match stored(table, raw)? {
+        Some(verifier) => Some(verifier),
+        None => listed.and_then(|user| user.verifier.clone()),
+    };
+    let server_password = server_password(table, raw)?;
+    if let Some(size) = raw.pool_size {
+        table.at_least_one("pool_size", size)?;
+    }
+    warn_about_inline(raw, verifier.as_ref(), warnings);
     Ok(UserOptions {
         server_user: raw
             .server_user
@@ -63,6 +44,75 @@ pub(super) fn resolve(
         pool_size: raw.pool_size,
         max_client_connections: u32::try_from(raw.max_client_conn).unwrap_or(u32::MAX),
     })
+}
+
+/// What the client's proof is checked against.
+fn stored(table: &Table<'_>, raw: &raw::User) -> Result<Option<Verifier>, ConfigError> {
+    let (inline, file, env) = (&raw.password, &raw.password_file, &raw.password_env);
+    let key = first_given(
+        "password",
+        [inline.is_some(), file.is_some(), env.is_some()],
+    );
+    let source = secrets::Source {
+        inline: inline.as_ref(),
+        file: file.as_deref(),
+        env: env.as_deref(),
+    };
+    let secret = source.read(table.source.folder());
+    let secret = secret.map_err(|what| table.error(&key, &what))?;
+    let verifier = secret.as_ref().map(verifier).transpose();
+    verifier.map_err(|error| table.error(&key, &error.to_string()))
+}
+
+/// What Sluice shows to the server, which only a password in the clear can do.
+fn server_password(table: &Table<'_>, raw: &raw::User) -> Result<Option<Secret>, ConfigError> {
+    let (inline, file, env) = (
+        &raw.server_password,
+        &raw.server_password_file,
+        &raw.server_password_env,
+    );
+    let key = first_given(
+        "server_password",
+        [inline.is_some(), file.is_some(), env.is_some()],
+    );
+    let source = secrets::Source {
+        inline: inline.as_ref(),
+        file: file.as_deref(),
+        env: env.as_deref(),
+    };
+    let secret = source.read(table.source.folder());
+    let secret = secret.map_err(|what| table.error(&key, &what))?;
+    match secret.as_ref().map(verifier).transpose() {
+        Ok(None | Some(Verifier::Password(_))) => Ok(secret),
+        Ok(Some(Verifier::Scram(_) | Verifier::Md5(_))) => Err(table.error(&key, NOT_A_HASH)),
+        Err(error) => Err(table.error(&key, &error.to_string())),
+    }
+}
+
+/// Which of the three keys an error is about.
+fn first_given(key: &str, [_, file, env]: [bool; 3]) -> String {
+    let ending = match (file, env) {
+        (true, _) => "_file",
+        (false, true) => "_env",
+        (false, false) => "",
+    };
+    format!("{key}{ending}")
+}
+
+fn warn_about_inline(raw: &raw::User, verifier: Option<&Verifier>, warnings: &mut Vec<String>) {
+    let name = &raw.name;
+    if raw.password.is_some() && matches!(verifier, Some(Verifier::Password(_))) {
+        warnings.push(format!(
+            "user {name:?}: the password stands in the configuration file; \
+             password_file, password_env or a SCRAM-SHA-256 verifier are safer"
+        ));
+    }
+    if raw.server_password.is_some() {
+        warnings.push(format!(
+            "user {name:?}: the server_password stands in the configuration file; \
+             server_password_file or server_password_env are safer"
+        ));
+    }
 }
 
 /// What the server is shown: a password of its own, else the stored one if it is in the clear.
@@ -80,19 +130,15 @@ pub(super) fn userlist(source: &Source<'_>) -> Result<Vec<UserOptions>, ConfigEr
     let Some(file) = &source.raw.general.userlist_file else {
         return Ok(Vec::new());
     };
-    let at = place("general", 0, "", "userlist_file");
-    let path = source.folder().join(file);
-    let problem = |what: String| source.error(&at, &format!("{}: {what}", path.display()));
-    let text = read(&path).map_err(&problem)?;
-    let users = userlist::parse(&text).map_err(|error| problem(error.to_string()))?;
-    Ok(users.into_iter().map(listed).collect())
+    let table = source.table("general", 0, "");
+    let path = source.path(file);
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| table.error("userlist_file", &unreadable(&path, &error)))?;
+    userlist::parse(&text).map_err(|error| {
+        let what = format!("{}, {error}", path.display());
+        table.error("userlist_file", &what)
+    })
 }
 
-fn read(path: &Path) -> Result<String, String> {
-    std::fs::read_to_string(path).map_err(|error| error.to_string())
-}
-
-/// A user of whom only a name and a stored text are known.
-fn listed((name, stored): (Arc<str>, Secret)) -> UserOptions {
-    UserOptions::known_by(name, verifier(&stored))
-}
+const NOT_A_HASH: &str =
+    "the server takes the password itself only: this is a hash that stands for one";

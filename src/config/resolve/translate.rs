@@ -1,0 +1,61 @@
+//! The file's words in the words of the components.
+
+use crate::config::raw;
+use crate::model::{AuthMethod, EngineFamily, PoolMode};
+use crate::net::options::{ClientCert, TlsMode, TlsVersion};
+use crate::telemetry::options::LogFormat;
+
+pub(super) const fn engine(raw: raw::Engine) -> EngineFamily {
+    match raw {
+        raw::Engine::Postgresql => EngineFamily::Postgres,
+    }
+}
+
+pub(super) const fn pool_mode(raw: raw::PoolMode) -> PoolMode {
+    match raw {
+        raw::PoolMode::Transaction => PoolMode::Transaction,
+        raw::PoolMode::Session => PoolMode::Session,
+    }
+}
+
+pub(super) const fn auth_method(raw: raw::AuthMethod) -> AuthMethod {
+    match raw {
+        raw::AuthMethod::Scram => AuthMethod::Scram,
+        raw::AuthMethod::Password => AuthMethod::Password,
+        raw::AuthMethod::Md5 => AuthMethod::Md5,
+        raw::AuthMethod::Cert => AuthMethod::Certificate,
+        raw::AuthMethod::Trust => AuthMethod::Trust,
+    }
+}
+
+pub(super) const fn tls_version(raw: raw::TlsVersion) -> TlsVersion {
+    match raw {
+        raw::TlsVersion::V1_2 => TlsVersion::V1_2,
+        raw::TlsVersion::V1_3 => TlsVersion::V1_3,
+    }
+}
+
+pub(super) const fn client_cert(raw: raw::ClientCert) -> ClientCert {
+    match raw {
+        raw::ClientCert::Off => ClientCert::Off,
+        raw::ClientCert::Optional => ClientCert::Optional,
+        raw::ClientCert::Required => ClientCert::Required,
+    }
+}
+
+pub(super) const fn tls_mode(raw: raw::TlsMode) -> TlsMode {
+    match raw {
+        raw::TlsMode::Disable => TlsMode::Disable,
+        raw::TlsMode::Prefer => TlsMode::Prefer,
+        raw::TlsMode::Require => TlsMode::Require,
+        raw::TlsMode::VerifyCa => TlsMode::VerifyCa,
+        raw::TlsMode::VerifyFull => TlsMode::VerifyFull,
+    }
+}
+
+pub(super) const fn log_format(raw: raw::LogFormat) -> LogFormat {
+    match raw {
+        raw::LogFormat::Text => LogFormat::Text,
+        raw::LogFormat::Json => LogFormat::Json,
+    }
+}
