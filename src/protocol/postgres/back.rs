@@ -10,8 +10,8 @@ use bytes::Bytes;
 use crate::model::{Progress, TxStatus};
 use crate::protocol::{self, Breach, Chore, ServerError};
 
-use super::rename;
 use super::owed::{Debts, Fate, Owed};
+use super::rename;
 use super::reply;
 use super::reported::Reported;
 use super::settings::Settings;

@@ -10,12 +10,12 @@ use foldhash::fast::RandomState;
 use crate::model::{Fault, FaultKind, PinReason, Pins, PoolMode};
 use crate::protocol::{self, FrontSettings};
 
-use super::{message, rename};
 use super::reported::Reported;
 use super::rules::Effects;
 use super::settings::Settings;
 use super::startup::Login;
 use super::statements::{NAME_PREFIX, ServerStatements, Statement};
+use super::{message, rename};
 
 /// Sluice's books about one client.
 #[derive(Debug)]

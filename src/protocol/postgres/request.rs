@@ -234,7 +234,8 @@ impl Reader<'_> {
 }
 
 fn checked_header(input: &[u8]) -> Result<Option<Header>, Fault> {
-    let header = frame::header(input, LARGE_MESSAGE).map_err(|_| Fault::protocol("invalid message length"))?;
+    let header = frame::header(input, LARGE_MESSAGE)
+        .map_err(|_| Fault::protocol("invalid message length"))?;
     let Some(header) = header else {
         return Ok(None);
     };

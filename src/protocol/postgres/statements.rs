@@ -34,7 +34,8 @@ impl Statement {
             return statement;
         }
         if all.by_body.len() >= all.sweep_at {
-            all.by_body.retain(|_, statement| statement.strong_count() > 0);
+            all.by_body
+                .retain(|_, statement| statement.strong_count() > 0);
             all.sweep_at = (all.by_body.len() * 2).max(FIRST_SWEEP);
         }
         static NEXT: AtomicU64 = AtomicU64::new(1);
