@@ -58,7 +58,7 @@ fn operators_end_before_comments_and_signs() {
     };
     assert_eq!(operators("a=-1"), ["a", "=", "-", "1"]);
     assert_eq!(operators("a@-b"), ["a", "@-", "b"]);
-    assert_eq!(operators("a<+-+b"), ["a", "<", "+", "-", "+", "b"]);
+    assert_eq!(operators("a<+-+b"), ["a", "<", "+-+", "b"]);
     assert_eq!(operators("a*/*c*/b"), ["a", "*", "b"]);
     assert_eq!(operators("a<--c\nb"), ["a", "<", "b"]);
     assert_eq!(operators("- -"), ["-", "-"]);

@@ -146,6 +146,9 @@ fn time_grows_with_the_length_only() {
         format!("select set_config('a', '{}', false)", million("''")),
         format!("set x = {} 1", million("1,")),
         million("begin atomic "),
+        million("+"),
+        million("=+"),
+        million("@+-"),
     ] {
         let start = std::time::Instant::now();
         let verdict = classify(text.as_bytes());
