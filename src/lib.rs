@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod daemon;
+pub mod demo;
 pub mod model;
 pub mod net;
 pub mod pool;
