@@ -96,7 +96,8 @@ async fn show(options: &DemoOptions, stage: &mut Stage) -> Result<(), DemoError>
     certs::write(scratch)?;
 
     screen.say("Starting a throwaway PostgreSQL and Sluice in front of it, on 127.0.0.1 alone.")?;
-    let postgres = stage.postgres.insert(Postgres::start(&tools, scratch)?);
+    let postgres = Postgres::start(&tools, scratch).await?;
+    let postgres = stage.postgres.insert(postgres);
     postgres.prepare(&tools, scratch).await?;
     let port = ports::choose(options.port)?;
     let proxy = Proxy::start(scratch, postgres, port)?;

@@ -85,9 +85,9 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Makes a cluster and starts its server, without waiting for it to be up. Blocks for the
-    /// second or two that initdb takes.
-    pub fn start(tools: &Tools, scratch: &Scratch) -> Result<Self, DemoError> {
+    /// Makes a cluster and starts its server, without waiting for it to be up. Cancel safe:
+    /// what was started is stopped.
+    pub async fn start(tools: &Tools, scratch: &Scratch) -> Result<Self, DemoError> {
         let data = scratch.data_folder()?;
         let word = scratch.write_for_postgres("superuser.password", scratch.password())?;
         let mut initdb = scratch.as_postgres(&tools.program("initdb"));
@@ -99,16 +99,7 @@ impl Postgres {
         ]);
         initdb.arg("--username").arg(SUPERUSER);
         initdb.arg("--pgdata").arg(&data).arg("--pwfile").arg(word);
-        let output = initdb
-            .output()
-            .map_err(DemoError::io("cannot start initdb"))?;
-        if !output.status.success() {
-            return Err(DemoError::Ended {
-                name: "initdb",
-                status: output.status,
-                words: String::from_utf8_lossy(&output.stderr).into_owned(),
-            });
-        }
+        Process::run("initdb", &mut initdb, scratch).await?;
         let port = ports::free()?;
         configure(&data, port, scratch)?;
         let mut command = scratch.as_postgres(&tools.program("postgres"));
