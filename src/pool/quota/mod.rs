@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 use foldhash::HashMap;
 
 mod claims;
+#[cfg(test)]
+mod tests;
 
 use claims::{Claims, Scopes};
 

@@ -95,3 +95,6 @@ fn client_verifier(
     }
     Ok(Some(builder.build()?))
 }
+
+#[cfg(test)]
+mod tests;

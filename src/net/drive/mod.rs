@@ -76,7 +76,7 @@ pub enum DriveError<E> {
 /// Any [`DriveError`]; the stream is good for at most a parting message then.
 ///
 /// Not cancel safe: dropped midway, the state of the dialogue is lost, and a message may be half
-/// written. The future is large while TLS is shaken hands on; box it in tasks that live long.
+/// written.
 pub async fn drive<X: Exchange>(
     stream: &mut Stream,
     exchange: &mut X,
@@ -200,3 +200,6 @@ fn from_io<E>(error: io::Error) -> DriveError<E> {
         _ => DriveError::Io(error),
     }
 }
+
+#[cfg(test)]
+mod tests;

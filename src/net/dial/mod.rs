@@ -85,6 +85,10 @@ pub async fn dial(options: &DialOptions, deadline: Instant) -> Result<Stream, Di
         let left = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
         let now = Instant::now();
         let share = deadline.saturating_duration_since(now) / left;
+        if share.is_zero() {
+            let during = DialStep::Connecting(*address);
+            return Err(last.unwrap_or(DialError::Timeout { during }));
+        }
         match timeout_at(now + share, connect(*address, options)).await {
             Ok(Ok(tcp)) => return Ok(Stream::plain(tcp)),
             Ok(Err(source)) if is_local(&source) => return Err(DialError::Local(source)),
@@ -151,3 +155,6 @@ pub(super) fn is_local(error: &io::Error) -> bool {
     ];
     Errno::from_io_error(error).is_some_and(|errno| LOCAL.contains(&errno))
 }
+
+#[cfg(test)]
+mod tests;

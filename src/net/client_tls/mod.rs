@@ -12,6 +12,7 @@ use tokio_rustls::rustls::client::{
 };
 use tokio_rustls::rustls::crypto::{
     WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+    verify_tls13_signature_with_raw_key,
 };
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::server::ParsedCertificate;
@@ -176,10 +177,23 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, signature, &self.algorithms)
+        let verdict = verify_tls13_signature(message, cert, signature, &self.algorithms);
+        if self.trust.is_some() || verdict.is_ok() {
+            return verdict;
+        }
+        // webpki reads X.509 version 3 only, but `openssl x509 -req` long made version 1. Where
+        // the certificate need not be verified, its key must still sign the handshake, for
+        // channel binding relies on that.
+        let Some(key) = cert_facts::public_key(cert) else {
+            return verdict;
+        };
+        verify_tls13_signature_with_raw_key(message, &key, signature, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests;

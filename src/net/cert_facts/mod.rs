@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::digest::{self, Algorithm, SHA224, SHA256, SHA384, SHA512};
 use bytes::Bytes;
+use tokio_rustls::rustls::pki_types::SubjectPublicKeyInfoDer;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::der_parser::Oid;
 use x509_parser::oid_registry::{
@@ -55,6 +56,11 @@ pub(super) fn is_valid_at(der: &[u8], now: u64) -> bool {
     ASN1Time::from_timestamp(now).is_ok_and(|now| cert.validity().is_valid_at(now))
 }
 
+/// The certificate's public key, whatever the certificate's version.
+pub(super) fn public_key(der: &[u8]) -> Option<SubjectPublicKeyInfoDer<'static>> {
+    Some(parse(der)?.public_key().raw.to_vec().into())
+}
+
 fn parse(der: &[u8]) -> Option<X509Certificate<'_>> {
     let (_, cert) = X509Certificate::from_der(der).ok()?;
     Some(cert)
@@ -94,3 +100,6 @@ fn find(table: &[(&Oid<'_>, &'static Algorithm)], oid: &Oid<'_>) -> Option<&'sta
     let (_, algorithm) = table.iter().find(|(known, _)| *known == oid)?;
     Some(algorithm)
 }
+
+#[cfg(test)]
+mod tests;

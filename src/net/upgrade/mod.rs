@@ -110,3 +110,6 @@ impl Stream {
         self.inner = Inner::Barred(tcp);
     }
 }
+
+#[cfg(test)]
+mod tests;
