@@ -136,3 +136,22 @@ fn config(port: u16, admin_port: u16, postgres_port: u16) -> String {
          password_file = \"demo.password\"\n"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{POOL_SIZE, config};
+    use crate::demo::certs;
+    use crate::demo::scratch::Scratch;
+
+    #[test]
+    fn the_configuration_is_read_without_warnings() {
+        let scratch = Scratch::new().unwrap();
+        certs::write(&scratch).unwrap();
+        scratch.write_private("demo.password", "x").unwrap();
+        let file = scratch.write("sluice.toml", &config(1, 2, 3)).unwrap();
+        let plan = crate::config::load(&file).unwrap();
+        assert_eq!(plan.warnings, Vec::<String>::new());
+        assert!(plan.listeners[0].require_tls);
+        assert_eq!(plan.groups[0].pool.size, POOL_SIZE);
+    }
+}

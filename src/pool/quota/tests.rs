@@ -331,8 +331,7 @@ impl Model {
                 real.idle -= served;
                 real.borrowed += served;
                 let waiting = real.waiting;
-                self.ledger
-                    .set_waiting(PoolId(p as u64), waiting, self.now);
+                self.ledger.set_waiting(PoolId(p as u64), waiting, self.now);
             }
             let idle: Vec<_> = (0..POOLS)
                 .map(|p| idle(p as u64, self.real[p].idle, self.now))
