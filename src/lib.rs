@@ -1,6 +1,7 @@
 //! Sluice.
 
 pub mod auth;
+pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod demo;

@@ -71,6 +71,16 @@ impl Dialer {
             .unwrap_or(Err(CancelError::TimedOut))
     }
 
+    /// Finds out whether the target takes connections: dials it, says nothing, and leaves.
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub async fn reach(&self) -> Result<(), DialError> {
+        let deadline = Instant::now() + self.options.connect_timeout;
+        dial(&self.options, deadline).await.map(drop)
+    }
+
     async fn secure(&self, stream: &mut Stream, request: &[u8]) -> Result<(), CancelError> {
         let TlsRole::Client { tls, name } = &self.tls else {
             return Err(CancelError::NoTls);

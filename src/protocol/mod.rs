@@ -111,7 +111,7 @@ pub trait Engine: Sized + Send + Sync + 'static {
 }
 
 /// What every login says, in any protocol.
-pub trait Login: Send {
+pub trait Login: Send + Sync {
     /// The user name that the client gave.
     fn user(&self) -> &Arc<str>;
     /// The database that the client asked for.
@@ -147,6 +147,8 @@ pub trait Back: Send {
     fn progress(&self) -> Progress;
     /// True if the connection holds state that only a reset removes.
     fn is_dirty(&self) -> bool;
+    /// True if settings of a client are in force.
+    fn has_settings(&self) -> bool;
     /// Marks the connection as holding state that only a reset removes.
     fn soil(&mut self);
     /// What the server tells at login, as of now.
@@ -178,6 +180,14 @@ pub enum Chore<'a> {
     Init(&'a str),
     /// Ask for one value.
     Query(&'a str),
+    /// Run the operator's `auth_query`, which has one parameter, the user; the value is the second
+    /// column of its first row: what is stored about the user's password.
+    Account {
+        /// The query.
+        query: &'a str,
+        /// The user that is asked for; chosen by a client.
+        user: &'a str,
+    },
     /// Ask how many clients the server takes, less those it reserves for itself; the value comes
     /// as a decimal number.
     Capacity,

@@ -90,7 +90,7 @@ pub async fn serve<E: Engine>(
                 reason = %fault,
                 "login failed"
             );
-            if let Some(stream) = &mut stream {
+            if let Some(stream) = stream.take() {
                 tell::<E>(stream, &fault).await;
             }
         }
@@ -150,12 +150,13 @@ async fn talk<E: Engine>(
     };
     let end = relay.run().await;
     drop(cancel);
+    let requests = relay.client.front.requests();
     let why = match end {
         End::ClientGone => "client left".into(),
         End::Told(why) => why.into(),
         End::Fault(fault) => {
             relay.tally.meter.fault(fault.kind);
-            relay.tell(&fault).await;
+            relay.end_with(&fault).await;
             fault.message
         }
     };
@@ -163,7 +164,7 @@ async fn talk<E: Engine>(
         info!(
             session = %handle.id,
             reason = %why,
-            requests = relay.client.front.requests(),
+            requests,
             "client disconnected"
         );
     }
@@ -171,26 +172,27 @@ async fn talk<E: Engine>(
 
 impl<E: Engine> Relay<E> {
     /// Sends what is still to be sent, and the error.
-    async fn tell(&mut self, fault: &Fault) {
-        let client = &mut self.client;
+    async fn end_with(self, fault: &Fault) {
+        let mut client = self.client;
         let flush = std::future::poll_fn(|cx| client.outbox.poll(&mut client.stream, cx));
         if let Ok(Ok(())) = tokio::time::timeout(LAST_WORDS, flush).await {
-            tell::<E>(&mut client.stream, fault).await;
+            tell::<E>(client.stream, fault).await;
         }
     }
 }
 
-/// Sends an error to a client whose connection ends, if it takes it.
-async fn tell<E: Engine>(stream: &mut Stream, fault: &Fault) {
+/// Sends an error to a client and closes its connection. A client that does not listen misses
+/// it. Not cancel-safe: dropped, it closes at once.
+pub async fn tell<E: Engine>(mut stream: Stream, fault: &Fault) {
     let mut bytes = Vec::new();
     E::refuse(fault, true, &mut bytes);
-    let work = async {
+    let sent = tokio::time::timeout(LAST_WORDS, async {
         stream.write_all(&bytes).await?;
-        stream.flush().await?;
-        stream.shutdown().await
-    };
-    // A client that does not listen misses it.
-    let _ = tokio::time::timeout(LAST_WORDS, work).await;
+        stream.flush().await
+    });
+    if let Ok(Ok(())) = sent.await {
+        stream.close(LAST_WORDS).await;
+    }
 }
 
 /// A time limit in ticks of the sweep clock, rounded up; zero stays zero.

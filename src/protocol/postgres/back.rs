@@ -14,7 +14,7 @@ use super::owed::{Debts, Fate, Owed};
 use super::rename;
 use super::reply;
 use super::reported::Reported;
-use super::settings::Settings;
+use super::settings::{self, Settings};
 use super::statements::ServerStatements;
 
 /// Sluice's books about one server connection.
@@ -160,6 +160,10 @@ impl protocol::Back for PgBack {
         self.dirty
     }
 
+    fn has_settings(&self) -> bool {
+        !Settings::same(&self.settings, &Settings::none())
+    }
+
     fn soil(&mut self) {
         self.dirty = true;
     }
@@ -173,7 +177,12 @@ impl protocol::Back for PgBack {
         if matches!(chore, Chore::Rollback) {
             self.end_exchange(out);
         }
+        let account;
         let sql = match chore {
+            Chore::Account { query, user } => {
+                account = account_query(query, user);
+                &*account
+            }
             Chore::Rollback => "ROLLBACK",
             // Everything but the open transaction: DISCARD refuses to run inside one.
             Chore::Reset => "DISCARD ALL",
@@ -201,6 +210,17 @@ impl protocol::Back for PgBack {
     fn server_pid(&self) -> u32 {
         self.pid
     }
+}
+
+/// The operator's query with the user as a string constant, which no name can break out of, and
+/// the second of its two columns.
+fn account_query(query: &str, user: &str) -> String {
+    let mut name = Vec::new();
+    // A zero byte would end the query, and no role name holds one.
+    settings::write_literal(user.replace('\0', "").as_bytes(), &mut name);
+    let query = query.trim().trim_end_matches(';');
+    let query = query.replace("$1", &String::from_utf8_lossy(&name));
+    format!("SELECT password FROM ({query}) AS account(name, password)")
 }
 
 /// `reserved_connections` exists since PostgreSQL 16.
