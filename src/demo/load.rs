@@ -2,6 +2,8 @@
 //! one query after another; many think for a second between two, as web applications' idle
 //! connections do.
 
+use std::time::Duration;
+
 use rustix::process::Signal;
 
 use super::DemoOptions;
@@ -25,6 +27,9 @@ SELECT abalance FROM pgbench_accounts WHERE aid = :aid;
 /// Busy clients, at most.
 const MAX_BUSY: u32 = 16;
 
+/// The longest that logins may take.
+pub const LOGIN_LIMIT: Duration = Duration::from_secs(120);
+
 impl Load {
     /// Starts both.
     pub fn start(
@@ -38,7 +43,10 @@ impl Load {
         let thinking = options.clients - busy;
         let script = scratch.write("think.sql", THINK)?;
         let script = script.display().to_string();
-        let seconds = options.seconds.to_string();
+        // A limit in case we cannot end it: pgbench counts its logins as part of its time, and
+        // nobody knows how long they take.
+        let seconds = u64::from(options.seconds) + 2 * LOGIN_LIMIT.as_secs();
+        let seconds = seconds.to_string();
         let url = url(scratch, proxy.port(), ROLE, ROLE);
         for (name, clients, work) in [
             (
@@ -56,6 +64,14 @@ impl Load {
                 .push(Process::start(name, &mut pgbench, Signal::INT, scratch)?);
         }
         Ok(())
+    }
+
+    /// Says that it is time to end. pgbench then lets every client finish what it does, and exits
+    /// with 0 if nothing failed: its own clock ends a run by this signal.
+    pub fn end(&mut self) {
+        for process in &mut self.0 {
+            process.signal(Signal::ALARM);
+        }
     }
 
     /// True once all have ended well; an error if one has not.

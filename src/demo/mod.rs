@@ -36,7 +36,7 @@ pub struct DemoOptions {
     /// End after the load; exit code 0 only if all of it worked.
     #[arg(long)]
     pub once: bool,
-    /// How long the load runs.
+    /// How long the load runs once all clients are there.
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub seconds: u32,
     /// Clients of the load, most of them idle most of the time.

@@ -132,7 +132,8 @@ impl Process {
         tail.unwrap_or_default().join("\n")
     }
 
-    fn signal(&mut self, signal: Signal) {
+    /// Sends a signal, unless the process has ended.
+    pub fn signal(&mut self, signal: Signal) {
         // Nobody else waits for our child, so as long as this has not seen its end, its number is
         // still its own.
         if !matches!(self.child.try_wait(), Ok(None)) {

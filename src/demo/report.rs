@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::DemoOptions;
 use super::error::DemoError;
-use super::load::Load;
+use super::load::{LOGIN_LIMIT, Load};
 use super::postgres::Postgres;
 use super::proxy::{POOL_SIZE, Proxy};
 use super::scrape::Sample;
@@ -13,8 +13,8 @@ use super::scrape::Sample;
 /// How often metrics are read.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// What the logins and the end of the load may take on top of its seconds.
-const SLACK: Duration = Duration::from_secs(120);
+/// The longest that the clients may take to finish.
+const END_LIMIT: Duration = Duration::from_secs(30);
 
 /// Standard output. On a terminal, live lines overwrite each other.
 pub struct Screen {
@@ -96,7 +96,8 @@ impl Peak {
     }
 }
 
-/// Shows a line a second until the load is over. Cancel safe.
+/// Shows a line a second: until all clients are there, then for the seconds that were asked for,
+/// then until the load is over. Cancel safe.
 pub async fn watch(
     screen: &mut Screen,
     load: &mut Load,
@@ -104,22 +105,32 @@ pub async fn watch(
     postgres: &mut Postgres,
     options: &DemoOptions,
 ) -> Result<Peak, DemoError> {
+    let asked = Duration::from_secs(options.seconds.into());
     let begun = Instant::now();
-    let limit = Duration::from_secs(u64::from(options.seconds)) + SLACK;
+    let mut complete = None;
     let mut ticks = ticks();
     let mut before = (Instant::now(), proxy.sample().await?);
     let mut peak = Peak::default();
     while !load.over()? {
-        if begun.elapsed() > limit {
-            let text = "the load did not end in time".to_owned();
-            return Err(DemoError::Unexpected(text));
-        }
         ticks.tick().await;
         postgres.alive()?;
         let now = (Instant::now(), proxy.sample().await?);
         peak.see(&now.1);
         screen.show(&line(begun.elapsed(), &before, &now))?;
         before = now;
+        if complete.is_none() && peak.clients >= f64::from(options.clients) {
+            complete = Some(Instant::now());
+        }
+        let since = complete.map_or(Duration::ZERO, |then| then.elapsed());
+        if since >= asked {
+            load.end();
+        }
+        if begun.elapsed() - since > LOGIN_LIMIT || since > asked + END_LIMIT {
+            return Err(DemoError::Unexpected(format!(
+                "the load should have been over; {} of {} clients were there at once",
+                peak.clients, options.clients
+            )));
+        }
     }
     peak.see(&proxy.sample().await?);
     Ok(peak)
