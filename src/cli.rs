@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{config, daemon};
+use crate::demo::DemoOptions;
+use crate::{config, daemon, demo};
 
 /// A database proxy that multiplexes thousands of clients over few server connections.
 #[derive(Debug, Parser)]
@@ -22,6 +23,8 @@ enum Command {
     Run(ConfigFile),
     /// Check the configuration and print it with all defaults filled in and secrets redacted.
     Check(ConfigFile),
+    /// Show Sluice at work, in front of a throwaway PostgreSQL on this machine.
+    Demo(DemoOptions),
 }
 
 #[derive(Debug, Args)]
@@ -42,6 +45,7 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(ConfigFile { file }) => run(&file),
         Command::Check(ConfigFile { file }) => check(&file),
+        Command::Demo(options) => demo::run(&options),
     }
 }
 
