@@ -37,6 +37,8 @@ mod slot;
 mod snapshot;
 mod target;
 mod tasks;
+#[cfg(test)]
+mod tests;
 mod upkeep;
 
 pub use borrowed::Borrowed;

@@ -274,7 +274,7 @@ impl<E: Engine> Target<E> {
     fn make_moves(self: &Arc<Self>) {
         // Each move grants or frees a slot; the bound only stops what a bug might repeat.
         for _ in 0..MOST_MOVES {
-            if !self.is_short() {
+            if !self.is_short() || self.tasks.is_dead() {
                 return;
             }
             let (idle, pools) = self.idle();
