@@ -230,6 +230,17 @@ impl Ledger {
         self.total
     }
 
+    /// Connections beyond what is allowed, after the limit was lowered.
+    pub fn excess(&self) -> u32 {
+        // While nothing is known there is nothing to exceed.
+        match self.capacity {
+            Capacity::Known(_) => self
+                .total
+                .saturating_sub(self.allowed().unwrap_or(u32::MAX)),
+            Capacity::Unknown | Capacity::Unbounded => 0,
+        }
+    }
+
     /// How many pools stand in the queue.
     pub fn queued(&self) -> usize {
         self.queue.len()

@@ -143,6 +143,32 @@ async fn another_size_holds_for_those_already_lent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pool_that_grows_serves_its_waiters() {
+    let bed = Bed::new(100, target_options());
+    let pool = bed.pool("app", options(1));
+    let held = pool.borrow().await.unwrap();
+    let waiters: Vec<_> = (0..3).map(|_| borrow(&pool)).collect();
+    pass(ms(100)).await;
+    bed.pool("app", options(4));
+    pass(ms(100)).await;
+    assert!(waiters.iter().all(|waiter| waiter.is_finished()));
+    drop(held);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_broke_while_lent_is_not_handed_on() {
+    let bed = Bed::new(100, target_options());
+    let pool = bed.pool("app", options(1));
+    let mut held = pool.borrow().await.unwrap();
+    let waiter = borrow(&pool);
+    settle().await;
+    bed.server.kill(held.conn().back.pid);
+    pass(ms(1)).await;
+    held.give_back();
+    assert_eq!(waiter.await.unwrap().unwrap().conn().back.pid, 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_shutdown_waits_for_those_who_work() {
     let bed = Bed::new(100, target_options());
     let pool = bed.pool("app", options(2));

@@ -112,3 +112,28 @@ async fn the_servers_limit_is_learned_again() {
     assert_eq!(bed.server.live(), 3);
     drop(waiters);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_lowered_limit_closes_what_is_idle_and_what_comes_back() {
+    let bed = Bed::new(10, target_options());
+    let pool = bed.pool("app", options(10));
+    let waiters: Vec<_> = (0..10).map(|_| borrow(&pool)).collect();
+    let mut held = Vec::new();
+    for waiter in waiters {
+        held.push(waiter.await.unwrap().unwrap());
+    }
+    for idle in held.drain(..3) {
+        idle.give_back();
+    }
+    let opener = std::sync::Arc::new(super::FakeOpener(bed.server.clone()));
+    let (group, target) = ("main".into(), "db:5432".into());
+    let half = TargetOptions {
+        max_connections_percent: 50,
+        ..target_options()
+    };
+    bed.pools.set_target(&group, &target, half, opener);
+    pass(ms(1100)).await;
+    assert_eq!(bed.server.live(), 7);
+    held.into_iter().for_each(super::Borrowed::give_back);
+    assert_eq!(bed.server.live(), 5);
+}
