@@ -22,7 +22,7 @@ use crate::model::{PoolKey, TargetName};
 use crate::protocol::Engine;
 
 mod borrowed;
-mod dialler;
+mod dialer;
 mod entropy;
 mod greeting;
 mod lending;
@@ -43,7 +43,7 @@ mod tests;
 mod upkeep;
 
 pub use borrowed::Borrowed;
-pub use dialler::Dialler;
+pub use dialer::Dialer;
 pub use lending::Pool;
 pub use metrics::{CloseReason, PoolMetrics};
 pub use open::{BorrowError, Open, OpenError, Opened, Opening, ServerLogin};

@@ -10,11 +10,11 @@ use bytes::Bytes;
 use crate::model::{Progress, TxStatus};
 use crate::protocol::{self, Breach, Chore, ServerError};
 
-use super::rename;
 use super::owed::{Debts, Fate, Owed};
+use super::rename;
 use super::reply;
 use super::reported::Reported;
-use super::settings::Settings;
+use super::settings::{self, Settings};
 use super::statements::ServerStatements;
 
 /// Sluice's books about one server connection.
@@ -75,7 +75,7 @@ pub struct ChoreResult {
 
 impl PgBack {
     /// A connection whose login is complete and whose server is ready for a query.
-    pub fn new(login: LoggedIn, max_statements: usize) -> Self {
+    pub fn new(login: LoggedIn) -> Self {
         Self {
             debts: Debts::default(),
             tx: TxStatus::Idle,
@@ -88,7 +88,7 @@ impl PgBack {
             dirty: false,
             settings: Settings::none(),
             reported: login.reported,
-            statements: ServerStatements::new(max_statements),
+            statements: ServerStatements::default(),
             unnamed: None,
             chore: ChoreResult::default(),
             pid: login.pid,
@@ -101,6 +101,21 @@ impl PgBack {
     /// connection uses TLS. `None` if the server gave none.
     pub fn cancel_key(&self) -> Option<(u32, &[u8], bool)> {
         (!self.cancel_key.is_empty()).then_some((self.pid, &*self.cancel_key, self.tls))
+    }
+
+    /// Ends what a vanished client has left half done, so that a query can follow.
+    fn end_exchange(&mut self, out: &mut Vec<u8>) {
+        if self.copy == CopyIn::Reading {
+            rename::copy_fail(b"the client has gone", out);
+            self.copy = CopyIn::Ended;
+        }
+        let extended = self.debts.last().is_some_and(Owed::is_extended);
+        if self.unsynced || self.skipping || extended {
+            rename::sync(out);
+            self.debts.push(Owed::Sync);
+            self.unsynced = false;
+            self.skipping = false;
+        }
     }
 
     /// The server has returned to the state after login, except for its open transaction.
@@ -145,6 +160,10 @@ impl protocol::Back for PgBack {
         self.dirty
     }
 
+    fn has_settings(&self) -> bool {
+        !Settings::same(&self.settings, &Settings::none())
+    }
+
     fn soil(&mut self) {
         self.dirty = true;
     }
@@ -155,7 +174,15 @@ impl protocol::Back for PgBack {
 
     fn request(&mut self, chore: Chore<'_>, out: &mut Vec<u8>) {
         self.chore = ChoreResult::default();
+        if matches!(chore, Chore::Rollback) {
+            self.end_exchange(out);
+        }
+        let account;
         let sql = match chore {
+            Chore::Account { query, user } => {
+                account = account_query(query, user);
+                &*account
+            }
             Chore::Rollback => "ROLLBACK",
             // Everything but the open transaction: DISCARD refuses to run inside one.
             Chore::Reset => "DISCARD ALL",
@@ -183,6 +210,17 @@ impl protocol::Back for PgBack {
     fn server_pid(&self) -> u32 {
         self.pid
     }
+}
+
+/// The operator's query with the user as a string constant, which no name can break out of, and
+/// the second of its two columns.
+fn account_query(query: &str, user: &str) -> String {
+    let mut name = Vec::new();
+    // A zero byte would end the query, and no role name holds one.
+    settings::write_literal(user.replace('\0', "").as_bytes(), &mut name);
+    let query = query.trim().trim_end_matches(';');
+    let query = query.replace("$1", &String::from_utf8_lossy(&name));
+    format!("SELECT password FROM ({query}) AS account(name, password)")
 }
 
 /// `reserved_connections` exists since PostgreSQL 16.

@@ -98,7 +98,14 @@ mod tests {
 
     #[test]
     fn lengths_out_of_range_are_refused_at_the_header() {
-        for (len, limit) in [(-1_i32, 100), (i32::MIN, 100), (0, 100), (3, 100), (105, 100), (i32::MAX, 100)] {
+        for (len, limit) in [
+            (-1_i32, 100),
+            (i32::MIN, 100),
+            (0, 100),
+            (3, 100),
+            (105, 100),
+            (i32::MAX, 100),
+        ] {
             let mut wire = vec![b'p'];
             wire.extend_from_slice(&len.to_be_bytes());
             assert_eq!(header(&wire, limit), Err(BadLength { kind: b'p', len }));

@@ -10,12 +10,11 @@ use foldhash::fast::RandomState;
 use crate::model::{Fault, FaultKind, PinReason, Pins, PoolMode};
 use crate::protocol::{self, FrontSettings};
 
-use super::{message, rename};
 use super::reported::Reported;
 use super::rules::Effects;
 use super::settings::Settings;
-use super::startup::Login;
 use super::statements::{NAME_PREFIX, ServerStatements, Statement};
+use super::{message, rename};
 
 /// Sluice's books about one client.
 #[derive(Debug)]
@@ -34,6 +33,8 @@ pub struct PgFront {
     pub(super) passing: usize,
     /// Bytes of the current message that are dropped as they come.
     pub(super) dropping: usize,
+    /// A request has been answered with an error of ours: it is dropped up to its Sync.
+    pub(super) declined: bool,
     pub(super) requests: u64,
     pub(super) policy: Arc<FrontSettings>,
     pub(super) quit: bool,
@@ -65,15 +66,14 @@ impl Unnamed {
 }
 
 impl PgFront {
-    /// The books of a client that has logged in.
-    pub fn new(login: &Login, policy: Arc<FrontSettings>) -> Result<Self, Fault> {
+    /// The books of a client that has logged in and asked for these settings.
+    pub fn new(settings: Arc<Settings>, policy: Arc<FrontSettings>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let settings = admit(login, &policy)?;
         let mut pins = Pins::NONE;
         if policy.pool_mode == PoolMode::Session {
             pins.insert(PinReason::SessionMode);
         }
-        Ok(Self {
+        Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             startup: Arc::clone(&settings),
             settings,
@@ -82,13 +82,14 @@ impl PgFront {
             unnamed: Unnamed::default(),
             passing: 0,
             dropping: 0,
+            declined: false,
             requests: 0,
             policy,
             quit: false,
             replay_failed: None,
             pins,
             pin_cause: None,
-        })
+        }
     }
 
     /// In session mode the connection is the client's own, and so are the names on it.
@@ -159,26 +160,6 @@ impl PgFront {
         let (own, _) = self.named.iter().find(|(_, s)| s.id == id)?;
         rename::replaced(whole, name, own)
     }
-}
-
-/// The startup options that policy lets through, as settings.
-fn admit(login: &Login, policy: &FrontSettings) -> Result<Arc<Settings>, Fault> {
-    let mut admitted = Vec::with_capacity(login.settings.len());
-    for (name, value) in &login.settings {
-        if policy.ignore_options.iter().any(|ignored| ignored == name) {
-            continue;
-        }
-        if let Some(allowed) = &policy.allow_options
-            && !allowed.iter().any(|a| a == "*" || a == name)
-        {
-            return Err(Fault::new(
-                FaultKind::OptionRefused,
-                format!("startup option \"{name}\" is not allowed here"),
-            ));
-        }
-        admitted.push((&**name, &**value));
-    }
-    Ok(Settings::from_pairs(admitted))
 }
 
 impl protocol::Front for PgFront {

@@ -285,7 +285,10 @@ pub fn error_fields(body: &[u8]) -> Fields<'_> {
     }
     Fields {
         severity: text(plain.or(shown)),
-        code: text(code.filter(|code| !code.is_empty()).or(Some(UNKNOWN_CODE.as_bytes()))),
+        code: text(
+            code.filter(|code| !code.is_empty())
+                .or(Some(UNKNOWN_CODE.as_bytes())),
+        ),
         message: text(message),
     }
 }

@@ -45,6 +45,18 @@ pub fn query(sql: &[u8], out: &mut Vec<u8>) {
     out.push(0);
 }
 
+/// Writes a CopyFail.
+pub fn copy_fail(reason: &[u8], out: &mut Vec<u8>) {
+    head(b'f', reason.len() + 1, out);
+    out.extend_from_slice(reason);
+    out.push(0);
+}
+
+/// Writes a Sync.
+pub fn sync(out: &mut Vec<u8>) {
+    head(b'S', 0, out);
+}
+
 /// The message with every `from` in its body replaced, and its length put right.
 pub fn replaced(message: &[u8], from: &[u8], to: &[u8]) -> Option<Vec<u8>> {
     let (kind, rest) = message.split_first()?;

@@ -11,8 +11,8 @@ use crate::protocol::{Breach, Script};
 use super::back::{Body, CopyIn, PgBack};
 use super::frame::{self, HEADER_LEN};
 use super::front::PgFront;
-use super::rename;
 use super::owed::{Fate, Owed, Undo};
+use super::rename;
 use super::reply_error;
 
 /// A client that watches, and the edits to what it will see.
@@ -24,11 +24,7 @@ pub struct Watcher<'a> {
 }
 
 /// Reads server bytes; returns how many were dealt with.
-pub fn read(
-    back: &mut PgBack,
-    client: Option<Watcher<'_>>,
-    input: &[u8],
-) -> Result<usize, Breach> {
+pub fn read(back: &mut PgBack, client: Option<Watcher<'_>>, input: &[u8]) -> Result<usize, Breach> {
     let mut reader = Reader { back, client };
     let mut at = reader.continue_body(input);
     while let Some(rest) = input.get(at..)

@@ -28,11 +28,7 @@ pub(super) fn read(
         reader.back.closing = true;
     }
     reader.back.copy = CopyIn::None;
-    let fate = reader
-        .back
-        .debts
-        .first()
-        .map_or(Fate::Client, Owed::fate);
+    let fate = reader.back.debts.first().map_or(Fate::Client, Owed::fate);
     let extended = reader.back.debts.first().is_some_and(Owed::is_extended);
     if extended {
         forget_stale_plan(reader, error);

@@ -4,18 +4,23 @@
 //! Message formats and flow: PostgreSQL documentation, sections 55.2 and 55.7. Which messages may
 //! be large: `SocketBackend` in the server's `tcop/postgres.c`.
 
-use crate::model::{Fault, PinReason};
+use crate::model::{Fault, PinReason, TxStatus};
 use crate::protocol::{Script, Wants};
 
 use super::back::{CopyIn, PgBack};
 use super::frame::{self, HEADER_LEN, Header};
 use super::front::PgFront;
+use super::message;
 use super::owed::{Fate, Owed};
 use super::request_statement as statement;
 use super::rules;
 
 /// What a client without server connection needs; also how many bytes need no server at all.
-pub fn wants(front: &mut PgFront, input: &[u8]) -> Result<(usize, Wants), Fault> {
+pub fn wants(
+    front: &mut PgFront,
+    input: &[u8],
+    replies: &mut Vec<u8>,
+) -> Result<(usize, Wants), Fault> {
     let mut at = 0;
     loop {
         let rest = input.get(at..).unwrap_or_default();
@@ -39,8 +44,14 @@ pub fn wants(front: &mut PgFront, input: &[u8]) -> Result<(usize, Wants), Fault>
             // The server drops COPY messages that come after a failed COPY; so do we when its
             // connection is gone already. A Flush has nothing to flush.
             b'd' | b'c' | b'f' | b'H' => front.dropping = HEADER_LEN + header.len,
+            b'S' if front.declined => {
+                front.declined = false;
+                message::ready_for_query(replies, TxStatus::Idle);
+                front.dropping = HEADER_LEN + header.len;
+            }
+            _ if front.declined => front.dropping = HEADER_LEN + header.len,
             _ => {
-                let enough = (HEADER_LEN + header.len).min(WORTH_A_SERVER);
+                let enough = worth_a_server(header, front.policy.max_statement_bytes);
                 let wants = if rest.len() < enough {
                     Wants::More
                 } else {
@@ -49,6 +60,19 @@ pub fn wants(front: &mut PgFront, input: &[u8]) -> Result<(usize, Wants), Fault>
                 return Ok((at, wants));
             }
         }
+    }
+}
+
+/// Answers the request at the front of `input` with an error, as a server would: a simple query
+/// is over then, an extended one at its Sync.
+pub fn decline(front: &mut PgFront, fault: &Fault, input: &[u8], replies: &mut Vec<u8>) {
+    super::fault::write(fault, false, replies);
+    match checked_header(input) {
+        Ok(Some(header)) if matches!(header.kind, b'Q' | b'F') => {
+            message::ready_for_query(replies, TxStatus::Idle);
+            front.dropping = HEADER_LEN + header.len;
+        }
+        _ => front.declined = true,
     }
 }
 
@@ -233,8 +257,21 @@ impl Reader<'_> {
     }
 }
 
+/// How many bytes of a message must have come before it gets a server connection, so that a
+/// client that stalls in the middle of a short request holds none.
+fn worth_a_server(header: Header, max_statement: usize) -> usize {
+    let total = HEADER_LEN + header.len;
+    let held_whole = matches!(header.kind, b'Q' | b'P') && total <= max_statement;
+    if held_whole {
+        total
+    } else {
+        total.min(WORTH_A_SERVER)
+    }
+}
+
 fn checked_header(input: &[u8]) -> Result<Option<Header>, Fault> {
-    let header = frame::header(input, LARGE_MESSAGE).map_err(|_| Fault::protocol("invalid message length"))?;
+    let header = frame::header(input, LARGE_MESSAGE)
+        .map_err(|_| Fault::protocol("invalid message length"))?;
     let Some(header) = header else {
         return Ok(None);
     };
@@ -259,6 +296,5 @@ const LARGE_MESSAGE: usize = 0x3fff_fffe;
 /// `PQ_SMALL_MESSAGE_LIMIT` in the server's `libpq/libpq.h`.
 const SMALL_MESSAGE: usize = 10_000;
 
-/// A server connection is borrowed when a message is whole, or has this many bytes, so that a
-/// client that stalls in the middle of a short request holds none.
+/// This much of a message that is streamed suffices.
 const WORTH_A_SERVER: usize = 8 * 1024;

@@ -11,8 +11,8 @@ use smallvec::SmallVec;
 use crate::model::{Fault, FaultKind, PinReason};
 
 use super::front::PgFront;
-use super::rename;
 use super::owed::{Fate, Owed, Undo};
+use super::rename;
 use super::request::{Message, Reader};
 use super::rules;
 use super::statements::{NAME_PREFIX, ServerName, Statement, StatementKey};
@@ -30,7 +30,9 @@ pub(super) fn parse(
         // Too large to keep: the connection is the client's from here on.
         reader.front.pin(PinReason::OversizedStatement);
         reader.front.pin(PinReason::Unclassified);
-        return Ok(Some(reader.ask(message, Owed::Parse(Fate::Client, Undo::Nothing))));
+        return Ok(Some(
+            reader.ask(message, Owed::Parse(Fate::Client, Undo::Nothing)),
+        ));
     }
     let Some((name, body)) = rename::split_cstr(message.body()) else {
         return Err(malformed());
@@ -41,7 +43,9 @@ pub(super) fn parse(
     if reader.front.keeps_names() {
         let effects = rules::effects(text);
         reader.front.affect(effects, || rules::fingerprint(text));
-        return Ok(Some(reader.ask(message, Owed::Parse(Fate::Client, Undo::Nothing))));
+        return Ok(Some(
+            reader.ask(message, Owed::Parse(Fate::Client, Undo::Nothing)),
+        ));
     }
     if name.is_empty() {
         return Ok(Some(parse_unnamed(reader, message, body, text)));
@@ -73,9 +77,14 @@ fn parse_named(
     if let Some(existing) = reader.front.named.get(name).cloned() {
         // The server is to say that the name is taken, so it must be.
         let server_name = prepared(reader, &existing).0;
-        reader.script.insert_with(|out| rename::parse(&server_name, body, out));
+        reader
+            .script
+            .insert_with(|out| rename::parse(&server_name, body, out));
         reader.back.unsynced = true;
-        reader.back.debts.push(Owed::Parse(Fate::Client, Undo::Nothing));
+        reader
+            .back
+            .debts
+            .push(Owed::Parse(Fate::Client, Undo::Nothing));
         return Ok(message.total);
     }
     if reader.front.named.len() >= reader.front.policy.max_client_statements {
@@ -95,7 +104,9 @@ fn parse_named(
     reader.front.named.insert(name.clone(), statement);
     let server_name = reader.back.statements.add(key);
     close_stale(reader);
-    reader.script.insert_with(|out| rename::parse(&server_name, body, out));
+    reader
+        .script
+        .insert_with(|out| rename::parse(&server_name, body, out));
     reader.back.unsynced = true;
     let undo = Undo::Named(key, name);
     reader.back.debts.push(Owed::Parse(Fate::Client, undo));
@@ -103,10 +114,7 @@ fn parse_named(
 }
 
 /// Bind: portal, statement, then parameters of any size.
-pub(super) fn bind(
-    reader: &mut Reader<'_>,
-    message: &Message<'_>,
-) -> Result<Option<usize>, Fault> {
+pub(super) fn bind(reader: &mut Reader<'_>, message: &Message<'_>) -> Result<Option<usize>, Fault> {
     let names = rename::split_cstr(message.body())
         .and_then(|(portal, rest)| Some((portal, rename::split_cstr(rest)?.0)));
     let Some((portal, name)) = names else {
@@ -217,9 +225,9 @@ fn resolve(reader: &mut Reader<'_>, name: &[u8]) -> Resolved {
         return Resolved::Renamed(elsewhere, None);
     };
     let cause = Arc::clone(&statement);
-    reader
-        .front
-        .affect(statement.effects, || rules::fingerprint(text_of(&cause.body)));
+    reader.front.affect(statement.effects, || {
+        rules::fingerprint(text_of(&cause.body))
+    });
     let (server_name, key) = prepared(reader, &statement);
     Resolved::Renamed(server_name, Some(key))
 }

@@ -225,7 +225,11 @@ mod tests {
     fn only_the_difference_is_written() {
         let (sql, caution) = difference(
             &[("timezone", b"UTC"), ("app.tenant", b"1"), ("jit", b"off")],
-            &[("jit", b"off"), ("application_name", b"o'r\\k"), ("datestyle", b"ISO")],
+            &[
+                ("jit", b"off"),
+                ("application_name", b"o'r\\k"),
+                ("datestyle", b"ISO"),
+            ],
         );
         assert_eq!(
             sql,

@@ -34,7 +34,8 @@ impl Statement {
             return statement;
         }
         if all.by_body.len() >= all.sweep_at {
-            all.by_body.retain(|_, statement| statement.strong_count() > 0);
+            all.by_body
+                .retain(|_, statement| statement.strong_count() > 0);
             all.sweep_at = (all.by_body.len() * 2).max(FIRST_SWEEP);
         }
         static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -76,12 +77,13 @@ pub type ServerName = SmallVec<[u8; 24]>;
 pub const NAME_PREFIX: &[u8] = b"sluice_";
 
 /// What one server connection has prepared, bounded, least recently used first to go.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ServerStatements {
     known: HashMap<StatementKey, Known, RandomState>,
     limit: usize,
     clock: u64,
-    next_name: u64,
+    /// Names given so far.
+    names: u64,
     /// Names to be closed at the next opportunity.
     stale: Vec<ServerName>,
 }
@@ -93,15 +95,9 @@ struct Known {
 }
 
 impl ServerStatements {
-    /// Nothing prepared; at most `limit` will be.
-    pub fn new(limit: usize) -> Self {
-        Self {
-            known: HashMap::default(),
-            limit: limit.max(1),
-            clock: 0,
-            next_name: 1,
-            stale: Vec::new(),
-        }
+    /// From now on, at most this many are kept.
+    pub fn limit_to(&mut self, limit: usize) {
+        self.limit = limit;
     }
 
     /// The name under which the statement is prepared here, if it is.
@@ -115,7 +111,7 @@ impl ServerStatements {
     /// Takes the statement up as prepared, and returns its new name. Where the limit is reached,
     /// the least recently used one becomes stale.
     pub fn add(&mut self, key: StatementKey) -> ServerName {
-        if self.known.len() >= self.limit
+        if self.known.len() >= self.limit.max(1)
             && let Some(oldest) = self
                 .known
                 .iter()
@@ -124,9 +120,9 @@ impl ServerStatements {
         {
             self.drop_later(oldest);
         }
+        self.names += 1;
         let mut name = ServerName::from_slice(NAME_PREFIX);
-        name.extend_from_slice(self.next_name.to_string().as_bytes());
-        self.next_name += 1;
+        name.extend_from_slice(self.names.to_string().as_bytes());
         self.clock += 1;
         let known = Known {
             name: name.clone(),
@@ -182,7 +178,8 @@ mod tests {
 
     #[test]
     fn the_least_recently_used_goes_first() {
-        let mut statements = ServerStatements::new(2);
+        let mut statements = ServerStatements::default();
+        statements.limit_to(2);
         let first = statements.add((1, 0));
         let second = statements.add((2, 0));
         assert_eq!(statements.name((1, 0)), Some(&first));
