@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Plan};
 use crate::daemon::{self, BuildError, DaemonError};
+use crate::demo::{self, DemoOptions};
 use crate::net::ServerTls;
 use crate::pool::Dialer;
 
@@ -27,6 +28,8 @@ enum Command {
     Run(ConfigFile),
     /// Check the configuration and print it with all defaults filled in and secrets redacted.
     Check(ConfigFile),
+    /// Show Sluice at work, in front of a throwaway PostgreSQL on this machine.
+    Demo(DemoOptions),
 }
 
 #[derive(Debug, Args)]
@@ -47,6 +50,7 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(ConfigFile { file }) => run(&file),
         Command::Check(ConfigFile { file }) => check(&file),
+        Command::Demo(options) => demo::run(&options),
     }
 }
 

@@ -219,10 +219,11 @@ impl<E: Engine> Pool<E> {
             .ok_or(BorrowError::Overloaded)?;
         loop {
             self.serve_line();
-            self.ask();
+            // Whoever notes a failure fails the line afterwards: it is seen here or told there.
             if let Some(error) = self.refusal() {
                 return Err(error);
             }
+            self.ask();
             let handed = self.next_handed(ticket, limit, start).await;
             match handed? {
                 Handed::Failed(error) => return Err(error),
@@ -284,11 +285,11 @@ impl<E: Engine> Pool<E> {
     /// Takes back a connection that is idle and clean: for the line, another pool, or the store.
     pub(super) fn put(self: &Arc<Self>, mut loan: Loan<E>) {
         let now = Instant::now();
-        if let Err(reason) = self.welcome(&loan, now) {
-            return close(loan, reason);
-        }
         loan.terms.idle_since = now;
         self.touch(now);
+        if let Err(reason) = self.welcome(&mut loan, now) {
+            return close(loan, reason);
+        }
         if self.store.load().owns(&loan) {
             self.place(loan);
         } else {
@@ -296,12 +297,12 @@ impl<E: Engine> Pool<E> {
         }
     }
 
-    fn welcome(&self, conn: &ServerConn<E>, now: Instant) -> Result<(), CloseReason> {
+    fn welcome(&self, conn: &mut ServerConn<E>, now: Instant) -> Result<(), CloseReason> {
         if self.closed.load(Ordering::SeqCst) {
             return Err(CloseReason::Shutdown);
         }
-        conn.outdated(now)?;
-        if self.tally.held().slots > self.options.load().size {
+        conn.examine(now)?;
+        if self.tally.held().slots > self.options.load().size || self.target.is_over() {
             return Err(CloseReason::Shrunk);
         }
         if self.target.gives_up(self.id, self.line.waiting() > 0) {
@@ -369,7 +370,7 @@ impl<E: Engine> Pool<E> {
     fn ask(&self) {
         let held = self.tally.held();
         if held.slots < self.options.load().size {
-            self.target.ask(self.id, self.line.waiting());
+            self.target.ask(self);
         }
     }
 
@@ -386,7 +387,7 @@ impl<E: Engine> Pool<E> {
                 break;
             }
         }
-        self.target.ask(self.id, self.line.waiting());
+        self.target.ask(self);
     }
 
     /// Closes the oldest idle connection, for another pool's sake.
@@ -412,13 +413,10 @@ impl<E: Engine> Pool<E> {
     }
 
     /// Removes idle connections that `keep` does not want, oldest first, and closes them.
-    pub(super) fn reap(&self, keep: impl FnMut(&ServerConn<E>) -> bool) -> usize {
-        let removed = self.store.load().retain(keep);
-        let count = removed.len();
-        for mut conn in removed {
-            conn.slot.close_as(CloseReason::Idle);
+    pub(super) fn reap(&self, reason: CloseReason, keep: impl FnMut(&ServerConn<E>) -> bool) {
+        for mut conn in self.store.load().retain(keep) {
+            conn.slot.close_as(reason);
         }
-        count
     }
 
     /// Nobody may borrow any more.
@@ -445,6 +443,7 @@ impl<E: Engine> Pool<E> {
         if size == old.size {
             return;
         }
+        self.ask();
         // Lent ones come over when they are given back.
         let former = self.store.swap(Arc::new(Store::new(size)));
         while let Some(loan) = former.take() {
@@ -501,7 +500,7 @@ struct Leave<'a, E: Engine>(&'a Pool<E>);
 impl<E: Engine> Drop for Leave<'_, E> {
     fn drop(&mut self) {
         if self.0.target.is_short() {
-            self.0.target.ask(self.0.id, self.0.line.waiting());
+            self.0.target.ask(self.0);
         }
     }
 }

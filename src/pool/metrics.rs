@@ -12,7 +12,7 @@ use prometheus::{
 };
 
 use super::lock;
-use super::snapshot::PoolSnapshot;
+use super::snapshot::{PoolSnapshot, TargetSnapshot};
 use crate::model::PoolKey;
 
 /// Why a server connection was closed.
@@ -97,8 +97,7 @@ pub struct PoolMetrics {
 /// Pools that can be asked for their counts.
 pub(super) trait Source: Send + Sync {
     fn pools(&self) -> Vec<PoolSnapshot>;
-    /// Target group, target, and most connections allowed.
-    fn allowed(&self) -> Vec<(Arc<str>, Arc<str>, Option<u32>)>;
+    fn targets(&self) -> Vec<TargetSnapshot>;
 }
 
 struct Gauges {
@@ -256,10 +255,11 @@ impl PoolMetrics {
             for pool in source.pools() {
                 self.gauges.set(&pool);
             }
-            for (group, target, allowed) in source.allowed() {
-                let gauge = self.gauges.allowed.with_label_values(&[&*group, &*target]);
+            for target in source.targets() {
+                let labels = [&*target.group, &*target.target];
+                let gauge = self.gauges.allowed.with_label_values(&labels);
                 // Without a limit the metric says so by a negative number.
-                gauge.set(allowed.map_or(-1, i64::from));
+                gauge.set(target.allowed.map_or(-1, i64::from));
             }
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! Decides which session gets which connection, when one is opened and when it is closed. Does
 //! not know what flows through them, nor which target a session should use. One pool for each
-//! user, database and target; one ledger ([`quota`]) for all pools of a target.
+//! user, database and target; one ledger ([`quota`]) for all pools of a target. Two target groups
+//! with the same server are two targets, each with its own share of the server.
 //!
 //! # Why logins never run inside a borrower
 //! deadpool would dial inside the borrower's future: a client that leaves would kill the login,
@@ -37,6 +38,8 @@ mod slot;
 mod snapshot;
 mod target;
 mod tasks;
+#[cfg(test)]
+mod tests;
 mod upkeep;
 
 pub use borrowed::Borrowed;
@@ -46,7 +49,7 @@ pub use metrics::{CloseReason, PoolMetrics};
 pub use open::{BorrowError, Open, OpenError, Opened, Opening, ServerLogin};
 pub use options::{PoolOptions, TargetOptions};
 pub use server::{ChoreError, ServerConn};
-pub use snapshot::PoolSnapshot;
+pub use snapshot::{PoolSnapshot, TargetSnapshot};
 
 use metrics::Source;
 use quota::PoolId;
@@ -168,6 +171,11 @@ impl<E: Engine> Pools<E> {
         self.shared.pools()
     }
 
+    /// Counts of every target, for operators.
+    pub fn target_snapshot(&self) -> Vec<TargetSnapshot> {
+        self.shared.targets()
+    }
+
     /// Ends every connection to a target that exists now: idle ones at once, borrowed ones when
     /// they are given back, those being opened when they are open. For changed credentials, TLS
     /// or addresses.
@@ -231,6 +239,11 @@ impl<E: Engine> Shared<E> {
         let pools: Vec<_> = lock(&self.pools).values().cloned().collect();
         pools.iter().map(|pool| pool.snapshot()).collect()
     }
+
+    fn targets(&self) -> Vec<TargetSnapshot> {
+        let targets: Vec<_> = lock(&self.targets).values().cloned().collect();
+        targets.iter().map(|target| target.snapshot()).collect()
+    }
 }
 
 impl<E: Engine> Source for Shared<E> {
@@ -238,13 +251,8 @@ impl<E: Engine> Source for Shared<E> {
         self.pools()
     }
 
-    fn allowed(&self) -> Vec<(Arc<str>, Arc<str>, Option<u32>)> {
-        let targets: Vec<_> = lock(&self.targets).values().cloned().collect();
-        let each = targets.iter().map(|target| {
-            let group = Arc::clone(&target.group);
-            (group, Arc::clone(&target.name), target.allowed())
-        });
-        each.collect()
+    fn targets(&self) -> Vec<TargetSnapshot> {
+        self.targets()
     }
 }
 

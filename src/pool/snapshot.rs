@@ -1,6 +1,8 @@
-//! What operators see of a pool.
+//! What operators see of pools and targets.
 
-use crate::model::PoolKey;
+use std::sync::Arc;
+
+use crate::model::{PoolKey, TargetName};
 
 /// Counts of one pool at one moment. Taken without stopping anybody: the counts may disagree by
 /// what happened between reading one and the next.
@@ -30,4 +32,19 @@ pub struct PoolSnapshot {
     pub logins_ok: u64,
     /// Logins that failed.
     pub logins_failed: u64,
+}
+
+/// What all pools of a target share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetSnapshot {
+    /// The target group.
+    pub group: Arc<str>,
+    /// The target.
+    pub target: TargetName,
+    /// Most connections that all its pools may have; `None`: no limit is known.
+    pub allowed: Option<u32>,
+    /// Connections they have, logins included.
+    pub used: u32,
+    /// Why it cannot be reached, while that was found out just now.
+    pub failure: Option<String>,
 }

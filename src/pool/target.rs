@@ -3,7 +3,7 @@
 //! Carries out what the ledger decides. All occasions for a move (a waiter, a closed connection,
 //! the end of a login, time) end in [`Target::pump`].
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use super::open::{Open, OpenError};
 use super::options::TargetOptions;
 use super::quota::{Capacity, Idle, Ledger, Limits, Move, PoolId, Stage, Terms};
 use super::slot::Slot;
+use super::snapshot::TargetSnapshot;
 use super::tasks::Tasks;
 use crate::model::TargetName;
 use crate::protocol::Engine;
@@ -30,13 +31,15 @@ pub(super) struct Failure {
 
 /// One target of one group.
 pub struct Target<E: Engine> {
-    pub(super) group: Arc<str>,
+    group: Arc<str>,
     pub(super) name: TargetName,
     options: ArcSwap<TargetOptions>,
     opener: Mutex<Arc<dyn Open<E>>>,
     ledger: Mutex<Ledger>,
     /// Pools in the ledger's queue, readable without lock.
     queued: AtomicUsize,
+    /// More connections exist than are allowed, readable without lock.
+    over: AtomicBool,
     pools: Mutex<HashMap<PoolId, Weak<Pool<E>>>>,
     /// Calls of `pump` that the running one has not looked at.
     pumps: AtomicUsize,
@@ -66,6 +69,7 @@ impl<E: Engine> Target<E> {
             options: ArcSwap::from_pointee(options),
             opener: Mutex::new(opener),
             queued: AtomicUsize::new(0),
+            over: AtomicBool::new(false),
             pools: Mutex::default(),
             pumps: AtomicUsize::new(0),
             due: Mutex::new(None),
@@ -110,8 +114,9 @@ impl<E: Engine> Target<E> {
     }
 
     /// Opens an account for a pool, or changes its terms.
-    pub(super) fn set_terms(&self, id: PoolId, terms: Terms) {
+    pub(super) fn set_terms(self: &Arc<Self>, id: PoolId, terms: Terms) {
         self.with_ledger(|ledger| ledger.set_terms(id, terms, now()));
+        self.pump();
     }
 
     pub(super) fn add(&self, id: PoolId, pool: Weak<Pool<E>>) {
@@ -132,9 +137,18 @@ impl<E: Engine> Target<E> {
         pools.values().filter_map(Weak::upgrade).collect()
     }
 
-    /// Most connections that all pools together may have.
-    pub(super) fn allowed(&self) -> Option<u32> {
-        lock(&self.ledger).allowed()
+    /// Counts of this moment.
+    pub(super) fn snapshot(&self) -> TargetSnapshot {
+        let ledger = lock(&self.ledger);
+        let (allowed, used) = (ledger.allowed(), ledger.total());
+        drop(ledger);
+        TargetSnapshot {
+            group: Arc::clone(&self.group),
+            target: Arc::clone(&self.name),
+            allowed,
+            used,
+            failure: self.failure(Instant::now()).map(|error| error.to_string()),
+        }
     }
 
     /// Most connections that all pools together may keep idle; `None`: no limit is known.
@@ -151,10 +165,24 @@ impl<E: Engine> Target<E> {
         self.queued.load(Ordering::SeqCst) > 0
     }
 
-    /// Tells how many wait in a pool.
-    pub(super) fn ask(self: &Arc<Self>, id: PoolId, waiting: usize) {
-        let waiting = count(waiting);
-        if self.with_ledger(|ledger| ledger.set_waiting(id, waiting, now())) {
+    /// True if more connections exist than are allowed, because less is allowed than before.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
+    /// How many connections must go.
+    pub(super) fn excess(&self) -> u32 {
+        lock(&self.ledger).excess()
+    }
+
+    /// Tells the ledger how many wait in a pool.
+    pub(super) fn ask(self: &Arc<Self>, pool: &Pool<E>) {
+        // Counted under the lock: an older count may not overwrite a newer one.
+        let entered = self.with_ledger(|ledger| {
+            let waiting = count(pool.waiting());
+            ledger.set_waiting(pool.id, waiting, now())
+        });
+        if entered {
             self.pump();
         }
     }
@@ -180,8 +208,10 @@ impl<E: Engine> Target<E> {
     /// A slot is free again.
     pub(super) fn release(self: &Arc<Self>, id: PoolId, stage: Stage) {
         let pool = self.pool(id);
-        let waiting = pool.as_ref().map_or(0, |pool| pool.waiting());
-        self.with_ledger(|ledger| ledger.release(id, stage, count(waiting), now()));
+        self.with_ledger(|ledger| {
+            let waiting = pool.as_ref().map_or(0, |pool| pool.waiting());
+            ledger.release(id, stage, count(waiting), now());
+        });
         if self.is_short() {
             self.pump();
         }
@@ -274,11 +304,16 @@ impl<E: Engine> Target<E> {
     fn make_moves(self: &Arc<Self>) {
         // Each move grants or frees a slot; the bound only stops what a bug might repeat.
         for _ in 0..MOST_MOVES {
-            if !self.is_short() {
+            if !self.is_short() || self.tasks.is_dead() {
                 return;
             }
-            let (idle, pools) = self.idle();
-            let next = self.with_ledger(|ledger| ledger.next(now(), &idle));
+            let mut pools = Vec::new();
+            let mut next = self.with_ledger(|ledger| ledger.next(now(), &[]));
+            if matches!(next, Move::Rest(_)) {
+                let idle;
+                (idle, pools) = self.idle();
+                next = self.with_ledger(|ledger| ledger.next(now(), &idle));
+            }
             match next {
                 Move::Open(id) => match self.pool(id) {
                     Some(pool) => {
@@ -340,6 +375,7 @@ impl<E: Engine> Target<E> {
         let mut ledger = lock(&self.ledger);
         let result = act(&mut ledger);
         self.queued.store(ledger.queued(), Ordering::SeqCst);
+        self.over.store(ledger.excess() > 0, Ordering::Relaxed);
         result
     }
 }

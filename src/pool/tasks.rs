@@ -1,6 +1,8 @@
 //! Tasks of the pools: logins, resets, timers.
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -11,6 +13,8 @@ pub(super) struct Tasks {
     runtime: Handle,
     tracker: TaskTracker,
     stop: CancellationToken,
+    /// A task was dropped before it ran: the runtime is going down.
+    dead: AtomicBool,
 }
 
 impl Tasks {
@@ -20,12 +24,26 @@ impl Tasks {
             runtime: Handle::current(),
             tracker: TaskTracker::new(),
             stop: CancellationToken::new(),
+            dead: AtomicBool::new(false),
         }
     }
 
     /// Starts work that a shutdown waits for.
-    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn spawn(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
+        let canary = Canary {
+            tasks: Arc::clone(self),
+            ran: false,
+        };
+        let work = async move {
+            canary.run();
+            work.await;
+        };
         self.tracker.spawn_on(work, &self.runtime);
+    }
+
+    /// True once the runtime drops tasks instead of running them.
+    pub(super) fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::SeqCst)
     }
 
     /// Starts work that a shutdown cuts off.
@@ -50,5 +68,27 @@ impl Tasks {
     pub(super) async fn finished(&self) {
         self.tracker.close();
         self.tracker.wait().await;
+    }
+}
+
+/// Notices a task that is dropped before it runs. Without it, what such a task gives back would
+/// be granted to the next such task, for ever.
+struct Canary {
+    tasks: Arc<Tasks>,
+    ran: bool,
+}
+
+impl Canary {
+    /// Consumes it, so that the task owns the whole of it until then.
+    fn run(mut self) {
+        self.ran = true;
+    }
+}
+
+impl Drop for Canary {
+    fn drop(&mut self) {
+        if !self.ran {
+            self.tasks.dead.store(true, Ordering::SeqCst);
+        }
     }
 }

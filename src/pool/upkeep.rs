@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::lending::Pool;
+use super::metrics::CloseReason;
 use super::slot::Slot;
 use super::target::Target;
 use super::{Pools, Shared};
@@ -39,6 +40,7 @@ impl<E: Engine> Pools<E> {
                     pool.prewarm();
                 }
             }
+            shrink(&target);
             thin_out(&target, now);
         }
         self.forget_unused(now);
@@ -54,7 +56,7 @@ impl<E: Engine> Pool<E> {
         }
         let keep = if in_use { options.min_size } else { 0 };
         let mut spare = self.held().live().saturating_sub(keep);
-        self.reap(|conn| {
+        self.reap(CloseReason::Idle, |conn| {
             let superfluous = spare > 0 && conn.idle_for(now) >= options.idle_timeout;
             if superfluous {
                 spare -= 1;
@@ -74,6 +76,22 @@ impl<E: Engine> Pool<E> {
     }
 }
 
+/// Closes idle connections while there are more than the target allows; borrowed ones are closed
+/// when they come back.
+fn shrink<E: Engine>(target: &Target<E>) {
+    let mut excess = target.excess();
+    for pool in target.pools() {
+        if excess == 0 {
+            return;
+        }
+        pool.reap(CloseReason::Shrunk, |_| {
+            let goes = excess > 0;
+            excess -= u32::from(goes);
+            !goes
+        });
+    }
+}
+
 /// Holds a target's idle connections under their share, longest idle first, whatever pool they
 /// are of; pools in use keep their minimum.
 fn thin_out<E: Engine>(target: &Target<E>, now: Instant) {
@@ -84,7 +102,7 @@ fn thin_out<E: Engine>(target: &Target<E>, now: Instant) {
     let mut by_age: BTreeMap<Duration, u32> = BTreeMap::new();
     let mut total: u32 = 0;
     for pool in &pools {
-        pool.reap(|conn| {
+        pool.reap(CloseReason::Idle, |conn| {
             let idle = conn.idle_for(now);
             if idle >= COUNTS_AS_IDLE {
                 *by_age.entry(idle).or_insert(0) += 1;
@@ -106,7 +124,7 @@ fn thin_out<E: Engine>(target: &Target<E>, now: Instant) {
     let limit = limit.unwrap_or(COUNTS_AS_IDLE);
     for pool in &pools {
         let mut spare = pool.held().live().saturating_sub(pool.options().min_size);
-        pool.reap(|conn| {
+        pool.reap(CloseReason::Idle, |conn| {
             let goes = excess > 0 && spare > 0 && conn.idle_for(now) >= limit;
             if goes {
                 excess -= 1;

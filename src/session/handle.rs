@@ -167,11 +167,6 @@ impl Handle {
         self.signals.fetch_and(!bit, Ordering::AcqRel) & bit != 0
     }
 
-    /// True if the signal is raised; it stays so.
-    pub(super) fn is_raised(&self, signal: Signal) -> bool {
-        self.signals.load(Ordering::Acquire) & signal as u32 != 0
-    }
-
     /// The session enters a phase at this tick.
     pub(super) fn enter(&self, phase: Phase, now: u32) {
         self.phase.store(phase as u8, Ordering::Relaxed);

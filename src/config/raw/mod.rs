@@ -29,16 +29,16 @@ pub struct File {
     #[serde(default)]
     pub general: General,
     /// Where clients connect.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub listener: Vec<Listener>,
     /// Servers and their pools.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub target_group: Vec<TargetGroup>,
     /// Databases with settings of their own.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub database: Vec<Database>,
     /// Users.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub user: Vec<User>,
 }
 

@@ -39,7 +39,7 @@ pub struct Limits {
 /// What is known of the number of connections that the server takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capacity {
-    /// Nothing yet; the first logins find out.
+    /// Nothing yet; the first login finds out.
     Unknown,
     /// It could not be learned: only the other limits hold.
     Unbounded,
@@ -181,11 +181,11 @@ impl Ledger {
         self.capacity
     }
 
-    /// Most connections that all pools together may have; `None`: no limit. While the server has
-    /// not been asked, no more than log in at once.
+    /// Most connections that all pools together may have; `None`: no limit. A single one until
+    /// the server has been asked.
     pub fn allowed(&self) -> Option<u32> {
         match self.capacity {
-            Capacity::Unknown => Some(self.limits.logins.max(1)),
+            Capacity::Unknown => Some(1),
             Capacity::Unbounded => None,
             Capacity::Known(n) => Some(share(n, self.limits.percent).max(1)),
         }
@@ -228,6 +228,17 @@ impl Ledger {
     /// Connections of all pools, logins included.
     pub fn total(&self) -> u32 {
         self.total
+    }
+
+    /// Connections beyond what is allowed, after the limit was lowered.
+    pub fn excess(&self) -> u32 {
+        // While nothing is known there is nothing to exceed.
+        match self.capacity {
+            Capacity::Known(_) => self
+                .total
+                .saturating_sub(self.allowed().unwrap_or(u32::MAX)),
+            Capacity::Unknown | Capacity::Unbounded => 0,
+        }
     }
 
     /// How many pools stand in the queue.

@@ -170,21 +170,30 @@ fn a_full_user_keeps_no_others_waiting() {
 }
 
 #[test]
-fn few_log_in_before_the_server_has_been_asked() {
+fn a_single_login_asks_the_server_before_others_follow() {
     let now = Instant::now();
-    let limits = Limits {
+    let mut ledger = Ledger::new(NO_LIMITS);
+    ledger.set_terms(PoolId(0), terms("u", "db", 10, 0), now);
+    ledger.set_waiting(PoolId(0), 10, now);
+    assert_eq!(ledger.next(now, &[]), Move::Open(PoolId(0)));
+    assert_eq!(ledger.next(now, &[]), Move::Rest(None));
+    ledger.learned(Capacity::Known(100));
+    assert_eq!(ledger.next(now, &[]), Move::Open(PoolId(0)));
+}
+
+#[test]
+fn few_log_in_at_once() {
+    let now = Instant::now();
+    let two = Limits {
         logins: 2,
         ..NO_LIMITS
     };
-    let mut ledger = Ledger::new(limits);
-    ledger.set_terms(PoolId(0), terms("u", "db", 10, 0), now);
+    let mut ledger = ledger(100, two, 1, now);
     ledger.set_waiting(PoolId(0), 10, now);
     assert_eq!(ledger.next(now, &[]), Move::Open(PoolId(0)));
     assert_eq!(ledger.next(now, &[]), Move::Open(PoolId(0)));
     assert_eq!(ledger.next(now, &[]), Move::Rest(None));
     ledger.opened(PoolId(0), now);
-    assert_eq!(ledger.next(now, &[]), Move::Rest(None));
-    ledger.learned(Capacity::Known(100));
     assert_eq!(ledger.next(now, &[]), Move::Open(PoolId(0)));
 }
 

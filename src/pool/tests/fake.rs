@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::model::{EngineFamily, Fault, Pins, PoolKey, Progress, Proof, Secret, TlsFacts, TxStatus};
+use crate::model::{
+    EngineFamily, Fault, Pins, PoolKey, Progress, Proof, Secret, TlsFacts, TxStatus,
+};
 use crate::net::{DialError, Stream};
 use crate::pool::{Open, OpenError, Opened, Opening, ServerLogin};
 use crate::protocol::{
@@ -404,12 +406,7 @@ impl Engine for Fake {
     fn wants(front: &mut Never, _: &[u8]) -> Result<(usize, Wants), Fault> {
         match *front {}
     }
-    fn attach(
-        front: &mut Never,
-        _: &mut FakeBack,
-        _: &mut Vec<u8>,
-        _: &mut Vec<u8>,
-    ) -> Attach {
+    fn attach(front: &mut Never, _: &mut FakeBack, _: &mut Vec<u8>, _: &mut Vec<u8>) -> Attach {
         match *front {}
     }
     fn from_client(

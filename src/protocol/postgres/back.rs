@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::model::{Progress, TxStatus};
 use crate::protocol::{self, Breach, Chore, ServerError};
 
+use super::front::PgFront;
 use super::owed::{Debts, Fate, Owed};
 use super::rename;
 use super::reply;
@@ -101,6 +102,14 @@ impl PgBack {
     /// connection uses TLS. `None` if the server gave none.
     pub fn cancel_key(&self) -> Option<(u32, &[u8], bool)> {
         (!self.cancel_key.is_empty()).then_some((self.pid, &*self.cancel_key, self.tls))
+    }
+
+    /// The client's statements have changed the settings of the connection as they have changed
+    /// the client's.
+    pub(super) fn follow(&mut self, front: &PgFront) {
+        if !Arc::ptr_eq(&self.settings, &front.settings.now) {
+            self.settings = Arc::clone(&front.settings.now);
+        }
     }
 
     /// Ends what a vanished client has left half done, so that a query can follow.

@@ -9,11 +9,13 @@ use foldhash::fast::RandomState;
 
 use crate::model::{Fault, FaultKind, PinReason, Pins, PoolMode};
 use crate::protocol::{self, FrontSettings};
+use crate::sql::statement::Verdict;
 
 use super::reported::Reported;
 use super::rules::Effects;
 use super::settings::Settings;
 use super::statements::{NAME_PREFIX, ServerStatements, Statement};
+use super::track::Tracked;
 use super::{message, rename};
 
 /// Sluice's books about one client.
@@ -22,13 +24,13 @@ pub struct PgFront {
     /// Tells clients apart.
     pub(super) id: u64,
     /// The settings that the client's statements must run under.
-    pub(super) settings: Arc<Settings>,
-    /// Those it asked for at startup, to which RESET returns.
-    startup: Arc<Settings>,
+    pub(super) settings: Tracked,
     /// The reported settings that it has been told.
     pub(super) reported: Arc<Reported>,
     pub(super) named: HashMap<Box<[u8]>, Arc<Statement>, RandomState>,
     pub(super) unnamed: Unnamed,
+    /// Open portals whose statements change what is known of the session.
+    pub(super) portals: HashMap<Box<[u8]>, Arc<Verdict>, RandomState>,
     /// Bytes of the current message that go on to the server as they come.
     pub(super) passing: usize,
     /// Bytes of the current message that are dropped as they come.
@@ -75,11 +77,11 @@ impl PgFront {
         }
         Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
-            startup: Arc::clone(&settings),
-            settings,
+            settings: Tracked::new(settings),
             reported: Reported::new(Vec::new()),
             named: HashMap::default(),
             unnamed: Unnamed::default(),
+            portals: HashMap::default(),
             passing: 0,
             dropping: 0,
             declined: false,
@@ -98,7 +100,10 @@ impl PgFront {
     }
 
     /// Notes what a text about to be executed does.
-    pub(super) fn affect(&mut self, effects: Effects, cause: impl FnOnce() -> String) {
+    pub(super) fn affect(&mut self, effects: &Effects, cause: impl FnOnce() -> String) {
+        if effects.pins.is_empty() {
+            return;
+        }
         let before = self.pins;
         for reason in effects.pins.since(before).iter() {
             self.pins.insert(reason);
@@ -123,7 +128,7 @@ impl PgFront {
     /// The client has run DISCARD ALL: what it undoes, a direct connection would have lost too
     /// (PostgreSQL documentation, DISCARD).
     pub(super) fn discarded(&mut self) {
-        self.settings = Arc::clone(&self.startup);
+        self.settings.discard();
         self.statements_gone();
         for reason in UNDONE_BY_DISCARD {
             self.pins.remove(reason);
@@ -176,7 +181,7 @@ impl protocol::Front for PgFront {
     }
 
     fn profile(&self) -> u64 {
-        self.settings.id()
+        self.settings.now.id()
     }
 
     fn requests(&self) -> u64 {

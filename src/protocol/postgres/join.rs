@@ -18,17 +18,17 @@ pub fn attach(
     replies: &mut Vec<u8>,
 ) -> Attach {
     back.statements.limit_to(front.policy.max_server_statements);
-    if Settings::same(&front.settings, &back.settings) {
+    if Settings::same(&front.settings.now, &back.settings) {
         front.learn(&back.reported, replies);
         return Attach::Ready;
     }
     let mut sql = Vec::new();
-    let caution = write_difference(&back.settings, &front.settings, &mut sql);
+    let caution = write_difference(&back.settings, &front.settings.now, &mut sql);
     rename::query(&sql, request);
     back.debts.push(Owed::Query(Fate::Replay));
     // A simple query replaces the unnamed statement.
     back.unnamed = None;
-    back.settings = front.settings.clone();
+    back.settings = Arc::clone(&front.settings.now);
     match caution {
         Caution::None => Attach::Ready,
         Caution::Wait => Attach::Wait,

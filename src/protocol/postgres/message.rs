@@ -328,7 +328,7 @@ mod tests {
             ..Report::new(Severity::Fatal, "28P01", "no")
         };
         error_response(&mut out, &report);
-        assert_eq!(out, b"E\0\0\0\x25SFATAL\0VFATAL\0C28P01\0Mno\0Dd\0Hh\0\0");
+        assert_eq!(out, b"E\0\0\0\x24SFATAL\0VFATAL\0C28P01\0Mno\0Dd\0Hh\0\0");
         let error = server_error(Bytes::from(out.clone()));
         assert_eq!((&*error.code, &*error.message), ("28P01", "no"));
         assert_eq!(&error.wire[..], &out[..]);

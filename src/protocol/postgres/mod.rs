@@ -31,6 +31,7 @@ pub mod settings;
 pub mod startup;
 mod statements;
 pub mod switches;
+mod track;
 
 #[cfg(test)]
 mod handshake;

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::statements::{Statement, StatementKey};
+use crate::sql::statement::Verdict;
 
 /// For whom an answer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,15 @@ pub enum Undo {
     UnnamedHere,
 }
 
+/// A statement that is being deallocated.
+#[derive(Debug)]
+pub struct Gone {
+    /// On the server connection.
+    pub key: StatementKey,
+    /// By the client's name.
+    pub name: Box<[u8]>,
+}
+
 /// An answer that is due.
 #[derive(Debug)]
 pub enum Owed {
@@ -52,8 +62,9 @@ pub enum Owed {
     Bind(Option<StatementKey>),
     /// RowDescription or NoData, after ParameterDescription for a statement.
     Describe,
-    /// Rows, COPY data, then CommandComplete, EmptyQueryResponse or PortalSuspended.
-    Execute,
+    /// Rows, COPY data, then CommandComplete, EmptyQueryResponse or PortalSuspended. With the
+    /// statement, where its completion changes what is known of the session.
+    Execute(Option<Arc<Verdict>>),
     /// CloseComplete.
     Close(Fate),
     /// CloseComplete, by Sluice itself when its turn comes.
@@ -62,6 +73,11 @@ pub enum Owed {
     Sync,
     /// Anything, then ReadyForQuery.
     Query(Fate),
+    /// The same for a client's text whose statements change what is known of the session, and how
+    /// many of them have completed.
+    Scripted(Arc<Verdict>, usize),
+    /// CommandComplete for a statement that both sides then have no more, then ReadyForQuery.
+    Deallocate(Gone),
     /// FunctionCallResponse, then ReadyForQuery.
     Function,
 }
@@ -77,7 +93,10 @@ impl Owed {
 
     /// True for messages that an earlier error makes the server skip.
     pub fn is_extended(&self) -> bool {
-        !matches!(self, Self::Sync | Self::Query(_) | Self::Function)
+        !matches!(
+            self,
+            Self::Sync | Self::Query(_) | Self::Scripted(..) | Self::Deallocate(_) | Self::Function
+        )
     }
 }
 
@@ -96,6 +115,11 @@ impl Debts {
         self.0.front()
     }
 
+    /// The answer due first, to be brought up to date.
+    pub fn first_mut(&mut self) -> Option<&mut Owed> {
+        self.0.front_mut()
+    }
+
     /// An answer will be due after all others.
     pub fn push(&mut self, owed: Owed) {
         self.0.push_back(owed);
@@ -111,11 +135,6 @@ impl Debts {
         self.0.back()
     }
 
-    /// Takes back what was pushed last.
-    pub fn pop_last(&mut self) -> Option<Owed> {
-        self.0.pop_back()
-    }
-
     /// Takes all Syncs behind the first entry out, and says how many they were.
     pub fn drop_syncs(&mut self) -> usize {
         let before = self.0.len();
@@ -123,10 +142,5 @@ impl Debts {
         self.0
             .retain(|owed| std::mem::take(&mut first) || !matches!(owed, Owed::Sync));
         before - self.0.len()
-    }
-
-    /// True if every answer due is for Sluice itself.
-    pub fn is_private(&self) -> bool {
-        self.0.iter().all(|owed| owed.fate() == Fate::Chore)
     }
 }

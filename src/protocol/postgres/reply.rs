@@ -105,9 +105,9 @@ impl Reader<'_> {
             b'1' => self.answers(message, |owed| matches!(owed, Owed::Parse(..))),
             b'2' => self.answers(message, |owed| matches!(owed, Owed::Bind(_))),
             b'3' => self.answers(message, |owed| matches!(owed, Owed::Close(_))),
-            b's' => self.answers(message, |owed| matches!(owed, Owed::Execute)),
+            b's' => self.answers(message, |owed| matches!(owed, Owed::Execute(_))),
             // Under a simple Query these two do not end what is owed.
-            b'I' => self.may_answer(message, |owed| matches!(owed, Owed::Execute)),
+            b'I' => self.may_answer(message, |owed| matches!(owed, Owed::Execute(_))),
             b'T' | b'n' => self.may_answer(message, |owed| matches!(owed, Owed::Describe)),
             b't' | b'V' => self.stream(message),
             _ => Err(Breach("unknown message type")),
@@ -215,10 +215,42 @@ impl Reader<'_> {
                 client.front.statements_gone();
             }
         }
-        if matches!(self.back.debts.first(), Some(Owed::Execute)) {
+        self.follow(body);
+        if matches!(self.back.debts.first(), Some(Owed::Execute(_))) {
             return self.answers(message, |_| true);
         }
         self.stream(message)
+    }
+
+    /// Brings what is known of the session up to date with a statement that is complete.
+    fn follow(&mut self, tag: &[u8]) {
+        let Some(client) = &mut self.client else {
+            return;
+        };
+        let (front, back) = (&mut *client.front, &mut *self.back);
+        let rolled_back = tag == b"ROLLBACK\0";
+        match back.debts.first_mut() {
+            Some(Owed::Scripted(verdict, done)) => {
+                if let Some(statement) = verdict.statements.get(*done) {
+                    front.settings.complete(statement, rolled_back);
+                }
+                *done += 1;
+            }
+            Some(Owed::Execute(Some(verdict))) => {
+                for statement in &verdict.statements {
+                    front.settings.complete(statement, rolled_back);
+                }
+            }
+            Some(Owed::Deallocate(gone)) => {
+                back.statements.forget(gone.key);
+                front.named.remove(&gone.name);
+            }
+            Some(Owed::Query(Fate::Client) | Owed::Execute(None)) if rolled_back => {
+                front.settings.roll_back();
+            }
+            _ => return,
+        }
+        back.follow(front);
     }
 
     fn discarded(&mut self, fate: Option<Fate>) {
@@ -265,12 +297,29 @@ impl Reader<'_> {
             _ => return Err(Breach("ready before everything was answered")),
         };
         match fate {
-            Fate::Client => self.pass(message.at, message.at + message.total),
+            Fate::Client => {
+                self.pass(message.at, message.at + message.total);
+                self.idle();
+            }
             Fate::Replay => self.tell_news(),
             Fate::Ours | Fate::Chore => {}
         }
         self.pay_fakes();
         Ok(Some(message.total))
+    }
+
+    /// Settles what the end of a transaction does to what is known of the session.
+    fn idle(&mut self) {
+        if self.back.tx != TxStatus::Idle {
+            return;
+        }
+        if let Some(client) = &mut self.client {
+            client.front.settings.idle();
+            if !client.front.portals.is_empty() {
+                client.front.portals.clear();
+            }
+            self.back.follow(client.front);
+        }
     }
 
     /// NoticeResponse, ParameterStatus, NotificationResponse: at any time, for whoever is there.

@@ -35,7 +35,12 @@ pub(super) fn read(
     }
     let dealt = match fate {
         // A statement that Sluice prepared anew for the client fails as the client's own.
-        Fate::Client | Fate::Ours => show(reader, message),
+        Fate::Client | Fate::Ours => {
+            if let Some(client) = &mut reader.client {
+                client.front.settings.fail();
+            }
+            show(reader, message)
+        }
         Fate::Chore => {
             reader.back.chore.error = error.map(|parsed| parsed.error.clone());
             reader.stream_for(message, fate)

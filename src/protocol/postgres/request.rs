@@ -4,8 +4,11 @@
 //! Message formats and flow: PostgreSQL documentation, sections 55.2 and 55.7. Which messages may
 //! be large: `SocketBackend` in the server's `tcop/postgres.c`.
 
+use std::sync::Arc;
+
 use crate::model::{Fault, PinReason, TxStatus};
 use crate::protocol::{Script, Wants};
+use crate::sql::statement::Verdict;
 
 use super::back::{CopyIn, PgBack};
 use super::frame::{self, HEADER_LEN, Header};
@@ -13,7 +16,7 @@ use super::front::PgFront;
 use super::message;
 use super::owed::{Fate, Owed};
 use super::request_statement as statement;
-use super::rules;
+use super::{rename, rules};
 
 /// What a client without server connection needs; also how many bytes need no server at all.
 pub fn wants(
@@ -166,10 +169,7 @@ impl Reader<'_> {
             b'B' => statement::bind(self, message),
             b'D' => statement::describe(self, message),
             b'C' => statement::close(self, message),
-            b'E' => {
-                self.front.requests += 1;
-                Ok(Some(self.ask(message, Owed::Execute)))
-            }
+            b'E' => self.execute(message),
             b'S' => Ok(Some(self.sync(message))),
             b'H' => Ok(Some(self.pass(message))),
             b'd' => Ok(Some(self.pass(message))),
@@ -202,13 +202,11 @@ impl Reader<'_> {
         if !message.is_whole() && message.total <= limit {
             return Ok(None);
         }
-        if message.is_whole() {
-            let text = message.body();
-            let text = text.strip_suffix(b"\0").unwrap_or(text);
-            let effects = rules::effects(text);
-            self.front.affect(effects, || rules::fingerprint(text));
-        } else {
-            self.front.pin(PinReason::Unclassified);
+        let script = self.effects_of_query(message);
+        if let Some(verdict) = &script
+            && let Some(dealt) = statement::deallocate(self, message, verdict)
+        {
+            return Ok(Some(dealt));
         }
         self.front.requests += 1;
         // A simple query replaces the unnamed statement (section 55.2.3).
@@ -216,8 +214,40 @@ impl Reader<'_> {
         self.back.unnamed = None;
         self.back.unsynced = false;
         let dealt = self.pass(message);
-        self.back.debts.push(Owed::Query(Fate::Client));
+        self.back.debts.push(match script {
+            Some(verdict) => Owed::Scripted(verdict, 0),
+            None => Owed::Query(Fate::Client),
+        });
         Ok(Some(dealt))
+    }
+
+    /// Notes what a simple query will do; returns its statements if they must be followed.
+    fn effects_of_query(&mut self, message: &Message<'_>) -> Option<Arc<Verdict>> {
+        if self.front.keeps_names() {
+            return None;
+        }
+        if !message.is_whole() {
+            self.front.pin(PinReason::Unclassified);
+            return None;
+        }
+        let text = message.body();
+        let text = text.strip_suffix(b"\0").unwrap_or(text);
+        let effects = rules::effects(text);
+        self.front.affect(&effects, || rules::fingerprint(text));
+        effects.script
+    }
+
+    fn execute(&mut self, message: &Message<'_>) -> Result<Option<usize>, Fault> {
+        let mut script = None;
+        if !self.front.portals.is_empty() {
+            if !message.is_whole() {
+                return Ok(None);
+            }
+            let portal = rename::split_cstr(message.body()).map(|(name, _)| name);
+            script = portal.and_then(|name| self.front.portals.get(name).cloned());
+        }
+        self.front.requests += 1;
+        Ok(Some(self.ask(message, Owed::Execute(script))))
     }
 
     fn sync(&mut self, message: &Message<'_>) -> usize {

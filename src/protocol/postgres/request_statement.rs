@@ -9,13 +9,15 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::model::{Fault, FaultKind, PinReason};
+use crate::sql::statement::Verdict;
 
 use super::front::PgFront;
-use super::owed::{Fate, Owed, Undo};
+use super::owed::{Fate, Gone, Owed, Undo};
 use super::rename;
 use super::request::{Message, Reader};
 use super::rules;
 use super::statements::{NAME_PREFIX, ServerName, Statement, StatementKey};
+use super::track;
 
 /// Parse: name, text, parameter types.
 pub(super) fn parse(
@@ -41,8 +43,6 @@ pub(super) fn parse(
         return Err(malformed());
     };
     if reader.front.keeps_names() {
-        let effects = rules::effects(text);
-        reader.front.affect(effects, || rules::fingerprint(text));
         return Ok(Some(
             reader.ask(message, Owed::Parse(Fate::Client, Undo::Nothing)),
         ));
@@ -123,6 +123,7 @@ pub(super) fn bind(reader: &mut Reader<'_>, message: &Message<'_>) -> Result<Opt
     if reader.front.keeps_names() {
         return Ok(Some(reader.ask(message, Owed::Bind(None))));
     }
+    open_portal(reader, portal, name);
     match resolve(reader, name) {
         Resolved::AsItIs => Ok(Some(reader.ask(message, Owed::Bind(None)))),
         Resolved::Renamed(server_name, key) => {
@@ -139,6 +140,53 @@ pub(super) fn bind(reader: &mut Reader<'_>, message: &Message<'_>) -> Result<Opt
             Ok(Some(now))
         }
     }
+}
+
+/// Notes what executing the portal will do, where that must be followed.
+fn open_portal(reader: &mut Reader<'_>, portal: &[u8], name: &[u8]) {
+    let front = &mut *reader.front;
+    let script = match front.named.get(name) {
+        Some(statement) => statement.effects.script.clone(),
+        None if name.is_empty() => front.unnamed.effects.script.clone(),
+        None => None,
+    };
+    match script {
+        Some(script) => {
+            front.portals.insert(portal.into(), script);
+        }
+        None if front.portals.is_empty() => {}
+        None => {
+            front.portals.remove(portal);
+        }
+    }
+}
+
+/// A query that is nothing but the DEALLOCATE of a statement that the protocol prepared: the
+/// server knows it by another name. `None`: it is something else.
+pub(super) fn deallocate(
+    reader: &mut Reader<'_>,
+    message: &Message<'_>,
+    verdict: &Arc<Verdict>,
+) -> Option<usize> {
+    let [only] = &*verdict.statements else {
+        return None;
+    };
+    let name = track::deallocated(only)?;
+    let statement = reader.front.named.get(name.as_bytes()).cloned()?;
+    let (server_name, key) = prepared(reader, &statement);
+    reader.front.requests += 1;
+    reader.front.unnamed.clear();
+    reader.back.unnamed = None;
+    reader.back.unsynced = false;
+    let mut sql = b"DEALLOCATE ".to_vec();
+    sql.extend_from_slice(&server_name);
+    reader.script.insert_with(|out| rename::query(&sql, out));
+    let gone = Gone {
+        key,
+        name: name.as_bytes().into(),
+    };
+    reader.back.debts.push(Owed::Deallocate(gone));
+    Some(message.total)
 }
 
 /// Describe: a statement or a portal.
@@ -224,9 +272,8 @@ fn resolve(reader: &mut Reader<'_>, name: &[u8]) -> Resolved {
         elsewhere.extend_from_slice(name);
         return Resolved::Renamed(elsewhere, None);
     };
-    let cause = Arc::clone(&statement);
-    reader.front.affect(statement.effects, || {
-        rules::fingerprint(text_of(&cause.body))
+    reader.front.affect(&statement.effects, || {
+        rules::fingerprint(text_of(&statement.body))
     });
     let (server_name, key) = prepared(reader, &statement);
     Resolved::Renamed(server_name, Some(key))
@@ -234,7 +281,7 @@ fn resolve(reader: &mut Reader<'_>, name: &[u8]) -> Resolved {
 
 fn resolve_unnamed(reader: &mut Reader<'_>) {
     let owner = (reader.front.id, reader.front.unnamed.generation);
-    let effects = reader.front.unnamed.effects;
+    let effects = reader.front.unnamed.effects.clone();
     let PgFront { unnamed, .. } = &*reader.front;
     if unnamed.body.is_empty() {
         if reader.back.unnamed.take().is_some() {
@@ -256,9 +303,9 @@ fn resolve_unnamed(reader: &mut Reader<'_>) {
         let owed = Owed::Parse(Fate::Ours, Undo::UnnamedHere);
         reader.back.debts.push(owed);
     }
-    let text = text_of(&unnamed.body).to_vec();
     if !effects.pins.is_empty() {
-        reader.front.affect(effects, || rules::fingerprint(&text));
+        let fingerprint = rules::fingerprint(text_of(&unnamed.body));
+        reader.front.affect(&effects, || fingerprint);
     }
 }
 
@@ -290,7 +337,7 @@ fn close_stale(reader: &mut Reader<'_>) {
 }
 
 fn key_of(front: &PgFront, statement: &Statement) -> StatementKey {
-    (statement.id, front.settings.planner_id())
+    (statement.id, front.settings.now.planner_id())
 }
 
 fn text_of(body: &[u8]) -> &[u8] {

@@ -13,11 +13,21 @@ use foldhash::fast::RandomState;
 /// Settings by lower-case name. The absence of a name means the connection's own default.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Settings {
-    values: BTreeMap<Box<str>, Box<[u8]>>,
+    values: BTreeMap<Box<str>, Value>,
     /// Hash of all values: equal settings have equal hashes.
     hash: u64,
     /// Hash of the values that may change how a statement is parsed or planned.
     planner: u64,
+}
+
+/// The value of a setting, in one of the two ways in which it can be given.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Value {
+    /// As the startup packet and `set_config` take it.
+    Text(Box<[u8]>),
+    /// As `SET name TO` takes it: constants in SQL, with commas between them. The server quotes
+    /// the items of list settings itself.
+    List(Box<[u8]>),
 }
 
 impl Settings {
@@ -32,7 +42,10 @@ impl Settings {
     pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Arc<Self> {
         let values: BTreeMap<_, _> = pairs
             .into_iter()
-            .map(|(name, value)| (name.to_ascii_lowercase().into(), value.into()))
+            .map(|(name, value)| {
+                let value = Value::Text(value.into());
+                (name.to_ascii_lowercase().into(), value)
+            })
             .collect();
         if values.is_empty() {
             return Self::none();
@@ -40,7 +53,7 @@ impl Settings {
         Arc::new(Self::new(values))
     }
 
-    fn new(values: BTreeMap<Box<str>, Box<[u8]>>) -> Self {
+    fn new(values: BTreeMap<Box<str>, Value>) -> Self {
         static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::default);
         let planner: Vec<_> = values
             .iter()
@@ -58,10 +71,13 @@ impl Settings {
     }
 
     /// The same settings with one value changed; `None` returns it to the default.
-    pub fn with(self: &Arc<Self>, name: &str, value: Option<&[u8]>) -> Arc<Self> {
+    pub fn with(self: &Arc<Self>, name: &str, value: Option<Value>) -> Arc<Self> {
+        if self.value(name) == value.as_ref() {
+            return Arc::clone(self);
+        }
         let mut values = self.values.clone();
         match value {
-            Some(value) => values.insert(name.into(), value.into()),
+            Some(value) => values.insert(name.into(), value),
             None => values.remove(name),
         };
         if values.is_empty() {
@@ -81,8 +97,8 @@ impl Settings {
     }
 
     /// The value of a setting, if it differs from the default.
-    pub fn value(&self, name: &str) -> Option<&[u8]> {
-        self.values.get(name).map(|value| &**value)
+    pub fn value(&self, name: &str) -> Option<&Value> {
+        self.values.get(name)
     }
 
     /// True if both hold the same values.
@@ -111,12 +127,26 @@ pub fn write_difference(from: &Settings, to: &Settings, out: &mut Vec<u8>) -> Ca
         out.extend_from_slice(b"RESET ");
         write_identifier(name, out);
     }
-    let changed = |name: &str, value: &[u8]| from.value(name) != Some(value);
-    let mut select = false;
-    for (name, value) in &to.values {
-        if !changed(name, value) {
-            continue;
+    let changed: Vec<_> = to
+        .values
+        .iter()
+        .filter(|(name, value)| from.value(name) != Some(*value))
+        .collect();
+    for (name, value) in &changed {
+        let Value::List(list) = value else { continue };
+        if !first {
+            out.push(b';');
         }
+        first = false;
+        caution = caution.max(Caution::of(name));
+        out.extend_from_slice(b"SET ");
+        write_identifier(name, out);
+        out.extend_from_slice(b" TO ");
+        out.extend_from_slice(list);
+    }
+    let mut select = false;
+    for (name, value) in &changed {
+        let Value::Text(value) = value else { continue };
         if select {
             out.push(b',');
         } else {
@@ -200,18 +230,13 @@ const PLANNER_BLIND: [&str; 8] = [
     "tcp_keepalives_idle",
 ];
 
-/// Settings that decide what a statement may see or which object a name means.
-const DECIDES_ACCESS: [&str; 5] = [
-    "role",
-    "row_security",
-    "search_path",
-    "session_authorization",
-    "default_transaction_read_only",
-];
+/// Settings whose replay can fail though it once succeeded, and that decide what a statement may
+/// see.
+const DECIDES_ACCESS: [&str; 2] = ["role", "session_authorization"];
 
 #[cfg(test)]
 mod tests {
-    use super::{Caution, Settings, write_difference};
+    use super::{Caution, Settings, Value, write_difference};
 
     fn difference(from: &[(&str, &[u8])], to: &[(&str, &[u8])]) -> (String, Caution) {
         let from = Settings::from_pairs(from.iter().copied());
@@ -241,15 +266,24 @@ mod tests {
     }
 
     #[test]
+    fn a_list_is_replayed_as_it_was_given() {
+        let list = Value::List(b"'$user','a,b'"[..].into());
+        let to = Settings::none().with("search_path", Some(list));
+        let mut out = Vec::new();
+        let _ = write_difference(&Settings::none(), &to, &mut out);
+        assert_eq!(out, b"SET \"search_path\" TO '$user','a,b'");
+    }
+
+    #[test]
     fn what_decides_access_waits_for_the_server() {
-        assert_eq!(difference(&[], &[("search_path", b"a")]).1, Caution::Wait);
+        assert_eq!(difference(&[], &[("search_path", b"a")]).1, Caution::None);
         assert_eq!(difference(&[("role", b"a")], &[]).1, Caution::Wait);
     }
 
     #[test]
     fn equal_settings_are_the_same() {
         let a = Settings::from_pairs([("TimeZone", &b"UTC"[..])]);
-        let b = Settings::none().with("timezone", Some(b"UTC"));
+        let b = Settings::none().with("timezone", Some(Value::Text(b"UTC"[..].into())));
         assert!(Settings::same(&a, &b));
         assert!(Settings::same(&a.with("timezone", None), &Settings::none()));
         assert_eq!(difference(&[("a", b"1")], &[("a", b"1")]).0, "");

@@ -1,0 +1,157 @@
+//! Sluice itself, as a process of its own with a configuration file like anybody's.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::error::DemoError;
+use super::postgres::{Postgres, ROLE, Tools, query, url};
+use super::process::Process;
+use super::scrape::{self, Sample};
+use super::scratch::Scratch;
+use super::{certs, ports};
+
+/// Server connections that all clients share.
+pub const POOL_SIZE: u32 = 10;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The running proxy.
+pub struct Proxy {
+    process: Process,
+    port: u16,
+    admin_port: u16,
+}
+
+impl Proxy {
+    /// Starts our own program on a configuration for `postgres`, without waiting for it to be up.
+    pub fn start(scratch: &Scratch, postgres: &Postgres, port: u16) -> Result<Self, DemoError> {
+        let admin_port = ports::free()?;
+        scratch.write_private("demo.password", scratch.password())?;
+        let text = config(port, admin_port, postgres.port());
+        let config = scratch.write_private("sluice.toml", &text)?;
+        let program = std::env::current_exe().map_err(DemoError::io("cannot find ourselves"))?;
+        let mut command = scratch.command(&program);
+        command.arg("run").arg("--config").arg(config);
+        let process = Process::start("sluice", &mut command, Signal::TERM, scratch)?;
+        Ok(Self {
+            process,
+            port,
+            admin_port,
+        })
+    }
+
+    /// Waits until Sluice says that it is alive, sends the first query through it, and returns
+    /// the name and version of the server. Cancel safe.
+    pub async fn first_query(
+        &mut self,
+        tools: &Tools,
+        scratch: &Scratch,
+    ) -> Result<String, DemoError> {
+        let admin = self.admin();
+        let alive = async || scrape::get(admin, "/livez").await.ok();
+        self.process.until("come up", PATIENCE, alive).await?;
+        let sql = "SELECT 'PostgreSQL ' || current_setting('server_version')";
+        let mut psql = query(tools, scratch, &self.url(scratch), sql);
+        let version = Process::run("psql", &mut psql, scratch).await?;
+        // Its distribution is of no interest: `15.14 (Debian 15.14-0+deb12u1)`.
+        let version = version.split(" (").next().unwrap_or_default();
+        let ready = async || scrape::get(admin, "/readyz").await.ok();
+        self.process.until("become ready", PATIENCE, ready).await?;
+        Ok(version.trim().to_owned())
+    }
+
+    /// Reads its metrics. Cancel safe.
+    pub async fn sample(&mut self) -> Result<Sample, DemoError> {
+        self.process.alive()?;
+        let text = scrape::get(self.admin(), "/metrics").await;
+        let text = text.map_err(DemoError::io("cannot read Sluice's metrics"))?;
+        Ok(Sample::read(&text))
+    }
+
+    /// Asks it to end, and waits until it has; anything but a clean end is an error.
+    pub async fn finish(&mut self) -> Result<(), DemoError> {
+        self.process.ask_to_end();
+        let ended = tokio::time::timeout(PATIENCE, self.process.success()).await;
+        ended.unwrap_or(Err(DemoError::TooSlow {
+            name: "sluice",
+            what: "end",
+            words: String::new(),
+        }))
+    }
+
+    /// A libpq connection string for its clients.
+    pub fn url(&self, scratch: &Scratch) -> String {
+        url(scratch, self.port, ROLE, ROLE)
+    }
+
+    /// The port that clients connect to.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The port of the operators' endpoint.
+    pub fn admin_port(&self) -> u16 {
+        self.admin_port
+    }
+
+    fn admin(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.admin_port).into()
+    }
+}
+
+/// The configuration file. Paths are relative to its folder.
+fn config(port: u16, admin_port: u16, postgres_port: u16) -> String {
+    let (cert, key) = certs::SLUICE;
+    let ca = certs::CA;
+    format!(
+        "[general]\n\
+         admin_address = \"127.0.0.1:{admin_port}\"\n\
+         log_connections = false\n\
+         shutdown_timeout = \"5s\"\n\
+         \n\
+         [[listener]]\n\
+         name = \"demo\"\n\
+         engine = \"postgresql\"\n\
+         address = \"127.0.0.1:{port}\"\n\
+         target_group = \"demo\"\n\
+         require_tls = true\n\
+         tls_cert_file = \"{cert}\"\n\
+         tls_key_file = \"{key}\"\n\
+         auth_method = \"scram-sha-256\"\n\
+         \n\
+         [[target_group]]\n\
+         name = \"demo\"\n\
+         engine = \"postgresql\"\n\
+         default_pool_size = {POOL_SIZE}\n\
+         server_tls_mode = \"verify-full\"\n\
+         server_tls_ca_file = \"{ca}\"\n\
+         \n\
+         [[target_group.target]]\n\
+         address = \"127.0.0.1:{postgres_port}\"\n\
+         \n\
+         [[user]]\n\
+         name = \"{ROLE}\"\n\
+         password_file = \"demo.password\"\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{POOL_SIZE, config};
+    use crate::demo::certs;
+    use crate::demo::scratch::Scratch;
+
+    #[test]
+    fn the_configuration_is_read_without_warnings() {
+        let scratch = Scratch::new().unwrap();
+        certs::write(&scratch).unwrap();
+        scratch.write_private("demo.password", "x").unwrap();
+        let file = scratch.write("sluice.toml", &config(1, 2, 3)).unwrap();
+        let plan = crate::config::load(&file).unwrap();
+        assert_eq!(plan.warnings, Vec::<String>::new());
+        assert!(plan.listeners[0].require_tls);
+        assert_eq!(plan.groups[0].pool.size, POOL_SIZE);
+    }
+}
