@@ -94,7 +94,13 @@ mod tests {
     fn the_kind_is_known_by_the_text() {
         assert!(matches!(read(SCRAM), Ok(Verifier::Scram(s)) if s.iterations == 4096));
         assert!(matches!(read(MD5), Ok(Verifier::Md5(s)) if s == Secret::new(MD5)));
-        for password in ["secret", "md5", "md5 is no hash", "SCRAM-SHA-256", &MD5[1..]] {
+        for password in [
+            "secret",
+            "md5",
+            "md5 is no hash",
+            "SCRAM-SHA-256",
+            &MD5[1..],
+        ] {
             assert!(
                 matches!(read(password), Ok(Verifier::Password(s)) if s == Secret::new(password)),
                 "{password}"

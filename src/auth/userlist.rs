@@ -44,8 +44,7 @@ pub fn parse(text: &str) -> Result<Vec<UserOptions>, UserlistError> {
 
 fn entry(line: &str) -> Result<UserOptions, String> {
     let (name, rest) = quoted(line).ok_or("expected a user name in double quotes")?;
-    let (stored, rest) =
-        quoted(rest.trim_start()).ok_or("expected a password in double quotes")?;
+    let (stored, rest) = quoted(rest.trim_start()).ok_or("expected a password in double quotes")?;
     // PgBouncer ignores further columns.
     if !rest.is_empty() && !rest.starts_with([' ', '\t', ';']) {
         return Err("unexpected characters after the password".into());
@@ -95,7 +94,11 @@ mod tests {
 
     #[test]
     fn quotes_are_doubled_and_comments_skipped() {
-        let text = "; users\r\n\"a\" \"x\"\r\n\n  \"o\"\"k\"   \"p\"\"w\" ignored\n\"c\"\"\"\"\"\"\n";
+        let text = concat!(
+            "; users\r\n\"a\" \"x\"\r\n\n",
+            "  \"o\"\"k\"   \"p\"\"w\" ignored\n",
+            "\"c\"\"\"\"\" \"y\"\n",
+        );
         let users = parse(text).unwrap();
         let names: Vec<_> = users.iter().map(|user| &*user.name).collect();
         assert_eq!(names, ["a", "o\"k", "c\"\""]);
@@ -113,24 +116,49 @@ mod tests {
             panic!();
         };
         assert_eq!(password(plain), b"secret");
-        assert!(matches!(plain.server_credential, Some(Credential::Password(_))));
+        assert!(matches!(
+            plain.server_credential,
+            Some(Credential::Password(_))
+        ));
         assert!(matches!(md5.verifier, Some(Verifier::Md5(_))));
         assert!(matches!(scram.verifier, Some(Verifier::Scram(_))));
         assert!(empty.verifier.is_none());
-        assert!([md5, scram, empty].iter().all(|user| user.server_credential.is_none()));
+        assert!(
+            [md5, scram, empty]
+                .iter()
+                .all(|user| user.server_credential.is_none())
+        );
     }
 
     #[test]
     fn a_bad_line_is_named_and_not_shown() {
         for (text, message) in [
-            ("\"a\" \"b\"\nuser", "line 2: expected a user name in double quotes"),
+            (
+                "\"a\" \"b\"\nuser",
+                "line 2: expected a user name in double quotes",
+            ),
             ("\"a\"", "line 1: expected a password in double quotes"),
-            ("\"a\" secret", "line 1: expected a password in double quotes"),
-            ("\"a\" \"secret", "line 1: expected a password in double quotes"),
+            (
+                "\"a\" secret",
+                "line 1: expected a password in double quotes",
+            ),
+            (
+                "\"a\" \"secret",
+                "line 1: expected a password in double quotes",
+            ),
             ("\"\" \"secret\"", "line 1: the user name is empty"),
-            ("\"a\" \"secret\"c", "line 1: unexpected characters after the password"),
-            ("\"a\" \"x\"\n\n\"a\" \"y\"", "line 3: user \"a\" stands in line 1 already"),
-            ("\"a\" \"SCRAM-SHA-256$4096:\"", "line 1: the SCRAM-SHA-256 verifier is damaged"),
+            (
+                "\"a\" \"secret\"c",
+                "line 1: unexpected characters after the password",
+            ),
+            (
+                "\"a\" \"x\"\n\n\"a\" \"y\"",
+                "line 3: user \"a\" stands in line 1 already",
+            ),
+            (
+                "\"a\" \"SCRAM-SHA-256$4096:\"",
+                "line 1: the SCRAM-SHA-256 verifier is damaged",
+            ),
         ] {
             assert_eq!(parse(text).unwrap_err().to_string(), message, "{text}");
         }

@@ -32,7 +32,11 @@ impl ConfigError {
 
     /// The file cannot be read.
     pub(super) fn unreadable(file: &Path, error: &io::Error) -> Self {
-        Self::one(file, None, format!("cannot read the configuration: {error}"))
+        Self::one(
+            file,
+            None,
+            format!("cannot read the configuration: {error}"),
+        )
     }
 
     /// The text is not TOML, or not of the right shape.
@@ -122,10 +126,7 @@ impl Problems {
     }
 
     /// What was built, unless there are problems, without which it is there.
-    pub(super) fn finish<T>(
-        mut self,
-        built: impl FnOnce() -> Option<T>,
-    ) -> Result<T, ConfigError> {
+    pub(super) fn finish<T>(mut self, built: impl FnOnce() -> Option<T>) -> Result<T, ConfigError> {
         self.0.sort_by_key(|problem| problem.at);
         match built() {
             Some(built) if self.0.is_empty() => Ok(built),

@@ -20,12 +20,23 @@ impl Time {
 
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(input)?;
-        humantime::parse_duration(&text)
-            .ok()
-            .filter(|time| *time <= LONGEST)
-            .map(Self)
-            .ok_or_else(|| Error::invalid_value(Unexpected::Str(&text), &A_TIME))
+        struct Length;
+        impl Visitor<'_> for Length {
+            type Value = Time;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(A_TIME)
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Time, E> {
+                humantime::parse_duration(text)
+                    .ok()
+                    .filter(|time| *time <= LONGEST)
+                    .map(Time)
+                    .ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+            }
+        }
+        input.deserialize_any(Length)
     }
 }
 
@@ -101,15 +112,23 @@ pub struct Percent<const LEAST: u8>(pub u8);
 
 impl<'de, const LEAST: u8> Deserialize<'de> for Percent<LEAST> {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        let n = i64::deserialize(input)?;
-        u8::try_from(n)
-            .ok()
-            .filter(|n| (LEAST..=100).contains(n))
-            .map(Self)
-            .ok_or_else(|| {
-                let expected = format!("a percentage from {LEAST} to 100");
-                Error::invalid_value(Unexpected::Signed(n), &&*expected)
-            })
+        struct Share<const LEAST: u8>;
+        impl<const LEAST: u8> Visitor<'_> for Share<LEAST> {
+            type Value = Percent<LEAST>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a percentage from {LEAST} to 100")
+            }
+
+            fn visit_i64<E: Error>(self, n: i64) -> Result<Percent<LEAST>, E> {
+                let share = u8::try_from(n).ok();
+                share
+                    .filter(|n| (LEAST..=100).contains(n))
+                    .map(Percent)
+                    .ok_or_else(|| E::invalid_value(Unexpected::Signed(n), &self))
+            }
+        }
+        input.deserialize_any(Share::<LEAST>)
     }
 }
 
@@ -119,13 +138,27 @@ impl<const LEAST: u8> Serialize for Percent<LEAST> {
     }
 }
 
-const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
-const A_TIME: &str = "a length of time with unit, such as \"500ms\", \"30s\" or \"2h\"";
+/// Years as humantime counts them, of 365.25 days.
+const LONGEST: Duration = Duration::from_secs(10 * 31_557_600);
+const A_TIME: &str =
+    "a length of time with unit, at most 10 years, such as \"500ms\", \"30s\" or \"2h\"";
 const A_SIZE: &str = "a size with unit, such as \"16KB\" or \"1MB\"";
 
 #[cfg(test)]
 mod tests {
-    use super::parse_size;
+    use std::time::Duration;
+
+    use proptest::prelude::{any, prop_assert_eq, proptest};
+    use serde::{Deserialize, Serialize};
+
+    use super::{Percent, Size, Time, parse_size};
+
+    #[derive(Debug, PartialEq, Deserialize, Serialize)]
+    struct Values {
+        time: Time,
+        size: Size,
+        percent: Percent<1>,
+    }
 
     #[test]
     fn sizes_are_powers_of_1024() {
@@ -134,6 +167,44 @@ mod tests {
         assert_eq!(parse_size("7"), Some(7));
         for bad in ["", "KB", "1TB", "-1", "1.5MB", "99999999999999999999GB"] {
             assert_eq!(parse_size(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn values_are_read() {
+        let text = "time = \"1h 30m\"\nsize = 4096\npercent = 100";
+        let expected = Values {
+            time: Time::secs(5400),
+            size: Size(4096),
+            percent: Percent(100),
+        };
+        assert_eq!(toml::from_str::<Values>(text).unwrap(), expected);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(
+            millis in 0..315_576_000_000_u64,
+            size in 0..usize::MAX / 2,
+            percent in 1..=100_u8,
+        ) {
+            let values = Values {
+                time: Time(Duration::from_millis(millis)),
+                size: Size(size),
+                percent: Percent(percent),
+            };
+            let text = toml::to_string(&values).unwrap();
+            prop_assert_eq!(toml::from_str::<Values>(&text).unwrap(), values);
+        }
+
+        #[test]
+        fn any_text_is_survived(text in any::<String>(), number in any::<i64>()) {
+            let _ = parse_size(&text);
+            let quoted = toml::Value::from(text);
+            for value in [quoted, number.into()] {
+                let text = format!("time = {value}\nsize = {value}\npercent = {value}");
+                let _ = toml::from_str::<Values>(&text);
+            }
         }
     }
 }

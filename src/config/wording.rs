@@ -27,6 +27,18 @@ pub(super) fn sentence(message: &str, shown: Option<&str>) -> String {
         Some(("map", "a sequence")) => return DOUBLE_BRACKETS.into(),
         Some((_, expected)) => plain(expected),
         None if message == "invalid socket address syntax" => ADDRESS.into(),
+        None if message == "wanted string or table" => "one of its words in quotes".into(),
+        None if message.starts_with("string values must be quoted") => return IN_QUOTES.into(),
+        // What looked like a number was none.
+        None if message.ends_with(", expected nothing") => {
+            let what = message.trim_end_matches(", expected nothing");
+            return format!("{what}; {IN_QUOTES}");
+        }
+        // Here the span is that of the key.
+        None if message == "duplicate key" => {
+            let key = shown.unwrap_or_default();
+            return format!("the key `{key}` stands here a second time");
+        }
         None => return message.to_owned(),
     };
     match shown {
@@ -48,7 +60,6 @@ fn plain(expected: &str) -> String {
         "a sequence" => "a list".into(),
         "path string" => "a string".into(),
         "socket address" => ADDRESS.into(),
-        "string or table" => "one of its words in quotes".into(),
         other if other.starts_with("struct ") => "a table".into(),
         other => other.to_owned(),
     }
@@ -79,7 +90,8 @@ fn any_of(names: &[&str]) -> String {
     text
 }
 
-fn did_you_mean(unknown: &str, names: &[&str], quote: char) -> String {
+/// `; did you mean …?`, or nothing if no name is near.
+pub(super) fn did_you_mean(unknown: &str, names: &[&str], quote: char) -> String {
     let distances = names
         .iter()
         .map(|name| (strsim::damerau_levenshtein(unknown, name), name));
@@ -101,6 +113,7 @@ fn first_line(value: &str) -> &str {
 }
 
 const ADDRESS: &str = "an IP address and port such as \"127.0.0.1:6432\"";
+const IN_QUOTES: &str = "text must stand in double quotes";
 const DOUBLE_BRACKETS: &str = "there may be several: write its name in double brackets, [[…]]";
 
 #[cfg(test)]

@@ -141,4 +141,3 @@ pub struct User {
     #[serde(default)]
     pub max_client_conn: usize,
 }
-

@@ -6,10 +6,7 @@ use crate::config::error::ConfigError;
 use crate::config::plan::DatabasePlan;
 use crate::config::raw;
 
-pub(super) fn resolve(
-    table: &Table<'_>,
-    raw: &raw::Database,
-) -> Result<DatabasePlan, ConfigError> {
+pub(super) fn resolve(table: &Table<'_>, raw: &raw::Database) -> Result<DatabasePlan, ConfigError> {
     if let Some(size) = raw.pool_size {
         table.at_least_one("pool_size", size)?;
         if raw.min_pool_size.is_some_and(|least| least > size) {

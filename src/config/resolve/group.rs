@@ -12,10 +12,7 @@ use crate::config::raw;
 use crate::net::options::{ClientTlsOptions, DialOptions};
 use crate::pool::options::{PoolOptions, TargetOptions};
 
-pub(super) fn resolve(
-    table: &Table<'_>,
-    raw: &raw::TargetGroup,
-) -> Result<GroupPlan, ConfigError> {
+pub(super) fn resolve(table: &Table<'_>, raw: &raw::TargetGroup) -> Result<GroupPlan, ConfigError> {
     check(table, raw)?;
     let most = raw.max_connections_percent.0;
     let idle = raw.max_idle_connections_percent.map(|percent| percent.0);
@@ -119,10 +116,16 @@ fn tls(table: &Table<'_>, raw: &raw::TargetGroup) -> Result<ClientTlsOptions, Co
         (Some(cert), Some(key)) => Some((cert, key)),
         (None, None) => None,
         (Some(_), None) => {
-            return Err(table.error("server_tls_cert_file", "needs server_tls_key_file beside it"));
+            return Err(table.error(
+                "server_tls_cert_file",
+                "needs server_tls_key_file beside it",
+            ));
         }
         (None, Some(_)) => {
-            return Err(table.error("server_tls_key_file", "needs server_tls_cert_file beside it"));
+            return Err(table.error(
+                "server_tls_key_file",
+                "needs server_tls_cert_file beside it",
+            ));
         }
     };
     Ok(ClientTlsOptions {
@@ -134,10 +137,7 @@ fn tls(table: &Table<'_>, raw: &raw::TargetGroup) -> Result<ClientTlsOptions, Co
     })
 }
 
-fn auth_query(
-    table: &Table<'_>,
-    raw: &raw::TargetGroup,
-) -> Result<Option<AuthQuery>, ConfigError> {
+fn auth_query(table: &Table<'_>, raw: &raw::TargetGroup) -> Result<Option<AuthQuery>, ConfigError> {
     let (query, user) = match (&raw.auth_query, &raw.auth_user) {
         (Some(query), Some(user)) => (query, user),
         (Some(_), None) => return Err(table.error("auth_query", "needs auth_user")),

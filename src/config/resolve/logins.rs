@@ -64,9 +64,9 @@ pub(super) fn check_users(
 fn refused(listener: &Listener, method: AuthMethod) -> Option<&'static str> {
     let tls = listener.tls_cert_file.is_some();
     match method {
-        AuthMethod::Trust if !listener.is_loopback() => Some(
-            "\"trust\" lets anybody in: it is only for listeners on a loopback address",
-        ),
+        AuthMethod::Trust if !listener.is_loopback() => {
+            Some("\"trust\" lets anybody in: it is only for listeners on a loopback address")
+        }
         AuthMethod::Password if !tls => Some(
             "\"password\" sends passwords in the clear: it needs tls_cert_file and tls_key_file",
         ),
@@ -87,8 +87,8 @@ fn refused_for_user(listeners: &[Listener], method: AuthMethod) -> Option<String
         .iter()
         .find_map(|listener| Some((&listener.name, refused(listener, method)?)));
     let (name, problem) = bad?;
-    let harmless = method == AuthMethod::Certificate
-        && listeners.iter().any(|l| refused(l, method).is_none());
+    let harmless =
+        method == AuthMethod::Certificate && listeners.iter().any(|l| refused(l, method).is_none());
     (!harmless).then(|| format!("listener {name:?}: {problem}"))
 }
 

@@ -11,6 +11,7 @@ use super::plan::Plan;
 use super::raw;
 use super::secrets::unreadable;
 use super::units::Time;
+use super::wording::did_you_mean;
 use crate::auth::UserStore;
 use crate::net::options::Keepalive;
 
@@ -133,11 +134,13 @@ impl Table<'_> {
         let Some(name) = name else {
             return Ok(None);
         };
-        let mut groups = self.source.raw.target_group.iter();
-        if groups.any(|group| group.name == name) {
+        let groups = self.source.raw.target_group.iter();
+        let names = groups.map(|group| &*group.name).collect::<Vec<_>>();
+        if names.contains(&name) {
             return Ok(Some(name.into()));
         }
-        Err(self.error(key, &format!("there is no target_group {name:?}")))
+        let hint = did_you_mean(name, &names, '"');
+        Err(self.error(key, &format!("there is no target_group {name:?}{hint}")))
     }
 }
 

@@ -1,0 +1,95 @@
+//! No text panics.
+
+use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
+use proptest::sample::select;
+use proptest::test_runner::Config;
+
+use super::{Folder, LEAST};
+
+/// Pieces of configuration in any order, right and wrong.
+fn pieces() -> impl Strategy<Value = String> {
+    let keys = [
+        "name",
+        "address",
+        "engine",
+        "backlog",
+        "tls_cert_file",
+        "auth_method",
+        "target",
+        "target_group",
+        "max_connections_percent",
+        "query_timeout",
+        "auth_query",
+        "auth_user",
+        "password",
+        "server_password_file",
+        "certificate_names",
+        "pool_size",
+        "worker_threads",
+        "admin_address",
+        "log_level",
+        "userlist_file",
+        "max_statement_size",
+        "listener",
+    ];
+    let values = [
+        "1",
+        "-1",
+        "9223372036854775807",
+        "1.5",
+        "nan",
+        "true",
+        "\"\"",
+        "\"*\"",
+        "\"app\"",
+        "\"127.0.0.1:0\"",
+        "\"[::]:1\"",
+        "\"10y\"",
+        "\"99999999999999999999y\"",
+        "\"1GB\"",
+        "\"trust\"",
+        "\"ca.crt\"",
+        "\"/\"",
+        "\"\\u0000\"",
+        "[]",
+        "[1, \"a\"]",
+        "{}",
+        "[{ address = \"x\" }]",
+        "1979-05-27T07:32:00Z",
+        "'''\n[[listener]]\n'''",
+        "\"SCRAM-SHA-256$\"",
+    ];
+    let tables = [
+        "[general]",
+        "[[listener]]",
+        "[listener]",
+        "[[target_group]]",
+        "[[target_group.target]]",
+        "[[database]]",
+        "[[user]]",
+        "[[ \"user\" ]]",
+        "[[listener.name]]",
+        "[a.b]",
+    ];
+    prop_oneof![
+        (select(keys.to_vec()), select(values.to_vec()))
+            .prop_map(|(key, value)| format!("{key} = {value}\n")),
+        select(tables.to_vec()).prop_map(|table| format!("{table}\n")),
+        any::<String>(),
+        Just(LEAST.to_owned()),
+    ]
+}
+
+proptest! {
+    #![proptest_config(Config::with_cases(400))]
+
+    #[test]
+    fn any_text_is_survived(pieces in proptest::collection::vec(pieces(), 0..30)) {
+        let folder = Folder::new();
+        for text in [pieces.concat(), format!("{LEAST}{}", pieces.concat())] {
+            if let Err(problems) = folder.load(&text) {
+                assert!(!problems.is_empty());
+            }
+        }
+    }
+}
