@@ -1,7 +1,7 @@
 # What a contributor runs. Each target installs what it lacks (Debian 12 or later; see tests/setup.sh).
 
 ARGS ?=
-SECONDS ?= 60
+FUZZ_SECONDS ?= 60
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(CURDIR)/$(TARGET_DIR)/test-env/tools/bin:$(PATH)
 
@@ -12,7 +12,7 @@ help:
 	@echo 'make check           formatting, lints, dependency policy'
 	@echo 'make demo            a guided tour on throwaway servers (ARGS: options of `sluice demo`)'
 	@echo 'make bench           a comparison with other poolers (ARGS: options of benches/compare.py)'
-	@echo 'make fuzz            each fuzz target for SECONDS=60'
+	@echo 'make fuzz            each fuzz target for FUZZ_SECONDS=60'
 
 test:
 	tests/setup.sh
@@ -38,5 +38,5 @@ bench:
 fuzz:
 	tests/setup.sh fuzz
 	set -e; for file in tests/fuzz/fuzz_targets/*.rs; do \
-		RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir tests/fuzz "$$(basename "$$file" .rs)" -- -max_total_time=$(SECONDS) $(ARGS); \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir tests/fuzz "$$(basename "$$file" .rs)" -- -max_total_time=$(FUZZ_SECONDS) $(ARGS); \
 	done

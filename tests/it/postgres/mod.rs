@@ -1,0 +1,3 @@
+//! Behaviours of the PostgreSQL side.
+
+mod drivers;
