@@ -3,7 +3,7 @@
 const assert = require('node:assert/strict');
 const { Readable } = require('node:stream');
 const { pipeline } = require('node:stream/promises');
-const { Client, Pool } = require('pg');
+const { Client, Pool, Query } = require('pg');
 const Cursor = require('pg-cursor');
 const { from, to } = require('pg-copy-streams');
 const { CLIENTS, fails, newTable, run, tls } = require('./checks.js');
@@ -144,14 +144,16 @@ async function noticesAndNotificationsArrive() {
 
 async function aRunningQueryCanBeCancelled() {
   await withClient((client) => withClient(async (other) => {
-    const sleeping = fails('57014', client.query('select pg_sleep(64)'));
+    const query = new Query('select pg_sleep(64)');
+    const cancelled = fails('57014', new Promise((resolve, reject) => query.on('error', reject).on('end', resolve)));
+    client.query(query);
     const running = "select count(*)::int from pg_stat_activity where state = 'active' and query like 'select pg_sleep(64%'";
     while (await one(other, running) === 0);
-    const canceller = new Client({ ssl: tls });
-    canceller.connection.connect(Number(process.env.PGPORT), process.env.PGHOST);
-    canceller.connection.once('sslconnect', () => canceller.connection.cancel(client.processID, client.secretKey));
-    canceller.connection.on('error', () => {});
-    await sleeping;
+    // The driver's own way, which is without TLS.
+    const canceller = new Client({ ssl: false });
+    canceller.on('error', () => {});
+    canceller.cancel(client, query);
+    await cancelled;
     assert.equal(await one(client, "select 'alive'"), 'alive');
   }));
 }
