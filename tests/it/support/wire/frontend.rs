@@ -49,7 +49,15 @@ pub fn query(sql: &str) -> Vec<u8> {
 }
 
 pub fn parse(name: &str, sql: &str) -> Vec<u8> {
-    message(b'P', &[text(name), text(sql), vec![0, 0]].concat())
+    parse_typed(name, sql, &[])
+}
+
+/// A Parse that says the types of its parameters.
+pub fn parse_typed(name: &str, sql: &str, types: &[u32]) -> Vec<u8> {
+    let mut body = [text(name), text(sql)].concat();
+    body.extend(u16::try_from(types.len()).unwrap().to_be_bytes());
+    body.extend(types.iter().flat_map(|oid| oid.to_be_bytes()));
+    message(b'P', &body)
 }
 
 /// A Bind with all parameters and results in text.
