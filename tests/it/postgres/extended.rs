@@ -225,12 +225,7 @@ fn the_reply_to_a_known_statement_keeps_its_place_around_an_error() {
     );
     assert_eq!(
         words(&reply),
-        [
-            "ParseComplete",
-            "ParseComplete",
-            "Error(22012)",
-            "Ready(I)"
-        ]
+        ["ParseComplete", "ParseComplete", "Error(22012)", "Ready(I)"]
     );
     let reply = wire.ask(&[run_named("before", &["x"]), sync()].concat());
     assert_eq!(

@@ -86,6 +86,12 @@ impl Settings {
         self
     }
 
+    /// Takes the certificate from the listener.
+    pub fn without_tls(mut self) -> Self {
+        self.listener.retain(|key, _| !key.starts_with("tls_"));
+        self
+    }
+
     /// Sets a key of the target group.
     pub fn group(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.group.insert(key.into(), value.into());
