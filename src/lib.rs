@@ -1,6 +1,9 @@
 //! Sluice.
 
 pub mod auth;
+pub mod cli;
+pub mod config;
+pub mod daemon;
 pub mod model;
 pub mod net;
 pub mod pool;

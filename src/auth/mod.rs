@@ -1,2 +1,7 @@
-//! See lib.rs.
+//! Who may log in: where users come from, and what is stored about them.
+
 pub mod options;
+pub mod store;
+pub mod userlist;
+
+pub use store::UserStore;

@@ -1,6 +1,5 @@
 //! What configuration decides about users.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::model::{AuthMethod, Credential, PoolMode, Verifier};
@@ -30,13 +29,25 @@ pub struct UserOptions {
     pub max_client_connections: u32,
 }
 
-/// Where users come from besides the configuration.
-#[derive(Clone, Debug, Default)]
-pub struct UserSources {
-    /// A PgBouncer `userlist.txt`.
-    pub userlist_file: Option<PathBuf>,
-    /// A query on the target that yields user name and `rolpassword` for `$1`.
-    pub auth_query: Option<AuthQuery>,
+impl UserOptions {
+    /// A user of whom only the name and what is stored are known.
+    pub fn known_by(name: Arc<str>, verifier: Verifier) -> Self {
+        let server_credential = match &verifier {
+            Verifier::Password(password) => Some(Credential::Password(password.clone())),
+            Verifier::Scram(_) | Verifier::Md5(_) => None,
+        };
+        Self {
+            server_user: Arc::clone(&name),
+            name,
+            verifier: Some(verifier),
+            auth_method: None,
+            certificate_names: Vec::new(),
+            server_credential,
+            pool_mode: None,
+            pool_size: None,
+            max_client_connections: 0,
+        }
+    }
 }
 
 /// PgBouncer's `auth_query`.

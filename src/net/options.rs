@@ -88,7 +88,7 @@ pub enum TlsMode {
     Disable,
     /// TLS if offered, unverified.
     Prefer,
-    /// TLS, unverified.
+    /// TLS; as in libpq, unverified unless a file of authorities is given, else as `verify-ca`.
     Require,
     /// TLS, chain verified.
     VerifyCa,

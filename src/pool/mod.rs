@@ -1,2 +1,259 @@
-//! See lib.rs.
+//! Pools of server connections, on deadpool's managed pools under our own policy.
+//!
+//! Decides which session gets which connection, when one is opened and when it is closed. Does
+//! not know what flows through them, nor which target a session should use. One pool for each
+//! user, database and target; one ledger ([`quota`]) for all pools of a target.
+//!
+//! # Why logins never run inside a borrower
+//! deadpool would dial inside the borrower's future: a client that leaves would kill the login,
+//! and the borrower could not take a connection that comes free meanwhile. So the ledger grants
+//! slots, logins run in tasks of their own ([`opening`]), and what they bring is handed to the
+//! line of waiters like any connection given back ([`lending`]). deadpool keeps the idle ones.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use foldhash::HashMap;
+use tokio::time::Instant;
+
+use crate::model::{PoolKey, TargetName};
+use crate::protocol::Engine;
+
+mod borrowed;
+mod dialer;
+mod entropy;
+mod greeting;
+mod lending;
+mod line;
+mod manager;
+pub mod metrics;
+pub mod open;
+mod opening;
 pub mod options;
+pub mod quota;
+mod server;
+mod slot;
+mod snapshot;
+mod target;
+mod tasks;
+mod upkeep;
+
+pub use borrowed::Borrowed;
+pub use dialer::Dialer;
+pub use lending::Pool;
+pub use metrics::{CloseReason, PoolMetrics};
+pub use open::{BorrowError, Open, OpenError, Opened, Opening, ServerLogin};
+pub use options::{PoolOptions, TargetOptions};
+pub use server::{ChoreError, ServerConn};
+pub use snapshot::PoolSnapshot;
+
+use metrics::Source;
+use quota::PoolId;
+use target::Target;
+use tasks::Tasks;
+
+/// All pools of one engine. Clones are the same pools.
+pub struct Pools<E: Engine> {
+    shared: Arc<Shared<E>>,
+}
+
+impl<E: Engine> Clone for Pools<E> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+/// Group and target.
+type TargetKey = (Arc<str>, TargetName);
+
+struct Shared<E: Engine> {
+    targets: Mutex<HashMap<TargetKey, Arc<Target<E>>>>,
+    pools: Mutex<HashMap<PoolKey, Arc<Pool<E>>>>,
+    next_id: AtomicU64,
+    metrics: Arc<PoolMetrics>,
+    tasks: Arc<Tasks>,
+}
+
+impl<E: Engine> Drop for Shared<E> {
+    fn drop(&mut self) {
+        self.tasks.stop();
+    }
+}
+
+/// A pool was asked for on a target that has not been configured.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("target {target} of group {group} is not configured")]
+pub struct UnknownTarget {
+    /// The target group.
+    pub group: Arc<str>,
+    /// The target.
+    pub target: TargetName,
+}
+
+impl<E: Engine> Pools<E> {
+    /// Pools without targets. To be called inside the runtime that logins and upkeep will run on.
+    pub fn new(metrics: Arc<PoolMetrics>) -> Self {
+        let shared = Arc::new(Shared {
+            targets: Mutex::default(),
+            pools: Mutex::default(),
+            next_id: AtomicU64::new(1),
+            metrics: Arc::clone(&metrics),
+            tasks: Arc::new(Tasks::new()),
+        });
+        let source: Weak<Shared<E>> = Arc::downgrade(&shared);
+        metrics.attach(source);
+        let upkeep = upkeep::run(Arc::downgrade(&shared));
+        shared.tasks.spawn_idle(upkeep);
+        Self { shared }
+    }
+
+    /// Adds a target, or changes its options and how its connections are opened from now on.
+    /// Connections that exist stay; see [`Pools::retire`].
+    pub fn set_target(
+        &self,
+        group: &Arc<str>,
+        name: &TargetName,
+        options: TargetOptions,
+        opener: Arc<dyn Open<E>>,
+    ) {
+        let mut targets = lock(&self.shared.targets);
+        let key = (Arc::clone(group), Arc::clone(name));
+        if let Some(target) = targets.get(&key).cloned() {
+            drop(targets);
+            target.configure(options, opener);
+            return;
+        }
+        let tasks = Arc::clone(&self.shared.tasks);
+        let (group, name) = key.clone();
+        let target = Target::new(group, name, options, opener, tasks);
+        targets.insert(key, Arc::new(target));
+    }
+
+    /// The pool of this key, made if there is none. A newer login and newer options replace
+    /// those it had.
+    pub fn pool(
+        &self,
+        key: &PoolKey,
+        login: ServerLogin,
+        options: PoolOptions,
+    ) -> Result<Arc<Pool<E>>, UnknownTarget> {
+        let mut pools = lock(&self.shared.pools);
+        if let Some(pool) = pools.get(key).cloned() {
+            drop(pools);
+            pool.configure(login, options);
+            return Ok(pool);
+        }
+        let target = lock(&self.shared.targets)
+            .get(&(Arc::clone(&key.group), Arc::clone(&key.target)))
+            .cloned()
+            .ok_or_else(|| UnknownTarget {
+                group: Arc::clone(&key.group),
+                target: Arc::clone(&key.target),
+            })?;
+        let id = PoolId(self.shared.next_id.fetch_add(1, Ordering::Relaxed));
+        let meters = self.shared.metrics.meters(key);
+        let pool = Pool::new(id, key.clone(), target, login, options, meters);
+        if self.shared.tasks.is_stopped() {
+            pool.close();
+        }
+        pools.insert(key.clone(), Arc::clone(&pool));
+        Ok(pool)
+    }
+
+    /// Counts of every pool, for operators.
+    pub fn snapshot(&self) -> Vec<PoolSnapshot> {
+        self.shared.pools()
+    }
+
+    /// Ends every connection to a target that exists now: idle ones at once, borrowed ones when
+    /// they are given back, those being opened when they are open. For changed credentials, TLS
+    /// or addresses.
+    pub fn retire(&self, group: &Arc<str>, name: &TargetName) {
+        let key = (Arc::clone(group), Arc::clone(name));
+        let target = lock(&self.shared.targets).get(&key).cloned();
+        if let Some(target) = target {
+            target.retire();
+        }
+    }
+
+    /// Ends all lending: waiters and new borrowers are refused, idle connections closed, and
+    /// borrowed ones when they are given back. Waits for these, for at most `limit`; returns how
+    /// many are left. Cancel-safe.
+    pub async fn close(&self, limit: Duration) -> u32 {
+        self.shared.tasks.stop();
+        for pool in self.all() {
+            pool.close();
+        }
+        let deadline = Instant::now() + limit;
+        // A task that is not done by then is cut off with the runtime.
+        let _ = tokio::time::timeout_at(deadline, self.shared.tasks.finished()).await;
+        loop {
+            let left: u32 = self.all().iter().map(|pool| pool.held().slots).sum();
+            if left == 0 || Instant::now() >= deadline {
+                return left;
+            }
+            tokio::time::sleep(CLOSE_POLL).await;
+        }
+    }
+
+    fn all(&self) -> Vec<Arc<Pool<E>>> {
+        lock(&self.shared.pools).values().cloned().collect()
+    }
+
+    fn targets(&self) -> Vec<Arc<Target<E>>> {
+        lock(&self.shared.targets).values().cloned().collect()
+    }
+
+    /// Drops pools that have no connections and that nobody has held or used for a while.
+    fn forget_unused(&self, now: Instant) {
+        let mut pools = lock(&self.shared.pools);
+        let mut gone = Vec::new();
+        pools.retain(|key, pool| {
+            let unused = now.saturating_duration_since(pool.last_used()) >= FORGET_AFTER;
+            let forget = unused && Arc::strong_count(pool) == 1 && pool.target.remove(pool.id);
+            if forget {
+                self.shared.metrics.forget(key);
+                gone.push(Arc::clone(pool));
+            }
+            !forget
+        });
+        drop(pools);
+        // Dropped outside the lock.
+        drop(gone);
+    }
+}
+
+impl<E: Engine> Shared<E> {
+    fn pools(&self) -> Vec<PoolSnapshot> {
+        let pools: Vec<_> = lock(&self.pools).values().cloned().collect();
+        pools.iter().map(|pool| pool.snapshot()).collect()
+    }
+}
+
+impl<E: Engine> Source for Shared<E> {
+    fn pools(&self) -> Vec<PoolSnapshot> {
+        self.pools()
+    }
+
+    fn allowed(&self) -> Vec<(Arc<str>, Arc<str>, Option<u32>)> {
+        let targets: Vec<_> = lock(&self.targets).values().cloned().collect();
+        let each = targets.iter().map(|target| {
+            let group = Arc::clone(&target.group);
+            (group, Arc::clone(&target.name), target.allowed())
+        });
+        each.collect()
+    }
+}
+
+/// Locks, whatever became of the thread that held the lock: no invariant spans a panic.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A pool that nobody has used for this long, and that has no connections, is forgotten.
+const FORGET_AFTER: Duration = Duration::from_secs(60);
+/// How often a shutdown looks whether the last connection has been given back.
+const CLOSE_POLL: Duration = Duration::from_millis(20);

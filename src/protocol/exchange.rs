@@ -40,6 +40,18 @@ pub enum Step<D> {
     Done(D),
 }
 
+impl<D> Step<D> {
+    /// The same step with another outcome.
+    pub fn map<T>(self, change: impl FnOnce(D) -> T) -> Step<T> {
+        match self {
+            Self::Read => Step::Read,
+            Self::UpgradeTls => Step::UpgradeTls,
+            Self::Compute(work) => Step::Compute(work),
+            Self::Done(done) => Step::Done(change(done)),
+        }
+    }
+}
+
 /// A pure computation of milliseconds, to be run off the I/O threads.
 pub struct Costly(Box<dyn FnOnce() -> Secret + Send>);
 

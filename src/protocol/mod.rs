@@ -9,13 +9,14 @@ use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use ::bytes::Bytes;
 
 use crate::model::{
     AuthMethod, Credential, EngineFamily, Fault, Pins, PoolMode, Progress, Proof, TlsFacts,
     Verifier,
 };
 
+pub mod bytes;
 pub mod exchange;
 pub mod follow;
 pub mod postgres;
@@ -55,7 +56,7 @@ pub trait Engine: Sized + Send + Sync + 'static {
     fn connect(plan: ConnectPlan, entropy: Entropy) -> Self::Connect;
     /// The client's side of the relay, from what it asked for at login. A startup option that the
     /// policy refuses is a fault.
-    fn front(login: &Self::Login, settings: FrontSettings) -> Result<Self::Front, Fault>;
+    fn front(login: &Self::Login, policy: Arc<FrontSettings>) -> Result<Self::Front, Fault>;
     /// A key for the client to cancel its work with. `entropy` is fresh randomness.
     fn cancel_key(login: &Self::Login, session: u64, entropy: Entropy) -> Self::CancelKey;
     /// Writes what tells a client that its login is complete.
@@ -63,26 +64,42 @@ pub trait Engine: Sized + Send + Sync + 'static {
         front: &mut Self::Front,
         greeting: &Self::Greeting,
         key: &Self::CancelKey,
-        out: &mut BytesMut,
+        out: &mut Vec<u8>,
     );
     /// Writes an error message. The connection is closed after it if `last`.
-    fn refuse(fault: &Fault, last: bool, out: &mut BytesMut);
+    fn refuse(fault: &Fault, last: bool, out: &mut Vec<u8>);
     /// The bytes that ask the server to cancel the work of a connection, to be sent on a
     /// connection of their own, after TLS where the server connection uses it.
     fn cancel_request(back: &Self::Back) -> Option<CancelOrder>;
 
-    /// Looks at what a client without server connection has sent.
-    fn wants(front: &mut Self::Front, input: &[u8]) -> Result<Wants, Fault>;
-    /// Joins a client to a server connection. Bytes that must precede the client's own are
-    /// written to `out`, and the replies they cause are owed to nobody.
-    fn attach(front: &mut Self::Front, back: &mut Self::Back, out: &mut Vec<u8>);
+    /// Looks at what a client without server connection has sent; also returns how many bytes
+    /// need none and are dealt with. Answers of Sluice's own are written to `replies`.
+    fn wants(
+        front: &mut Self::Front,
+        input: &[u8],
+        replies: &mut Vec<u8>,
+    ) -> Result<(usize, Wants), Fault>;
+    /// Answers the request at the front of `input`, for which no server connection is to be had,
+    /// with an error after which the session goes on. [`Engine::wants`] then drops it.
+    fn decline(front: &mut Self::Front, fault: &Fault, input: &[u8], replies: &mut Vec<u8>);
+    /// Joins a client to a settled server connection, or makes sure before a new request that
+    /// they still agree. Bytes that must precede the client's own are written to `request`, and
+    /// the replies they cause are owed to nobody; bytes for the client are written to `replies`.
+    fn attach(
+        front: &mut Self::Front,
+        back: &mut Self::Back,
+        request: &mut Vec<u8>,
+        replies: &mut Vec<u8>,
+    ) -> Attach;
     /// Reads what the client sent, and returns how many bytes were dealt with; the rest must be
-    /// offered again with more behind it.
+    /// offered again with more behind it. Replies that Sluice gives itself are written to
+    /// `replies`, to be sent at once.
     fn from_client(
         front: &mut Self::Front,
         back: &mut Self::Back,
         input: &[u8],
         script: &mut Script,
+        replies: &mut Vec<u8>,
     ) -> Result<usize, Fault>;
     /// Reads what the server sent, and returns how many bytes were dealt with.
     fn from_server(
@@ -94,7 +111,7 @@ pub trait Engine: Sized + Send + Sync + 'static {
 }
 
 /// What every login says, in any protocol.
-pub trait Login: Send {
+pub trait Login: Send + Sync {
     /// The user name that the client gave.
     fn user(&self) -> &Arc<str>;
     /// The database that the client asked for.
@@ -113,6 +130,10 @@ pub trait Front: Send {
     fn mid_request(&self) -> bool;
     /// Identifies what must be replayed on a fresh connection; equal for equal clients.
     fn profile(&self) -> u64;
+    /// True if the client has said goodbye.
+    fn has_quit(&self) -> bool;
+    /// An error that ends the session, met while reading what the server sent.
+    fn failure(&mut self) -> Option<Fault>;
     /// Requests that the client has sent so far, as RDS Proxy's `QueryRequests` counts them.
     fn requests(&self) -> u64;
 }
@@ -126,6 +147,8 @@ pub trait Back: Send {
     fn progress(&self) -> Progress;
     /// True if the connection holds state that only a reset removes.
     fn is_dirty(&self) -> bool;
+    /// True if settings of a client are in force.
+    fn has_settings(&self) -> bool;
     /// Marks the connection as holding state that only a reset removes.
     fn soil(&mut self);
     /// What the server tells at login, as of now.
@@ -157,6 +180,14 @@ pub enum Chore<'a> {
     Init(&'a str),
     /// Ask for one value.
     Query(&'a str),
+    /// Run the operator's `auth_query`, which has one parameter, the user; the value is the second
+    /// column of its first row: what is stored about the user's password.
+    Account {
+        /// The query.
+        query: &'a str,
+        /// The user that is asked for; chosen by a client.
+        user: &'a str,
+    },
     /// Ask how many clients the server takes, less those it reserves for itself; the value comes
     /// as a decimal number.
     Capacity,
@@ -173,14 +204,22 @@ pub enum Wants {
     Quit,
 }
 
+/// Whether the client's own bytes may follow at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Attach {
+    /// They may.
+    Ready,
+    /// First the replies to what was written must have come.
+    Wait,
+}
+
 /// How a client's connection began.
 pub enum Opening<E: Engine> {
     /// It logs in.
     Login(E::Login),
     /// It asks to cancel another session's work, and expects no answer.
     Cancel(E::CancelKey),
-    /// It asked something that has been answered, and is to be closed.
-    Done,
 }
 
 /// What a listener offers to clients.
@@ -263,8 +302,9 @@ pub struct FrontSettings {
 pub struct CancelOrder {
     /// The bytes to send.
     pub bytes: Bytes,
-    /// Bytes that ask for TLS first, and are answered before the handshake.
-    pub tls_request: Bytes,
+    /// Bytes that ask for TLS first, where the connection to be cancelled uses it; answered by
+    /// one byte before the handshake.
+    pub tls_request: Option<Bytes>,
 }
 
 /// Fresh random bytes for salts, nonces and keys.

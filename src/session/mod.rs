@@ -1,2 +1,205 @@
-//! See lib.rs.
+//! One client, from accept to close. Written once for all engines.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tracing::{debug, info};
+
+use crate::model::{Fault, FaultKind};
+use crate::net::Stream;
+use crate::protocol::{Engine, Front, Login};
+
+pub mod desk;
+mod exchange;
+mod farewell;
+pub mod handle;
+mod login;
+pub mod meter;
+pub mod metrics;
 pub mod options;
+mod pipe;
+pub mod registry;
+mod relay;
+mod tally;
+
+use desk::Desk;
+use handle::{Identity, Limits};
+use login::{Arrival, Door, LoggedIn, LoginError, LoginName};
+use meter::ClientMeter;
+use registry::{CancelKeys, Entry, TICK};
+use relay::{End, Relay};
+use tally::Tally;
+
+/// What all sessions of one listener share.
+pub struct Hall<E: Engine> {
+    /// Name of the listener, for the log.
+    pub listener: Arc<str>,
+    /// Cancel keys, over all listeners of the engine.
+    pub keys: Arc<CancelKeys<E::CancelKey>>,
+    /// Keys the decoys of unknown users; random, one for the life of the process.
+    pub decoy_key: [u8; 32],
+}
+
+/// Serves one client until it is gone. `place` is held as long as the session lives. Not
+/// cancel-safe: dropped, it closes the client's and a borrowed server connection.
+pub async fn serve<E: Engine>(
+    hall: Arc<Hall<E>>,
+    desk: Arc<dyn Desk<E>>,
+    stream: Stream,
+    entry: Entry,
+    mut meter: ClientMeter,
+    place: impl Send,
+) {
+    let session = entry.handle.id;
+    let mut stream = Some(stream);
+    let mut name = LoginName::default();
+    let limit = desk.options().login_timeout;
+    let door = Door {
+        desk: &*desk,
+        keys: &hall.keys,
+        handle: &entry.handle,
+        decoy_key: &hall.decoy_key,
+    };
+    let arrival = tokio::time::timeout(limit, Box::pin(door.admit(&mut stream, &mut name))).await;
+    let arrival = arrival.unwrap_or_else(|_| {
+        Err(LoginError::Fault(Fault::new(
+            FaultKind::LoginTimeout,
+            "login took longer than client_login_timeout",
+        )))
+    });
+    match arrival {
+        Ok(Arrival::Session(arrived)) => {
+            if arrived.client.stream.is_tls() {
+                meter.encrypted();
+            }
+            talk(&hall, *arrived, &entry, meter).await;
+        }
+        Ok(Arrival::Over) => {}
+        Err(LoginError::Lost(why)) => {
+            debug!(%session, peer = %entry.handle.peer, why, "login ended")
+        }
+        Err(LoginError::Fault(fault)) => {
+            meter.fault(fault.kind);
+            info!(
+                %session,
+                listener = %hall.listener,
+                peer = %entry.handle.peer,
+                user = name.user.as_deref().unwrap_or_default(),
+                database = name.database.as_deref().unwrap_or_default(),
+                reason = %fault,
+                "login failed"
+            );
+            if let Some(stream) = stream.take() {
+                tell::<E>(stream, &fault).await;
+            }
+        }
+    }
+    drop(place);
+}
+
+/// The part after the login.
+async fn talk<E: Engine>(
+    hall: &Hall<E>,
+    arrived: LoggedIn<E>,
+    entry: &Entry,
+    mut meter: ClientMeter,
+) {
+    let LoggedIn {
+        client,
+        route,
+        login,
+        cancel,
+    } = arrived;
+    let options = Arc::clone(&route.options);
+    let handle = &entry.handle;
+    handle.identify(Identity {
+        user: Arc::clone(login.user()),
+        database: Arc::clone(login.database()),
+        application: login.application().into(),
+        pool: route.key.clone(),
+        tls: client.stream.is_tls(),
+        limits: Limits {
+            idle: ticks(options.idle_client_timeout),
+            idle_transaction: ticks(options.idle_transaction_timeout),
+            query: ticks(options.query_timeout),
+        },
+    });
+    meter.logged_in();
+    meter.bound(Arc::clone(&route.metrics));
+    if options.log_connections {
+        info!(
+            session = %handle.id,
+            listener = %hall.listener,
+            peer = %handle.peer,
+            user = %login.user(),
+            database = %login.database(),
+            application = login.application(),
+            tls = client.stream.is_tls(),
+            "client connected"
+        );
+    }
+    drop(login);
+    let tally = Tally::new(meter, Arc::clone(handle), Arc::clone(entry.registry()));
+    let mut relay = Relay {
+        client,
+        route,
+        handle: Arc::clone(handle),
+        tally,
+        leaving: false,
+    };
+    let end = relay.run().await;
+    drop(cancel);
+    let requests = relay.client.front.requests();
+    let why = match end {
+        End::ClientGone => "client left".into(),
+        End::Told(why) => why.into(),
+        End::Fault(fault) => {
+            relay.tally.meter.fault(fault.kind);
+            relay.end_with(&fault).await;
+            fault.message
+        }
+    };
+    if options.log_connections {
+        info!(
+            session = %handle.id,
+            reason = %why,
+            requests,
+            "client disconnected"
+        );
+    }
+}
+
+impl<E: Engine> Relay<E> {
+    /// Sends what is still to be sent, and the error.
+    async fn end_with(self, fault: &Fault) {
+        let mut client = self.client;
+        let flush = std::future::poll_fn(|cx| client.outbox.poll(&mut client.stream, cx));
+        if let Ok(Ok(())) = tokio::time::timeout(LAST_WORDS, flush).await {
+            tell::<E>(client.stream, fault).await;
+        }
+    }
+}
+
+/// Sends an error to a client and closes its connection. A client that does not listen misses
+/// it. Not cancel-safe: dropped, it closes at once.
+pub async fn tell<E: Engine>(mut stream: Stream, fault: &Fault) {
+    let mut bytes = Vec::new();
+    E::refuse(fault, true, &mut bytes);
+    let sent = tokio::time::timeout(LAST_WORDS, async {
+        stream.write_all(&bytes).await?;
+        stream.flush().await
+    });
+    if let Ok(Ok(())) = sent.await {
+        stream.close(LAST_WORDS).await;
+    }
+}
+
+/// A time limit in ticks of the sweep clock, rounded up; zero stays zero.
+fn ticks(limit: Duration) -> u32 {
+    let ticks = limit.as_millis().div_ceil(TICK.as_millis());
+    u32::try_from(ticks).unwrap_or(u32::MAX)
+}
+
+/// How long a client may take to receive the error that ends its session.
+const LAST_WORDS: Duration = Duration::from_secs(2);

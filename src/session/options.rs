@@ -1,5 +1,6 @@
 //! What configuration decides about client sessions.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::protocol::FrontSettings;
@@ -19,7 +20,7 @@ pub struct SessionOptions {
     /// to end before the server connection is closed.
     pub cancel_wait_timeout: Duration,
     /// Policy of the engine's side.
-    pub front: FrontSettings,
+    pub front: Arc<FrontSettings>,
     /// One log line per client connect and close.
     pub log_connections: bool,
 }

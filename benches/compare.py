@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""Runs Sluice beside the distribution's PgBouncer in one interleaved run: python3 benches/compare.py
+
+Needs PostgreSQL with pgbench, and openssl. It sets up a throwaway PostgreSQL that does not write
+safely (fsync off), filled by pgbench at scale 10, and gives every peer a pool of 20 connections to
+it without TLS; in TLS cases clients speak TLS 1.3 with an ECDSA P-256 certificate. Client, proxy
+and server share this machine, so throughput says little; what counts is the CPU time of the proxy
+per transaction (user and system, all threads), as a ratio within one run. Rounds run the peers in
+the orders A B, B A, and so on, and medians are shown. --help lists the options.
+"""
+
+import signal
+import sys
+
+sys.dont_write_bytecode = True
+
+from harness import cases, options, peers, postgres, procs, report  # noqa: E402
+
+
+def main():
+    """Runs everything; returns the exit code."""
+    o = options.parse()
+    for s in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(s, lambda *_: sys.exit(130))
+    try:
+        with procs.Workshop() as shop:
+            return measure(o, shop)
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return 130
+    except procs.CannotRun as e:
+        print(f"cannot run: {e}", file=sys.stderr)
+        return 1
+
+
+def measure(o, shop):
+    """Sets up, runs the rounds and prints the table; returns the exit code."""
+    postgres.certificates(shop)
+    server = postgres.Postgres(shop)
+    results = report.Results()
+    ready = []
+    for name in o.peers:
+        try:
+            peer = peers.KINDS[name](shop, server, o)
+            peer.start()
+            ready.append(peer)
+            print(f"{name} {peer.version}".strip() + " is up", flush=True)
+        except (procs.CannotRun, OSError) as e:
+            results.cannot(f"{name}: {e}")
+    try:
+        for case in o.cases:
+            for clients, tls in cases.cells(case, o):
+                cell(case, clients, tls, ready, o, results)
+    except KeyboardInterrupt:
+        print("\nstopped; this is what there is", file=sys.stderr)
+        results.table()
+        return 130
+    results.table()
+    missing = [n for n in o.peers if n not in {row["peer"] for row in results.rows}]
+    return 1 if missing else 0
+
+
+def cell(case, clients, tls, ready, o, results):
+    """All rounds of all peers in one combination."""
+    for round_ in range(1, o.rounds + 1):
+        for peer in ready if round_ % 2 else reversed(ready):
+            once(case, clients, tls, round_, peer, o, results)
+    if o.syscalls and case in cases.COUNTABLE:
+        for peer in ready:
+            if peer.pid:
+                once(case, clients, tls, 0, peer, o, results, count=True)
+
+
+def once(case, clients, tls, round_, peer, o, results, count=False):
+    """One measurement, or a note why there is none. Round 0 counts system calls."""
+    why = peer.refuses(case)
+    if why:
+        results.cannot(f"{case} with {peer.name}: {why}")
+        return
+    row = {"case": case, "peer": peer.name, "clients": clients, "tls": tls, "round": round_}
+    try:
+        results.add(**(row | cases.run(case, peer, clients, tls, o, count)))
+    except (procs.CannotRun, OSError, EOFError) as e:
+        results.cannot(f"{report.label(row)} with {peer.name}: {e}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

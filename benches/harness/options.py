@@ -1,0 +1,55 @@
+"""What to run: from flags, else from environment variables of the same names in capitals."""
+
+import argparse
+import os
+
+CASES = ["select_simple", "select_prepared", "churn", "bulk", "idle"]
+PEERS = ["direct", "pgbouncer", "sluice"]
+OPTIONAL_PEERS = ["haproxy"]
+
+
+def parse(argv=None):
+    """Returns the options as a namespace with lists already split."""
+    p = argparse.ArgumentParser(
+        prog="compare.py",
+        description="Runs Sluice beside PgBouncer on this machine, interleaved, and prints medians "
+        "and ratios. Each option may be given by environment variable too: CASES, PEERS, ROUNDS, "
+        "SECONDS, CLIENTS, TLS, IDLE_CLIENTS, BULK_GB, SYSCALLS, SLUICE, PGBOUNCER.",
+    )
+
+    def add(flag, default, text, **more):
+        env = flag.lstrip("-").upper().replace("-", "_")
+        p.add_argument(flag, default=os.environ.get(env, default), help=f"{text} (default: {default})", **more)
+
+    add("--cases", ",".join(CASES), "comma-separated cases")
+    add("--peers", ",".join(PEERS), "comma-separated peers; haproxy may be added")
+    add("--rounds", "3", "rounds; every second one runs the peers in reverse order")
+    add("--seconds", "8", "length of one pgbench run")
+    add("--clients", "1,16,64,256", "client counts of the select cases")
+    add("--tls", "0,1", "0: plaintext clients, 1: TLS 1.3 clients, 0,1: both")
+    add("--churn-clients", "16", "clients that connect anew for each transaction")
+    add("--idle-clients", "2000", "clients of the idle case")
+    add("--bulk-gb", "1", "gigabytes of rows read in the bulk case")
+    add("--syscalls", "0", "1: also count system calls per transaction, with perf or strace")
+    add("--sluice", "", "the binary to run instead of building one")
+    add("--pgbouncer", "", "the PgBouncer to run instead of the distribution's")
+    o = p.parse_args(argv)
+    o.cases, o.peers = names(p, o.cases, CASES), names(p, o.peers, PEERS + OPTIONAL_PEERS)
+    try:
+        o.rounds, o.seconds = max(1, int(o.rounds)), max(3, int(o.seconds))
+        o.clients = [int(c) for c in o.clients.split(",")]
+        o.tls = [bool(int(t)) for t in o.tls.split(",")]
+        o.churn_clients, o.idle_clients = int(o.churn_clients), int(o.idle_clients)
+        o.bulk_gb, o.syscalls = float(o.bulk_gb), bool(int(o.syscalls))
+    except ValueError as e:
+        p.error(str(e))
+    return o
+
+
+def names(parser, text, known):
+    """Splits a list and refuses what is not known."""
+    wanted = [n.strip() for n in text.split(",") if n.strip()]
+    for n in wanted:
+        if n not in known:
+            parser.error(f"unknown name {n!r}; known: {', '.join(known)}")
+    return wanted

@@ -1,0 +1,214 @@
+"""The peers: who stands between the clients and PostgreSQL, all with a pool of 20."""
+
+import glob
+import os
+import re
+import shutil
+import subprocess
+
+from .postgres import DATABASE, USER
+from .procs import CannotRun, free_port, wait_port
+
+POOL = 20
+MAX_CLIENTS = 12000
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+class Peer:
+    """A peer that can be started, measured by `pid` and reached at `port`."""
+
+    name = "direct"
+    pools = False
+    version = ""
+
+    def __init__(self, shop, server, options):
+        self.shop, self.server, self.options = shop, server, options
+        self.port, self.child = server.port, None
+
+    def start(self):
+        """Starts it; a second call does nothing."""
+
+    def stop(self):
+        """Stops it, if it was started."""
+        if self.child:
+            self.shop.stop(self.child)
+            self.child = None
+
+    @property
+    def pid(self):
+        """The process whose CPU time counts; None where there is no proxy."""
+        return self.child and self.child.pid
+
+    def refuses(self, case):
+        """Why it cannot run a case; None if it can."""
+        if case == "idle" and not self.pools:
+            return "every idle client would hold a server connection"
+        return None
+
+    def launch(self, command, drop=True, env=None):
+        """Starts the process and waits until it listens."""
+        self.child = self.shop.start(self.name, command, drop=drop, env=env)
+        try:
+            wait_port(self.port, self.child, self.name, self.shop)
+        except CannotRun:
+            self.stop()
+            raise
+
+
+class PgBouncer(Peer):
+    """The distribution's PgBouncer, or the one that was given."""
+
+    name = "pgbouncer"
+    pools = True
+
+    def __init__(self, shop, server, options):
+        super().__init__(shop, server, options)
+        self.port = free_port()
+        self.binary = options.pgbouncer or shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+        self.binary = self.binary or unpacked(shop, "pgbouncer", "usr/sbin/pgbouncer")
+        self.version = shop.run([self.binary, "--version"]).splitlines()[0].removeprefix("PgBouncer ")
+        self.renames = tuple(int(n) for n in re.findall(r"\d+", self.version)[:2]) >= (1, 21)
+        users = shop.write("userlist.txt", f'"{USER}" "{server.verifier}"\n')
+        tls = os.path.join(shop.path, "tls")
+        statements = "max_prepared_statements = 200" if self.renames else ""
+        self.conf = shop.write("pgbouncer.ini", f"""
+[databases]
+{DATABASE} = host=127.0.0.1 port={server.port} dbname={DATABASE}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {self.port}
+unix_socket_dir =
+auth_type = scram-sha-256
+auth_file = {users}
+pool_mode = transaction
+default_pool_size = {POOL}
+max_client_conn = {MAX_CLIENTS}
+server_tls_sslmode = disable
+client_tls_sslmode = allow
+client_tls_cert_file = {tls}/server.crt
+client_tls_key_file = {tls}/server.key
+client_tls_ca_file = {tls}/ca.crt
+log_connections = 0
+log_disconnections = 0
+ignore_startup_parameters = extra_float_digits
+{statements}
+""")
+
+    def start(self):
+        if not self.child:
+            self.launch([self.binary, self.conf])
+
+    def refuses(self, case):
+        if case == "select_prepared" and not self.renames:
+            return f"PgBouncer {self.version} knows no prepared statements (1.21 and later do; give one by PGBOUNCER=)"
+        return super().refuses(case)
+
+
+class Sluice(Peer):
+    """Sluice, built for release from this tree."""
+
+    name = "sluice"
+    pools = True
+
+    def __init__(self, shop, server, options):
+        super().__init__(shop, server, options)
+        self.port = free_port()
+        self.binary = options.sluice or built()
+        done = subprocess.run([self.binary, "--version"], capture_output=True, text=True)
+        self.version = done.stdout.strip().removeprefix("sluice ")
+        tls = os.path.join(shop.path, "tls")
+        self.conf = shop.write("sluice.toml", f"""
+[general]
+max_client_conn = {MAX_CLIENTS}
+log_level = "warn"
+log_connections = false
+[[listener]]
+name = "bench"
+engine = "postgresql"
+address = "127.0.0.1:{self.port}"
+target_group = "main"
+tls_cert_file = "{tls}/server.crt"
+tls_key_file = "{tls}/server.key"
+auth_method = "scram-sha-256"
+[[target_group]]
+name = "main"
+engine = "postgresql"
+default_pool_size = {POOL}
+server_tls_mode = "disable"
+[[target_group.target]]
+address = "127.0.0.1:{server.port}"
+[[user]]
+name = "{USER}"
+password = "{server.verifier}"
+""")
+
+    def start(self):
+        if not self.child:
+            # Not dropped to another user: the tree may lie where only its owner may enter.
+            clean = {k: v for k, v in os.environ.items() if k not in ("RUST_LOG", "SLUICE_CONFIG")}
+            self.launch([self.binary, "run", "--config", self.conf], drop=False, env=clean)
+
+
+class HAProxy(Peer):
+    """HAProxy as a plain relay without a pool: the floor of what passing bytes on costs."""
+
+    name = "haproxy"
+
+    def __init__(self, shop, server, options):
+        super().__init__(shop, server, options)
+        self.port = free_port()
+        self.binary = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin")
+        if not self.binary:
+            raise CannotRun("not installed; apt-get install haproxy")
+        self.version = shop.run([self.binary, "-v"]).split()[2]
+        self.conf = shop.write("haproxy.cfg", f"""
+global
+  maxconn 4000
+  nbthread 2
+defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 1h
+  timeout server 1h
+listen pg
+  bind 127.0.0.1:{self.port}
+  server s 127.0.0.1:{server.port}
+""")
+
+    def start(self):
+        if not self.child:
+            self.launch([self.binary, "-db", "-f", self.conf])
+
+
+KINDS = {k.name: k for k in (Peer, PgBouncer, Sluice, HAProxy)}
+
+
+def built():
+    """Builds Sluice for release, which takes no time if nothing has changed."""
+    print("building sluice for release", flush=True)
+    if subprocess.run(["cargo", "build", "--release", "--quiet", "--bin", "sluice"], cwd=ROOT).returncode:
+        raise CannotRun("cargo build --release failed")
+    return os.path.join(ROOT, os.environ.get("CARGO_TARGET_DIR", "target"), "release", "sluice")
+
+
+def unpacked(shop, package, path):
+    """Fetches a package of the distribution and unpacks it here, so that no service is installed
+    or started. Returns the path of a program in it."""
+    debs = os.path.join(ROOT, "target", "bench", "debs")
+    os.makedirs(debs, exist_ok=True)
+    if not glob.glob(f"{debs}/{package}_*.deb"):
+        if not shutil.which("apt-get"):
+            raise CannotRun(f"not installed, and no apt-get to fetch it with; install {package}")
+        print(f"fetching {package} with apt-get download", flush=True)
+        done = subprocess.run(["apt-get", "download", package], cwd=debs, capture_output=True, text=True)
+        if done.returncode:
+            raise CannotRun(f"not installed, and apt-get download failed: {done.stderr.strip()[-200:]}")
+    folder = shop.folder(package)
+    deb = sorted(glob.glob(f"{debs}/{package}_*.deb"))[-1]
+    subprocess.run(["dpkg", "-x", deb, folder], check=True)
+    binary = os.path.join(folder, path)
+    libraries = subprocess.run(["ldd", binary], capture_output=True, text=True).stdout
+    missing = re.findall(r"(\S+) => not found", libraries)
+    if missing:
+        raise CannotRun(f"libraries missing: {', '.join(missing)}; apt-get install {package}")
+    return binary

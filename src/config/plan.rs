@@ -1,0 +1,145 @@
+//! A configuration that has been checked: each component's options, and which belong together.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::auth::UserStore;
+use crate::auth::options::AuthQuery;
+use crate::model::{AuthMethod, EngineFamily, PoolMode, TargetName};
+use crate::net::options::{DialOptions, ListenOptions, ServerTlsOptions};
+use crate::pool::options::{PoolOptions, TargetOptions};
+use crate::telemetry::options::LogOptions;
+
+/// Everything that the daemon is built from.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The process.
+    pub general: GeneralPlan,
+    /// Listeners; at least one.
+    pub listeners: Vec<ListenerPlan>,
+    /// Target groups; at least one.
+    pub groups: Vec<GroupPlan>,
+    /// Databases; empty: every name is passed on.
+    pub databases: Vec<DatabasePlan>,
+    /// Users, from this file and the userlist.
+    pub users: UserStore,
+    /// What works but should not stay so; for the log.
+    pub warnings: Vec<String>,
+}
+
+/// The process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GeneralPlan {
+    /// Threads that serve clients; at least one.
+    pub worker_threads: usize,
+    /// Most clients; 0: no limit.
+    pub max_client_conn: usize,
+    /// Most clients from one address; 0: no limit.
+    pub max_client_conn_per_address: usize,
+    /// Address of the operators' HTTP endpoint.
+    pub admin_address: Option<SocketAddr>,
+    /// Logs.
+    pub log: LogOptions,
+    /// A log line for each client that connects and disconnects.
+    pub log_connections: bool,
+    /// How long a drain may take.
+    pub shutdown_timeout: Duration,
+}
+
+/// A listener.
+#[derive(Clone, Debug)]
+pub struct ListenerPlan {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What is spoken.
+    pub engine: EngineFamily,
+    /// The socket.
+    pub listen: ListenOptions,
+    /// The group of databases without an entry of their own.
+    pub group: Option<Arc<str>>,
+    /// TLS, if there is a certificate.
+    pub tls: Option<ServerTlsOptions>,
+    /// Refuse clients without TLS.
+    pub require_tls: bool,
+    /// How clients prove who they are.
+    pub auth_method: AuthMethod,
+    /// Pool mode, where it differs from the group's.
+    pub pool_mode: Option<PoolMode>,
+    /// Most clients; 0: no limit.
+    pub max_client_conn: usize,
+    /// Limits of each client.
+    pub limits: ClientLimits,
+}
+
+/// Limits of each client of a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientLimits {
+    /// See `client_login_timeout`.
+    pub login_timeout: Duration,
+    /// See `idle_client_timeout`.
+    pub idle_client_timeout: Duration,
+    /// See `idle_transaction_timeout`.
+    pub idle_transaction_timeout: Duration,
+    /// See `query_timeout`.
+    pub query_timeout: Duration,
+    /// Startup options allowed; `None`: any.
+    pub allow_options: Option<Arc<[String]>>,
+    /// Startup options left out.
+    pub ignore_options: Arc<[String]>,
+    /// Prepared statements held.
+    pub max_statements: usize,
+}
+
+/// A target group.
+#[derive(Clone, Debug)]
+pub struct GroupPlan {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What is spoken.
+    pub engine: EngineFamily,
+    /// The primary.
+    pub primary: TargetPlan,
+    /// Limits over its pools.
+    pub limits: TargetOptions,
+    /// Its pools.
+    pub pool: PoolOptions,
+    /// When a server connection goes back.
+    pub pool_mode: PoolMode,
+    /// How long the cancelled request of a lost client may take to end.
+    pub cancel_wait_timeout: Duration,
+    /// Prepared statements on one server connection.
+    pub max_server_statements: usize,
+    /// Largest statement kept, in bytes.
+    pub max_statement_bytes: usize,
+    /// Where users come from besides the configuration.
+    pub auth_query: Option<AuthQuery>,
+}
+
+/// A server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetPlan {
+    /// `host:port`.
+    pub name: TargetName,
+    /// How it is reached.
+    pub dial: DialOptions,
+}
+
+/// A database with settings of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatabasePlan {
+    /// The name clients use; `*`: any other.
+    pub name: Arc<str>,
+    /// Its group; `None`: the listener's.
+    pub group: Option<Arc<str>>,
+    /// The name on the server; `None`: the same.
+    pub server_database: Option<Arc<str>>,
+    /// Pool mode, where it differs.
+    pub pool_mode: Option<PoolMode>,
+    /// Pool size, where it differs.
+    pub pool_size: Option<u32>,
+    /// Connections kept open, where it differs.
+    pub min_pool_size: Option<u32>,
+    /// Most clients; 0: no limit.
+    pub max_client_conn: usize,
+}

@@ -1,0 +1,245 @@
+//! From the file as written to the plan: references are followed, secrets read, values checked
+//! beside each other.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::error::{ConfigError, Place};
+use super::plan::{DatabasePlan, GeneralPlan, Plan};
+use super::raw;
+use crate::auth::UserStore;
+use crate::model::{AuthMethod, EngineFamily, PoolMode};
+use crate::net::options::{ClientCert, Keepalive, TlsMode, TlsVersion};
+use crate::telemetry::options::{LogFormat, LogOptions};
+
+mod group;
+mod listener;
+mod user;
+
+/// The file at hand, for error messages.
+pub(super) struct Source<'a> {
+    file: &'a Path,
+    text: &'a str,
+    raw: &'a raw::File,
+}
+
+impl Source<'_> {
+    /// An error at a key of the `index`-th table of a name.
+    fn error(&self, place: &Place<'_>, what: &str) -> ConfigError {
+        ConfigError::value(self.file, self.text, place, what)
+    }
+
+    /// The folder that paths are relative to.
+    fn folder(&self) -> &Path {
+        self.file.parent().unwrap_or(Path::new(""))
+    }
+}
+
+/// Checks and completes a file.
+pub(super) fn resolve(file: &Path, text: &str, raw: &raw::File) -> Result<Plan, ConfigError> {
+    let source = Source { file, text, raw };
+    let mut warnings = Vec::new();
+    unique(&source, "listener", raw.listener.iter().map(|l| &*l.name))?;
+    unique(
+        &source,
+        "target_group",
+        raw.target_group.iter().map(|g| &*g.name),
+    )?;
+    unique(&source, "database", raw.database.iter().map(|d| &*d.name))?;
+    unique(&source, "user", raw.user.iter().map(|u| &*u.name))?;
+    for (table, missing) in [
+        ("listener", raw.listener.is_empty()),
+        ("target_group", raw.target_group.is_empty()),
+    ] {
+        if missing {
+            let place = place(table, 0, "", "name");
+            return Err(source.error(&place, &format!("at least one [[{table}]] is needed")));
+        }
+    }
+    let groups = each(&raw.target_group, |i, g| group::resolve(&source, i, g))?;
+    let listeners = each(&raw.listener, |i, l| {
+        listener::resolve(&source, i, l, &mut warnings)
+    })?;
+    let databases = each(&raw.database, |i, d| database(&source, i, d))?;
+    let configured = each(&raw.user, |i, u| {
+        user::resolve(&source, i, u, &mut warnings)
+    })?;
+    let listed = user::userlist(&source)?;
+    Ok(Plan {
+        general: general(&source)?,
+        listeners,
+        groups,
+        databases,
+        users: UserStore::new(configured.into_iter().chain(listed)),
+        warnings,
+    })
+}
+
+fn each<T, U>(
+    items: &[T],
+    mut resolve: impl FnMut(usize, &T) -> Result<U, ConfigError>,
+) -> Result<Vec<U>, ConfigError> {
+    let numbered = items.iter().enumerate();
+    numbered.map(|(index, item)| resolve(index, item)).collect()
+}
+
+fn place<'a>(table: &'a str, index: usize, name: &'a str, key: &'a str) -> Place<'a> {
+    Place {
+        table,
+        index,
+        name,
+        key,
+    }
+}
+
+fn unique<'a>(
+    source: &Source<'_>,
+    table: &str,
+    names: impl Iterator<Item = &'a str>,
+) -> Result<(), ConfigError> {
+    let mut seen = HashSet::new();
+    for (index, name) in names.enumerate() {
+        if name.is_empty() {
+            return Err(source.error(&place(table, index, "", "name"), "must not be empty"));
+        }
+        if !seen.insert(name) {
+            let what = "another one has this name already";
+            return Err(source.error(&place(table, index, name, "name"), what));
+        }
+    }
+    Ok(())
+}
+
+/// The group that a name stands for, which must exist.
+fn group_named(
+    source: &Source<'_>,
+    place: &Place<'_>,
+    name: Option<&str>,
+) -> Result<Option<Arc<str>>, ConfigError> {
+    let Some(name) = name else {
+        return Ok(None);
+    };
+    if source
+        .raw
+        .target_group
+        .iter()
+        .any(|group| group.name == name)
+    {
+        return Ok(Some(name.into()));
+    }
+    Err(source.error(place, &format!("there is no target group \"{name}\"")))
+}
+
+fn general(source: &Source<'_>) -> Result<GeneralPlan, ConfigError> {
+    let raw = &source.raw.general;
+    if let Err(error) = crate::telemetry::log::check_filter(&raw.log_level) {
+        return Err(source.error(&place("general", 0, "", "log_level"), &error.to_string()));
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Ok(GeneralPlan {
+        worker_threads: match raw.worker_threads {
+            0 => cores,
+            n => n,
+        },
+        max_client_conn: raw.max_client_conn,
+        max_client_conn_per_address: raw.max_client_conn_per_address,
+        admin_address: raw.admin_address,
+        log: LogOptions {
+            filter: raw.log_level.clone(),
+            format: match raw.log_format {
+                raw::LogFormat::Text => LogFormat::Text,
+                raw::LogFormat::Json => LogFormat::Json,
+            },
+        },
+        log_connections: raw.log_connections,
+        shutdown_timeout: raw.shutdown_timeout.0,
+    })
+}
+
+fn database(
+    source: &Source<'_>,
+    index: usize,
+    raw: &raw::Database,
+) -> Result<DatabasePlan, ConfigError> {
+    let at = place("database", index, &raw.name, "target_group");
+    let size = place("database", index, &raw.name, "pool_size");
+    if raw.pool_size == Some(0) {
+        return Err(source.error(&size, "must be at least 1"));
+    }
+    if raw.name == "*" && raw.server_database.is_some() {
+        let at = place("database", index, &raw.name, "server_database");
+        return Err(source.error(&at, "cannot be given for \"*\""));
+    }
+    Ok(DatabasePlan {
+        name: (&*raw.name).into(),
+        group: group_named(source, &at, raw.target_group.as_deref())?,
+        server_database: raw.server_database.as_deref().map(Into::into),
+        pool_mode: raw.pool_mode.map(pool_mode),
+        pool_size: raw.pool_size,
+        min_pool_size: raw.min_pool_size,
+        max_client_conn: raw.max_client_conn,
+    })
+}
+
+const fn engine(raw: raw::Engine) -> EngineFamily {
+    match raw {
+        raw::Engine::Postgresql => EngineFamily::Postgres,
+    }
+}
+
+const fn pool_mode(raw: raw::PoolMode) -> PoolMode {
+    match raw {
+        raw::PoolMode::Transaction => PoolMode::Transaction,
+        raw::PoolMode::Session => PoolMode::Session,
+    }
+}
+
+const fn auth_method(raw: raw::AuthMethod) -> AuthMethod {
+    match raw {
+        raw::AuthMethod::Scram => AuthMethod::Scram,
+        raw::AuthMethod::Password => AuthMethod::Password,
+        raw::AuthMethod::Md5 => AuthMethod::Md5,
+        raw::AuthMethod::Cert => AuthMethod::Certificate,
+        raw::AuthMethod::Trust => AuthMethod::Trust,
+    }
+}
+
+const fn tls_version(raw: raw::TlsVersion) -> TlsVersion {
+    match raw {
+        raw::TlsVersion::V1_2 => TlsVersion::V1_2,
+        raw::TlsVersion::V1_3 => TlsVersion::V1_3,
+    }
+}
+
+const fn client_cert(raw: raw::ClientCert) -> ClientCert {
+    match raw {
+        raw::ClientCert::Off => ClientCert::Off,
+        raw::ClientCert::Optional => ClientCert::Optional,
+        raw::ClientCert::Required => ClientCert::Required,
+    }
+}
+
+const fn tls_mode(raw: raw::TlsMode) -> TlsMode {
+    match raw {
+        raw::TlsMode::Disable => TlsMode::Disable,
+        raw::TlsMode::Prefer => TlsMode::Prefer,
+        raw::TlsMode::Require => TlsMode::Require,
+        raw::TlsMode::VerifyCa => TlsMode::VerifyCa,
+        raw::TlsMode::VerifyFull => TlsMode::VerifyFull,
+    }
+}
+
+const fn keepalive(
+    idle: super::units::Time,
+    interval: super::units::Time,
+    count: u32,
+    user_timeout: super::units::Time,
+) -> Keepalive {
+    Keepalive {
+        idle: idle.0,
+        interval: interval.0,
+        count,
+        user_timeout: user_timeout.0,
+    }
+}

@@ -1,0 +1,135 @@
+//! Values with units, as they are written in the configuration file.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::de::{Error, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A length of time: `"500ms"`, `"30s"`, `"2h"`, `"1h 30m"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Time(pub Duration);
+
+impl Time {
+    /// Whole seconds.
+    pub const fn secs(n: u64) -> Self {
+        Self(Duration::from_secs(n))
+    }
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(input)?;
+        humantime::parse_duration(&text)
+            .map(Self)
+            .map_err(|_| Error::invalid_value(Unexpected::Str(&text), &A_TIME))
+    }
+}
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, output: S) -> Result<S::Ok, S::Error> {
+        output.collect_str(&humantime::format_duration(self.0))
+    }
+}
+
+/// A number of bytes: `"16KB"`, `"1MB"`, `4096`. Units are powers of 1,024, as in PostgreSQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size(pub usize);
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
+            type Value = Size;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(A_SIZE)
+            }
+
+            fn visit_i64<E: Error>(self, n: i64) -> Result<Size, E> {
+                usize::try_from(n)
+                    .map(Size)
+                    .map_err(|_| E::invalid_value(Unexpected::Signed(n), &self))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Size, E> {
+                parse_size(text)
+                    .map(Size)
+                    .ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+            }
+        }
+        input.deserialize_any(Bytes)
+    }
+}
+
+impl Serialize for Size {
+    fn serialize<S: Serializer>(&self, output: S) -> Result<S::Ok, S::Error> {
+        let (mut n, mut unit) = (self.0, "B");
+        for larger in ["KB", "MB", "GB"] {
+            if n == 0 || !n.is_multiple_of(1024) {
+                break;
+            }
+            n /= 1024;
+            unit = larger;
+        }
+        output.collect_str(&format_args!("{n}{unit}"))
+    }
+}
+
+fn parse_size(text: &str) -> Option<usize> {
+    let text = text.trim();
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(digits)?;
+    let scale: usize = match unit.trim() {
+        "" | "B" => 1,
+        "KB" | "kB" => 1 << 10,
+        "MB" => 1 << 20,
+        "GB" => 1 << 30,
+        _ => return None,
+    };
+    number.parse::<usize>().ok()?.checked_mul(scale)
+}
+
+/// A share from 1 to 100.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Percent<const LEAST: u8>(pub u8);
+
+impl<'de, const LEAST: u8> Deserialize<'de> for Percent<LEAST> {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let n = i64::deserialize(input)?;
+        u8::try_from(n)
+            .ok()
+            .filter(|n| (LEAST..=100).contains(n))
+            .map(Self)
+            .ok_or_else(|| {
+                let expected = format!("a percentage from {LEAST} to 100");
+                Error::invalid_value(Unexpected::Signed(n), &&*expected)
+            })
+    }
+}
+
+impl<const LEAST: u8> Serialize for Percent<LEAST> {
+    fn serialize<S: Serializer>(&self, output: S) -> Result<S::Ok, S::Error> {
+        output.serialize_u8(self.0)
+    }
+}
+
+const A_TIME: &str = "a length of time with unit, such as \"500ms\", \"30s\" or \"2h\"";
+const A_SIZE: &str = "a size with unit, such as \"16KB\" or \"1MB\"";
+
+#[cfg(test)]
+mod tests {
+    use super::parse_size;
+
+    #[test]
+    fn sizes_are_powers_of_1024() {
+        assert_eq!(parse_size("16KB"), Some(16 * 1024));
+        assert_eq!(parse_size("1 MB"), Some(1024 * 1024));
+        assert_eq!(parse_size("7"), Some(7));
+        for bad in ["", "KB", "1TB", "-1", "1.5MB", "99999999999999999999GB"] {
+            assert_eq!(parse_size(bad), None, "{bad}");
+        }
+    }
+}

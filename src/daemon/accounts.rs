@@ -1,0 +1,149 @@
+//! What is known about users beyond the configuration: verifiers derived from stored passwords,
+//! and answers of `auth_query`.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::rand;
+
+use crate::auth::options::AuthQuery;
+use crate::auth::store::verifier;
+use crate::model::{Credential, Fault, FaultKind, PoolKey, Secret, Verifier};
+use crate::pool::ServerLogin;
+use crate::protocol::postgres::scram::derive_verifier;
+use crate::protocol::{Back, Chore, Engine};
+
+use super::world::{Group, World};
+
+/// Remembers what was expensive to find out. Belongs to one configuration.
+#[derive(Debug, Default)]
+pub(super) struct Accounts {
+    derived: Mutex<HashMap<Arc<str>, Verifier>>,
+    asked: Mutex<HashMap<Asked, (Instant, Option<Verifier>)>>,
+}
+
+/// Group, database, user.
+type Asked = (Arc<str>, Arc<str>, Arc<str>);
+
+impl Accounts {
+    /// The SCRAM verifier of a user whose password is stored; computed once. Other verifiers are
+    /// as good as they are.
+    pub(super) async fn scram(&self, user: &Arc<str>, stored: Verifier) -> Verifier {
+        let Verifier::Password(password) = stored else {
+            return stored;
+        };
+        if let Some(known) = lock(&self.derived).get(user) {
+            return known.clone();
+        }
+        let mut salt = [0; SALT_LEN];
+        if rand::fill(&mut salt).is_err() {
+            return Verifier::Password(password);
+        }
+        let secret = password.clone();
+        let derive = move || derive_verifier(secret.expose(), &salt, ITERATIONS);
+        let Ok(scram) = tokio::task::spawn_blocking(derive).await else {
+            return Verifier::Password(password);
+        };
+        let scram = Verifier::Scram(scram);
+        lock(&self.derived).insert(Arc::clone(user), scram.clone());
+        scram
+    }
+
+    /// Asks the database about a user; `None` if it does not know it. An answer is good for a
+    /// few seconds, so that a storm of logins is not a storm of queries.
+    pub(super) async fn ask<E: Engine>(
+        &self,
+        world: &World<E>,
+        group: &Group,
+        query: &AuthQuery,
+        database: &Arc<str>,
+        user: &Arc<str>,
+    ) -> Result<Option<Verifier>, Fault> {
+        let database = query.database.as_ref().unwrap_or(database);
+        let key = (
+            Arc::clone(&group.plan.name),
+            Arc::clone(database),
+            Arc::clone(user),
+        );
+        if let Some((when, known)) = lock(&self.asked).get(&key)
+            && when.elapsed() < GOOD_FOR
+        {
+            return Ok(known.clone());
+        }
+        let answer = fetch(world, group, query, database, user).await?;
+        let mut asked = lock(&self.asked);
+        if asked.len() >= MOST_ASKED {
+            asked.retain(|_, (when, _)| when.elapsed() < GOOD_FOR);
+        }
+        if asked.len() < MOST_ASKED {
+            asked.insert(key, (Instant::now(), answer.clone()));
+        }
+        Ok(answer)
+    }
+}
+
+/// Runs the query on a connection of the user that is there for it. No client's settings are
+/// ever applied to that connection's queries (CVE-2025-12819).
+async fn fetch<E: Engine>(
+    world: &World<E>,
+    group: &Group,
+    query: &AuthQuery,
+    database: &Arc<str>,
+    user: &Arc<str>,
+) -> Result<Option<Verifier>, Fault> {
+    let unavailable = |why: &dyn std::fmt::Display| {
+        tracing::warn!(group = %group.plan.name, %user, error = %why, "auth_query failed");
+        Fault::new(
+            FaultKind::TargetUnavailable,
+            "users cannot be looked up now",
+        )
+    };
+    let asker = world.plan.users.user(&query.user);
+    let Some(asker) = asker else {
+        return Err(unavailable(&"auth_user is not configured"));
+    };
+    let key = PoolKey {
+        group: Arc::clone(&group.plan.name),
+        target: Arc::clone(&group.plan.primary.name),
+        user: Arc::clone(&asker.server_user),
+        database: Arc::clone(database),
+    };
+    let credential = asker.server_credential.clone().unwrap_or(Credential::None);
+    let pool = world
+        .pools
+        .pool(&key, ServerLogin { credential }, group.plan.pool.clone())
+        .map_err(|error| unavailable(&error))?;
+    let mut lent = pool.borrow().await.map_err(|error| unavailable(&error))?;
+    let conn = lent.conn();
+    if conn.back.has_settings() {
+        conn.run(Chore::Reset, QUERY_LIMIT)
+            .await
+            .map_err(|error| unavailable(&error))?;
+    }
+    let chore = Chore::Account {
+        query: &query.query,
+        user,
+    };
+    conn.run(chore, QUERY_LIMIT)
+        .await
+        .map_err(|error| unavailable(&error))?;
+    let stored = conn.back.chore_value().map(Secret::new);
+    lent.give_back();
+    Ok(stored
+        .filter(|s| !s.expose().is_empty())
+        .map(|s| verifier(&s)))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// PostgreSQL's `scram_iterations` and salt length.
+const ITERATIONS: u32 = 4096;
+const SALT_LEN: usize = 16;
+
+/// How long an answer of `auth_query` is used: a changed password takes effect after this.
+const GOOD_FOR: Duration = Duration::from_secs(5);
+const MOST_ASKED: usize = 10_000;
+const QUERY_LIMIT: Duration = Duration::from_secs(10);

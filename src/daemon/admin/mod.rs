@@ -1,0 +1,147 @@
+//! The operators' HTTP endpoint: `/metrics`, `/livez`, `/readyz` and `/status`.
+//!
+//! Everything is read-only, and nothing is asked of whoever reads it, so the address belongs on
+//! loopback or an inner network. What there is to say comes from closures; this module decides
+//! only how it is served. Each connection serves one request (RFC 9112 section 9.6, `close`),
+//! within the bounds of [`bounded`].
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::map_response;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::telemetry::MetricRegistry;
+use crate::telemetry::registry::TEXT_CONTENT_TYPE;
+
+mod bounded;
+#[cfg(test)]
+mod tests;
+
+use bounded::BoundedListener;
+
+/// Where the endpoint's answers come from. The closures are called for each request and must
+/// neither block nor take long.
+#[derive(Clone)]
+pub struct Admin {
+    /// What `/metrics` shows.
+    pub metrics: MetricRegistry,
+    /// What `/readyz` says.
+    pub readiness: Arc<dyn Fn() -> Readiness + Send + Sync>,
+    /// What `/status` shows: pools, clients, server connections, pinned sessions.
+    pub status: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
+}
+
+/// Whether clients should be sent here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// They should.
+    Ready,
+    /// Not all listeners are open yet.
+    Starting,
+    /// The process is about to end and takes no new clients.
+    Draining,
+    /// No target has been reachable yet, or none is now.
+    NoTarget,
+}
+
+impl Readiness {
+    /// The text of `/readyz`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Starting => "starting",
+            Self::Draining => "draining",
+            Self::NoTarget => "no target reachable",
+        }
+    }
+
+    const fn status(self) -> StatusCode {
+        match self {
+            Self::Ready => StatusCode::OK,
+            Self::Starting | Self::Draining | Self::NoTarget => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+/// Serves until `stop` is cancelled, and a moment longer for answers under way. Not cancel safe:
+/// dropped, it leaves the answers under way to themselves.
+///
+/// # Errors
+/// None at present: failures to accept are retried.
+pub async fn serve(listener: TcpListener, admin: Admin, stop: CancellationToken) -> io::Result<()> {
+    serve_within(DEADLINE, listener, admin, stop).await
+}
+
+/// From accept to close: longer than Prometheus's default scrape timeout of 10 seconds.
+const DEADLINE: Duration = Duration::from_secs(15);
+
+/// How long answers under way may take after the end was ordered.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+async fn serve_within(
+    deadline: Duration,
+    listener: TcpListener,
+    admin: Admin,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let server = axum::serve(BoundedListener::new(listener, deadline), router(admin))
+        .with_graceful_shutdown(stop.clone().cancelled_owned());
+    let too_late = async {
+        stop.cancelled().await;
+        tokio::time::sleep(LAST_ANSWERS).await;
+    };
+    tokio::select! {
+        ended = server => ended,
+        () = too_late => Ok(()),
+    }
+}
+
+fn router(admin: Admin) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/livez", get("ok\n"))
+        .route("/readyz", get(readyz))
+        .route("/status", get(status))
+        .layer(map_response(finish))
+        .with_state(admin)
+}
+
+async fn metrics(State(admin): State<Admin>) -> Response {
+    match admin.metrics.text() {
+        Ok(text) => ([(header::CONTENT_TYPE, TEXT_CONTENT_TYPE)], text).into_response(),
+        Err(error) => {
+            warn!(%error, "metrics cannot be shown");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+async fn readyz(State(admin): State<Admin>) -> Response {
+    let readiness = (admin.readiness)();
+    (readiness.status(), format!("{}\n", readiness.as_str())).into_response()
+}
+
+async fn status(State(admin): State<Admin>) -> Response {
+    // `#` lays the object out for people, who read it with curl.
+    let text = format!("{:#}\n", (admin.status)());
+    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
+}
+
+/// Adds what every answer carries.
+async fn finish(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let nosniff = HeaderValue::from_static("nosniff");
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+    response
+}

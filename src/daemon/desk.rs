@@ -1,0 +1,297 @@
+//! What a listener answers its clients' sessions: see [`crate::session::desk`].
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::auth::options::UserOptions;
+use crate::config::plan::{DatabasePlan, ListenerPlan};
+use crate::model::{
+    AuthMethod, Credential, Fault, FaultKind, PoolKey, PoolMode, Proof, TlsFacts, Verifier,
+};
+use crate::net::ServerTls;
+use crate::pool::options::PoolOptions;
+use crate::pool::{Pool, ServerLogin};
+use crate::protocol::{Engine, FrontSettings, TlsOffer};
+use crate::session::desk::{Answer, Candidate, Desk, Route, Visitor};
+use crate::session::options::SessionOptions;
+
+use super::places::Claim;
+use super::world::{Group, World};
+
+/// The desk of one listener under one configuration.
+pub(super) struct ListenerDesk<E: Engine> {
+    world: Arc<World<E>>,
+    plan: ListenerPlan,
+    tls: Option<Arc<ServerTls>>,
+    /// Before a group is known.
+    options: Arc<SessionOptions>,
+    /// Shared by all sessions that agree in these.
+    shared: Mutex<HashMap<(Arc<str>, PoolMode), Arc<SessionOptions>>>,
+}
+
+impl<E: Engine> ListenerDesk<E> {
+    /// The desk of a listener that the world knows.
+    pub(super) fn new(world: &Arc<World<E>>, plan: &ListenerPlan) -> Self {
+        let tls = world.tls(&plan.name);
+        Self {
+            options: Arc::new(options(world, plan, None, PoolMode::default())),
+            world: Arc::clone(world),
+            plan: plan.clone(),
+            tls,
+            shared: Mutex::default(),
+        }
+    }
+
+    /// The entry for a database, where there is one; an error if there should be.
+    fn database(&self, name: &Arc<str>) -> Result<Option<&DatabasePlan>, Fault> {
+        let databases = &self.world.plan.databases;
+        let entry = databases
+            .iter()
+            .find(|d| d.name == *name)
+            .or_else(|| databases.iter().find(|d| &*d.name == "*"));
+        if entry.is_none() && !databases.is_empty() {
+            return Err(unknown_database(name));
+        }
+        Ok(entry)
+    }
+
+    fn group(&self, database: Option<&DatabasePlan>, name: &str) -> Result<&Arc<Group>, Fault> {
+        let group = database
+            .and_then(|d| d.group.as_ref())
+            .or(self.plan.group.as_ref());
+        group
+            .and_then(|group| self.world.groups.get(group))
+            .ok_or_else(|| unknown_database(name))
+    }
+
+    fn shared_options(&self, group: &Group, mode: PoolMode) -> Arc<SessionOptions> {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = shared.entry((Arc::clone(&group.plan.name), mode));
+        let options =
+            entry.or_insert_with(|| Arc::new(options(&self.world, &self.plan, Some(group), mode)));
+        Arc::clone(options)
+    }
+
+    async fn find(&self, visitor: Visitor<'_>) -> Result<Candidate, Fault> {
+        let known = self.world.plan.users.user(visitor.user);
+        let method = known
+            .as_ref()
+            .and_then(|user| user.auth_method)
+            .unwrap_or(self.plan.auth_method);
+        let verifier = match &known {
+            Some(user) => user.verifier.clone(),
+            None => self.ask(visitor).await?,
+        };
+        match method {
+            AuthMethod::Certificate => check_certificate(visitor, known.as_deref())?,
+            AuthMethod::Trust if known.is_none() => return Err(refused(visitor.user)),
+            _ => {}
+        }
+        let verifier = match (verifier, method) {
+            (Some(stored), AuthMethod::Scram) => {
+                Some(self.world.accounts.scram(visitor.user, stored).await)
+            }
+            (verifier, _) => verifier,
+        };
+        Ok(Candidate { method, verifier })
+    }
+
+    async fn ask(&self, visitor: Visitor<'_>) -> Result<Option<Verifier>, Fault> {
+        // A database that does not exist is found out after the login only.
+        let Ok(database) = self.database(visitor.database) else {
+            return Ok(None);
+        };
+        let Ok(group) = self.group(database, visitor.database) else {
+            return Ok(None);
+        };
+        let Some(query) = &group.plan.auth_query else {
+            return Ok(None);
+        };
+        let name = database
+            .and_then(|d| d.server_database.as_ref())
+            .unwrap_or(visitor.database);
+        let accounts = &self.world.accounts;
+        accounts
+            .ask(&self.world, group, query, name, visitor.user)
+            .await
+    }
+
+    fn pool(
+        &self,
+        key: &PoolKey,
+        group: &Group,
+        user: Option<&UserOptions>,
+        database: Option<&DatabasePlan>,
+        proof: &Proof,
+    ) -> Result<Arc<Pool<E>>, Fault> {
+        let size = user
+            .and_then(|u| u.pool_size)
+            .or(database.and_then(|d| d.pool_size))
+            .unwrap_or(group.plan.pool.size);
+        let min_size = database.and_then(|d| d.min_pool_size);
+        let options = PoolOptions {
+            size,
+            min_size: min_size.unwrap_or(group.plan.pool.min_size).min(size),
+            ..group.plan.pool.clone()
+        };
+        let credential = credential(user, proof);
+        let pool = self
+            .world
+            .pools
+            .pool(key, ServerLogin { credential }, options);
+        pool.map_err(|error| {
+            tracing::error!(%error, "no pool");
+            Fault::new(FaultKind::Internal, "the target is not configured")
+        })
+    }
+}
+
+impl<E: Engine> Desk<E> for ListenerDesk<E> {
+    fn tls_offer(&self) -> TlsOffer {
+        match (&self.tls, self.plan.require_tls) {
+            (None, _) => TlsOffer::Unavailable,
+            (Some(_), false) => TlsOffer::Optional,
+            (Some(_), true) => TlsOffer::Required,
+        }
+    }
+
+    fn tls(&self) -> Option<Arc<ServerTls>> {
+        self.tls.clone()
+    }
+
+    fn options(&self) -> Arc<SessionOptions> {
+        Arc::clone(&self.options)
+    }
+
+    fn candidate<'a>(&'a self, visitor: Visitor<'a>) -> Answer<'a, Candidate> {
+        Box::pin(self.find(visitor))
+    }
+
+    fn route(&self, visitor: Visitor<'_>, proof: &Proof) -> Result<Route<E>, Fault> {
+        let database = self.database(visitor.database)?;
+        let group = self.group(database, visitor.database)?;
+        let user = self.world.plan.users.user(visitor.user);
+        let user = user.as_deref();
+        let places = &self.world.places;
+        let user_limit = user.map_or(0, |u| u.max_client_connections);
+        let user_limit = usize::try_from(user_limit).unwrap_or(usize::MAX);
+        let database_limit = database.map_or(0, |d| d.max_client_conn);
+        let taken = (
+            places
+                .take(Claim::User(Arc::clone(visitor.user)), user_limit)
+                .map_err(too_many)?,
+            places
+                .take(
+                    Claim::Database(Arc::clone(visitor.database)),
+                    database_limit,
+                )
+                .map_err(too_many)?,
+        );
+        let mode = user
+            .and_then(|u| u.pool_mode)
+            .or(database.and_then(|d| d.pool_mode))
+            .or(self.plan.pool_mode)
+            .unwrap_or(group.plan.pool_mode);
+        let server_database = database.and_then(|d| d.server_database.as_ref());
+        let key = PoolKey {
+            group: Arc::clone(&group.plan.name),
+            target: Arc::clone(&group.plan.primary.name),
+            user: Arc::clone(user.map_or(visitor.user, |u| &u.server_user)),
+            database: Arc::clone(server_database.unwrap_or(visitor.database)),
+        };
+        Ok(Route {
+            pool: self.pool(&key, group, user, database, proof)?,
+            key,
+            dialer: Arc::clone(&group.dialer),
+            options: self.shared_options(group, mode),
+            metrics: Arc::clone(&group.metrics),
+            places: Box::new(taken),
+        })
+    }
+}
+
+/// What the server is shown: what is configured, else what the client has proven.
+fn credential(user: Option<&UserOptions>, proof: &Proof) -> Credential {
+    if let Some(configured) = user.and_then(|user| user.server_credential.clone()) {
+        return configured;
+    }
+    match (&proof.scram_keys, &proof.password) {
+        (Some(keys), _) => Credential::ScramKeys(keys.clone()),
+        (None, Some(password)) => Credential::Password(password.clone()),
+        (None, None) => Credential::None,
+    }
+}
+
+fn check_certificate(visitor: Visitor<'_>, user: Option<&UserOptions>) -> Result<(), Fault> {
+    let shown = visitor
+        .tls
+        .and_then(|tls: &TlsFacts| tls.peer_common_name.as_deref());
+    let allowed = match (shown, user) {
+        (Some(shown), Some(user)) if !user.certificate_names.is_empty() => {
+            user.certificate_names.iter().any(|name| name == shown)
+        }
+        (Some(shown), Some(_)) => shown == &**visitor.user,
+        _ => false,
+    };
+    if allowed {
+        return Ok(());
+    }
+    Err(Fault::new(
+        FaultKind::AuthenticationFailed,
+        format!(
+            "certificate authentication failed for user \"{}\"",
+            visitor.user
+        ),
+    ))
+}
+
+fn options<E: Engine>(
+    world: &World<E>,
+    plan: &ListenerPlan,
+    group: Option<&Group>,
+    pool_mode: PoolMode,
+) -> SessionOptions {
+    let limits = &plan.limits;
+    let group = group.map(|group| &group.plan);
+    SessionOptions {
+        login_timeout: limits.login_timeout,
+        idle_client_timeout: limits.idle_client_timeout,
+        idle_transaction_timeout: limits.idle_transaction_timeout,
+        query_timeout: limits.query_timeout,
+        cancel_wait_timeout: group.map(|g| g.cancel_wait_timeout).unwrap_or_default(),
+        front: Arc::new(FrontSettings {
+            pool_mode,
+            ignore_options: Arc::clone(&limits.ignore_options),
+            allow_options: limits.allow_options.clone(),
+            max_client_statements: limits.max_statements,
+            max_server_statements: group.map_or(0, |g| g.max_server_statements),
+            max_statement_bytes: group.map_or(0, |g| g.max_statement_bytes),
+        }),
+        log_connections: world.plan.general.log_connections,
+    }
+}
+
+fn refused(user: &str) -> Fault {
+    Fault::new(
+        FaultKind::AuthenticationFailed,
+        format!("password authentication failed for user \"{user}\""),
+    )
+}
+
+fn unknown_database(name: &str) -> Fault {
+    Fault::new(
+        FaultKind::UnknownDatabase,
+        format!("database \"{name}\" does not exist"),
+    )
+}
+
+fn too_many(claim: Claim) -> Fault {
+    let who = match claim {
+        Claim::User(name) => format!("user \"{name}\""),
+        Claim::Database(name) => format!("database \"{name}\""),
+    };
+    Fault::new(
+        FaultKind::TooManyClients,
+        format!("too many clients for {who} (max_client_conn)"),
+    )
+}

@@ -1,0 +1,70 @@
+//! What the whole process shares, whatever its engines.
+
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::config::Plan;
+use crate::config::plan::GeneralPlan;
+use crate::net::inherited::Inherited;
+use crate::net::limits::{Limits, Quotas};
+use crate::pool::PoolMetrics;
+use crate::session::metrics::SessionMetrics;
+use crate::session::registry::Registry;
+use crate::telemetry::MetricRegistry;
+
+/// Shared by all engines and listeners.
+pub(super) struct Process {
+    pub(super) registry: MetricRegistry,
+    pub(super) session_metrics: SessionMetrics,
+    pub(super) pool_metrics: Arc<PoolMetrics>,
+    pub(super) sessions: Arc<Registry>,
+    pub(super) limits: Arc<Limits>,
+    inherited: Mutex<Vec<Inherited>>,
+}
+
+impl Process {
+    /// For a process that starts with this plan and these inherited sockets.
+    ///
+    /// # Errors
+    /// A metric is declared twice: a bug.
+    pub(super) fn new(plan: &Plan, inherited: Vec<Inherited>) -> prometheus::Result<Self> {
+        let registry = MetricRegistry::new()?;
+        Ok(Self {
+            session_metrics: SessionMetrics::new(&registry)?,
+            pool_metrics: PoolMetrics::register(registry.prometheus())?,
+            registry,
+            sessions: Arc::default(),
+            limits: Limits::new(quotas(plan)),
+            inherited: Mutex::new(inherited),
+        })
+    }
+
+    /// The socket that was passed in under this name, once.
+    pub(super) fn take_inherited(&self, name: &str) -> Option<TcpListener> {
+        let mut inherited = self
+            .inherited
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let place = inherited.iter().position(|socket| &*socket.name == name)?;
+        Some(inherited.swap_remove(place).socket)
+    }
+}
+
+/// The limits on clients that a plan sets.
+pub(super) fn quotas(plan: &Plan) -> Quotas {
+    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let GeneralPlan {
+        max_client_conn,
+        max_client_conn_per_address,
+        ..
+    } = plan.general;
+    Quotas {
+        total: number(max_client_conn),
+        per_address: number(max_client_conn_per_address),
+        per_listener: plan
+            .listeners
+            .iter()
+            .map(|l| (Arc::clone(&l.name), number(l.max_client_conn)))
+            .collect(),
+    }
+}

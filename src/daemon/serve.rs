@@ -1,0 +1,205 @@
+//! Everything of one engine: its pools, its listeners, and the desk at each.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use aws_lc_rs::rand;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::config::Plan;
+use crate::config::plan::ListenerPlan;
+use crate::model::{Fault, FaultKind};
+use crate::net::limits::{LimitReached, Limits};
+use crate::net::listener::{Accepted, Listener};
+use crate::pool::Pools;
+use crate::protocol::Engine;
+use crate::session::desk::Desk;
+use crate::session::meter::ClientMeter;
+use crate::session::metrics::ListenerMetrics;
+use crate::session::registry::{CancelKeys, Registry};
+use crate::session::{Hall, serve, tell};
+
+use super::desk::ListenerDesk;
+use super::places::Places;
+use super::process::Process;
+use super::reach::Reach;
+use super::world::{BuildError, World};
+
+/// One engine at work.
+pub(super) struct House<E: Engine> {
+    world: ArcSwap<World<E>>,
+    desks: HashMap<Arc<str>, Arc<ArcSwap<ListenerDesk<E>>>>,
+    pools: Pools<E>,
+    places: Arc<Places>,
+    reach: Reach,
+}
+
+impl<E: Engine> House<E> {
+    /// Builds what the plan says for this engine. Must run inside the runtime.
+    pub(super) fn build(plan: &Arc<Plan>, process: &Process) -> Result<Self, BuildError> {
+        let pools = Pools::new(Arc::clone(&process.pool_metrics));
+        let places = Arc::default();
+        let world = World::build(Arc::clone(plan), &pools, &process.session_metrics, &places)?;
+        let world = Arc::new(world);
+        let listeners = plan.listeners.iter().filter(|l| l.engine == E::FAMILY);
+        let desks = listeners
+            .map(|listener| {
+                let desk = ListenerDesk::new(&world, listener);
+                (
+                    Arc::clone(&listener.name),
+                    Arc::new(ArcSwap::from_pointee(desk)),
+                )
+            })
+            .collect();
+        let reach = Reach::new(&process.registry);
+        reach.watch(&world);
+        Ok(Self {
+            world: ArcSwap::new(world),
+            desks,
+            pools,
+            places,
+            reach,
+        })
+    }
+
+    /// Puts a new plan in force; an error changes nothing.
+    pub(super) fn reload(&self, plan: &Arc<Plan>, process: &Process) -> Result<(), BuildError> {
+        let metrics = &process.session_metrics;
+        let world = World::build(Arc::clone(plan), &self.pools, metrics, &self.places)?;
+        let world = Arc::new(world);
+        for (name, desk) in &self.desks {
+            // A removed listener goes on until the restart that its removal needs.
+            if let Some(listener) = world.listener(name) {
+                desk.store(Arc::new(ListenerDesk::new(&world, listener)));
+            }
+        }
+        let old = self.world.swap(Arc::clone(&world));
+        world.retire_changed(&old);
+        self.reach.watch(&world);
+        Ok(())
+    }
+
+    /// Opens the listeners and serves their clients until `stop`. Returns when the listeners are
+    /// open; errors are about sockets.
+    pub(super) fn open(
+        &self,
+        process: &Arc<Process>,
+        serving: &mut JoinSet<()>,
+        stop: &CancellationToken,
+    ) -> io::Result<()> {
+        let keys: Arc<CancelKeys<E::CancelKey>> = Arc::default();
+        let mut decoy_key = [0; 32];
+        rand::fill(&mut decoy_key).map_err(|_| io::Error::other("no randomness"))?;
+        for listener in &self.world.load().plan.listeners {
+            let Some(desk) = self.desks.get(&listener.name) else {
+                continue;
+            };
+            let reception = Reception {
+                hall: Arc::new(Hall {
+                    listener: Arc::clone(&listener.name),
+                    keys: Arc::clone(&keys),
+                    decoy_key,
+                }),
+                desk: Arc::clone(desk),
+                sessions: Arc::clone(&process.sessions),
+                limits: Arc::clone(&process.limits),
+                metrics: process.session_metrics.listener(&listener.name),
+            };
+            let socket = socket(listener, process)?;
+            info!(
+                listener = %listener.name,
+                address = %socket.local_addr()?,
+                engine = %E::FAMILY,
+                "listening"
+            );
+            serving.spawn(reception.run(socket, stop.clone()));
+        }
+        Ok(())
+    }
+
+    /// The pools, for status.
+    pub(super) fn pools(&self) -> &Pools<E> {
+        &self.pools
+    }
+
+    /// Whether targets can be reached.
+    pub(super) fn reach(&self) -> &Reach {
+        &self.reach
+    }
+}
+
+/// The socket that systemd passed under the listener's name, else a new one.
+fn socket(plan: &ListenerPlan, process: &Process) -> io::Result<Listener> {
+    let name = Arc::clone(&plan.name);
+    let inherited = process.take_inherited(&plan.name);
+    let opened = match inherited {
+        Some(socket) => Listener::adopt(name, socket, &plan.listen),
+        None => Listener::bind(name, &plan.listen),
+    };
+    opened.map_err(|error| {
+        let (name, address) = (&plan.name, plan.listen.address);
+        io::Error::new(
+            error.kind(),
+            format!("listener \"{name}\", {address}: {error}"),
+        )
+    })
+}
+
+/// What takes clients in.
+struct Reception<E: Engine> {
+    hall: Arc<Hall<E>>,
+    desk: Arc<ArcSwap<ListenerDesk<E>>>,
+    sessions: Arc<Registry>,
+    limits: Arc<Limits>,
+    metrics: Arc<ListenerMetrics>,
+}
+
+impl<E: Engine> Reception<E> {
+    async fn run(self, listener: Listener, stop: CancellationToken) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = stop.cancelled() => return,
+            };
+            self.receive(accepted);
+        }
+    }
+
+    fn receive(&self, accepted: Accepted) {
+        let Accepted { stream, peer, .. } = accepted;
+        let meter = ClientMeter::new(Arc::clone(&self.metrics));
+        let place = match self.limits.admit(&self.hall.listener, peer.ip()) {
+            Ok(place) => place,
+            Err(reached) => {
+                warn!(listener = %self.hall.listener, %peer, %reached, "client refused");
+                meter.fault(FaultKind::TooManyClients);
+                let fault = refusal(&reached);
+                tokio::spawn(async move {
+                    tell::<E>(stream, &fault).await;
+                });
+                return;
+            }
+        };
+        let entry = self.sessions.enter(peer);
+        let desk: Arc<dyn Desk<E>> = self.desk.load_full();
+        let hall = Arc::clone(&self.hall);
+        tokio::spawn(serve(hall, desk, stream, entry, meter, place));
+    }
+}
+
+fn refusal(reached: &LimitReached) -> Fault {
+    let message = match reached {
+        LimitReached::Total(_) => "no more connections allowed (max_client_conn)",
+        LimitReached::Listener(_) => {
+            "no more connections allowed (max_client_conn of the listener)"
+        }
+        LimitReached::Address(_) => {
+            "no more connections allowed from this address (max_client_conn_per_address)"
+        }
+    };
+    Fault::new(FaultKind::TooManyClients, message)
+}

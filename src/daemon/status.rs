@@ -1,0 +1,106 @@
+//! `/status`: pools, clients, pinned sessions, targets, as JSON for people and scripts.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use crate::pool::PoolSnapshot;
+use crate::session::handle::{Handle, Phase};
+use crate::session::registry::{Registry, TICK};
+
+/// What sessions do now, and which are pinned.
+pub(super) fn sessions(registry: &Registry) -> Value {
+    let mut phases = [0_u32; PHASES.len()];
+    let mut pinned = Vec::new();
+    registry.each(|handle| {
+        let phase = handle.phase();
+        if let Some((count, _)) = phases
+            .iter_mut()
+            .zip(PHASES)
+            .find(|(_, candidate)| *candidate == phase)
+        {
+            *count += 1;
+        }
+        if let Some(value) = pinned_session(handle, registry.now()) {
+            pinned.push(value);
+        }
+    });
+    let by_phase: serde_json::Map<_, _> = PHASES
+        .iter()
+        .zip(phases)
+        .map(|(phase, count)| (phase.as_str().to_owned(), json!(count)))
+        .collect();
+    json!({ "total": registry.len(), "by_phase": by_phase, "pinned": pinned })
+}
+
+fn pinned_session(handle: &Handle, now: u32) -> Option<Value> {
+    let pinned = handle.pinned()?;
+    let identity = handle.identity()?;
+    let reasons: Vec<_> = pinned.pins.iter().map(|reason| reason.as_str()).collect();
+    let age = SystemTime::now()
+        .duration_since(pinned.since)
+        .unwrap_or_default();
+    let in_phase = TICK * now.wrapping_sub(handle.phase_since());
+    Some(json!({
+        "session": handle.id.0,
+        "peer": handle.peer.to_string(),
+        "user": &*identity.user,
+        "database": &*identity.database,
+        "application": &*identity.application,
+        "pool": identity.pool.to_string(),
+        "reasons": reasons,
+        "pinned_seconds": age.as_secs(),
+        "statement": pinned.cause,
+        "phase": handle.phase().as_str(),
+        "phase_seconds": in_phase.as_secs(),
+        "requests": handle.requests(),
+        "connected_at": seconds(handle.since),
+    }))
+}
+
+/// One pool.
+pub(super) fn pool(pool: &PoolSnapshot) -> Value {
+    let PoolSnapshot {
+        key,
+        size,
+        open,
+        idle,
+        borrowed,
+        opening,
+        waiting,
+        borrows,
+        timeouts,
+        shed,
+        logins_ok,
+        logins_failed,
+    } = pool;
+    json!({
+        "target_group": &*key.group,
+        "target": &*key.target,
+        "user": &*key.user,
+        "database": &*key.database,
+        "size": size,
+        "server_connections": {
+            "open": open, "idle": idle, "borrowed": borrowed, "opening": opening,
+        },
+        "waiting_clients": waiting,
+        "borrows": borrows,
+        "borrow_timeouts": timeouts,
+        "shed": shed,
+        "logins": { "succeeded": logins_ok, "failed": logins_failed },
+    })
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
+}
+
+const PHASES: [Phase; 5] = [
+    Phase::Login,
+    Phase::Idle,
+    Phase::Waiting,
+    Phase::Active,
+    Phase::Held,
+];

@@ -1,0 +1,147 @@
+//! The configuration made real: pools, TLS settings, limits, and a desk for each listener.
+//!
+//! A reload builds a new [`World`] around the pools, limits and registries of the old one, so
+//! sessions and server connections outlive it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::config::Plan;
+use crate::config::plan::{GroupPlan, ListenerPlan};
+use crate::model::EngineFamily;
+use crate::net::{ServerTls, TlsSetupError};
+use crate::pool::{Dialer, Pools};
+use crate::protocol::Engine;
+use crate::session::metrics::{SessionMetrics, TargetMetrics};
+
+use super::accounts::Accounts;
+use super::places::Places;
+
+/// What one configuration amounts to, for the listeners of one engine.
+pub(super) struct World<E: Engine> {
+    pub(super) plan: Arc<Plan>,
+    pub(super) pools: Pools<E>,
+    pub(super) groups: HashMap<Arc<str>, Arc<Group>>,
+    tls: HashMap<Arc<str>, Arc<ServerTls>>,
+    pub(super) accounts: Arc<Accounts>,
+    pub(super) places: Arc<Places>,
+}
+
+/// A target group and how its servers are reached.
+pub(super) struct Group {
+    pub(super) plan: GroupPlan,
+    pub(super) dialer: Arc<Dialer>,
+    pub(super) metrics: Arc<TargetMetrics>,
+}
+
+/// Why a configuration that is right in itself cannot be put to work.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// Certificates of a listener.
+    #[error("listener \"{listener}\": {source}")]
+    Listener {
+        /// Its name.
+        listener: Arc<str>,
+        /// What is wrong.
+        source: TlsSetupError,
+    },
+    /// Certificates for a target group.
+    #[error("target_group \"{group}\": {source}")]
+    Group {
+        /// Its name.
+        group: Arc<str>,
+        /// What is wrong.
+        source: TlsSetupError,
+    },
+}
+
+impl<E: Engine> World<E> {
+    /// Builds what `plan` says for this engine. Nothing that exists is changed before everything
+    /// is known to work.
+    pub(super) fn build(
+        plan: Arc<Plan>,
+        pools: &Pools<E>,
+        metrics: &SessionMetrics,
+        places: &Arc<Places>,
+    ) -> Result<Self, BuildError> {
+        let tls = load_tls::<E>(&plan)?;
+        let mut groups = HashMap::new();
+        for group in plan.groups.iter().filter(|g| g.engine == E::FAMILY) {
+            let dialer = Dialer::new(group.primary.dial.clone());
+            let dialer = dialer.map_err(|source| BuildError::Group {
+                group: Arc::clone(&group.name),
+                source,
+            })?;
+            let group = Group {
+                plan: group.clone(),
+                dialer: Arc::new(dialer),
+                metrics: metrics.target(&group.name, &group.primary.name),
+            };
+            groups.insert(Arc::clone(&group.plan.name), Arc::new(group));
+        }
+        for group in groups.values() {
+            let opener = Arc::clone(&group.dialer);
+            let GroupPlan {
+                name,
+                primary,
+                limits,
+                ..
+            } = &group.plan;
+            pools.set_target(name, &primary.name, limits.clone(), opener);
+        }
+        Ok(Self {
+            plan,
+            pools: pools.clone(),
+            groups,
+            tls,
+            accounts: Arc::default(),
+            places: Arc::clone(places),
+        })
+    }
+
+    /// The plan of a listener.
+    pub(super) fn listener(&self, name: &str) -> Option<&ListenerPlan> {
+        self.plan.listeners.iter().find(|l| *l.name == *name)
+    }
+
+    /// The certificate of a listener.
+    pub(super) fn tls(&self, listener: &str) -> Option<Arc<ServerTls>> {
+        self.tls.get(listener).map(Arc::clone)
+    }
+
+    /// Ends the server connections that were made under settings that have changed.
+    pub(super) fn retire_changed(&self, old: &Self) {
+        for (name, group) in &self.groups {
+            let Some(before) = old.groups.get(name) else {
+                continue;
+            };
+            let (before, now) = (&before.plan.primary, &group.plan.primary);
+            if before.dial != now.dial || before.name != now.name {
+                self.pools.retire(name, &before.name);
+            }
+        }
+    }
+}
+
+fn load_tls<E: Engine>(plan: &Plan) -> Result<HashMap<Arc<str>, Arc<ServerTls>>, BuildError> {
+    let alpn: Vec<&[u8]> = E::DIRECT_TLS_ALPN.into_iter().collect();
+    let mut loaded = HashMap::new();
+    for listener in plan.listeners.iter().filter(|l| l.engine == E::FAMILY) {
+        let Some(options) = &listener.tls else {
+            continue;
+        };
+        let tls = ServerTls::load(options, &alpn).map_err(|source| BuildError::Listener {
+            listener: Arc::clone(&listener.name),
+            source,
+        })?;
+        loaded.insert(Arc::clone(&listener.name), Arc::new(tls));
+    }
+    Ok(loaded)
+}
+
+/// True if the plan has listeners of this engine.
+pub(super) fn speaks(plan: &Plan, engine: EngineFamily) -> bool {
+    plan.listeners
+        .iter()
+        .any(|listener| listener.engine == engine)
+}

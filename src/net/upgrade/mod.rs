@@ -1,0 +1,115 @@
+//! The TLS handshake on a connected stream, in either role.
+
+use std::mem;
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use crate::model::TlsFacts;
+use crate::net::client_tls::ClientTls;
+use crate::net::server_tls::ServerTls;
+use crate::net::stream::{Inner, ServerSide, Stream};
+use crate::net::tls::TlsError;
+
+/// What rustls may hold for a peer that reads slowly, in bytes: two full records, so that one
+/// system call still carries much, while a thousand slow clients cost 32 MB rather than 64.
+const TLS_WRITE_BUFFER: usize = 32 * 1024;
+
+impl Stream {
+    /// Runs the server's side of a TLS handshake and goes on inside TLS.
+    ///
+    /// # Errors
+    /// The stream is barred afterwards: neither direction passes bytes, so that nothing slips
+    /// out in plaintext.
+    ///
+    /// Not cancel safe: dropped midway, the stream stays barred.
+    pub async fn upgrade_server(&mut self, tls: &ServerTls) -> Result<TlsFacts, TlsError> {
+        let tcp = self.take_plain()?;
+        let acceptor = TlsAcceptor::from(Arc::clone(&tls.config));
+        let handshake = acceptor.accept_with(tcp, |session| {
+            session.set_buffer_limit(Some(TLS_WRITE_BUFFER));
+        });
+        // Boxed: the handshake's state is large, and the caller's future lives on long after it.
+        match Box::pin(handshake.into_fallible()).await {
+            Ok(stream) => {
+                self.inner = Inner::Server(Box::new(ServerSide {
+                    tls: stream,
+                    end_point: tls.end_point.clone(),
+                }));
+                Ok(self.tls_facts().unwrap_or_default())
+            }
+            Err((error, tcp)) => {
+                self.inner = Inner::Barred(Some(tcp));
+                Err(error.into())
+            }
+        }
+    }
+
+    /// As [`upgrade_server`](Self::upgrade_server) for a client that began with TLS rather than
+    /// asking for it, which must name a protocol by ALPN so that it cannot be a confused speaker
+    /// of another one (PostgreSQL documentation, "SSL Session Encryption").
+    pub async fn upgrade_server_direct(&mut self, tls: &ServerTls) -> Result<TlsFacts, TlsError> {
+        let facts = self.upgrade_server(tls).await?;
+        if self.alpn().is_some() {
+            return Ok(facts);
+        }
+        self.bar();
+        Err(TlsError::AlpnMissing)
+    }
+
+    /// Runs the client's side of a TLS handshake and goes on inside TLS.
+    ///
+    /// `name` is sent by SNI (unless it is an address) and verified if the mode says so.
+    ///
+    /// # Errors
+    /// As [`upgrade_server`](Self::upgrade_server).
+    ///
+    /// Not cancel safe: dropped midway, the stream stays barred.
+    pub async fn upgrade_client(
+        &mut self,
+        tls: &ClientTls,
+        name: ServerName<'static>,
+    ) -> Result<TlsFacts, TlsError> {
+        let tcp = self.take_plain()?;
+        let connector = TlsConnector::from(Arc::clone(&tls.config));
+        let handshake = connector.connect_with(name, tcp, |session| {
+            session.set_buffer_limit(Some(TLS_WRITE_BUFFER));
+        });
+        match Box::pin(handshake.into_fallible()).await {
+            Ok(stream) => {
+                self.inner = Inner::Client(Box::new(stream));
+                Ok(self.tls_facts().unwrap_or_default())
+            }
+            Err((error, tcp)) => {
+                self.inner = Inner::Barred(Some(tcp));
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Takes the socket out for a handshake and bars the stream meanwhile.
+    fn take_plain(&mut self) -> Result<TcpStream, TlsError> {
+        match mem::replace(&mut self.inner, Inner::Barred(None)) {
+            Inner::Plain(tcp) => Ok(tcp),
+            other => {
+                self.inner = other;
+                Err(TlsError::NotPlain)
+            }
+        }
+    }
+
+    fn bar(&mut self) {
+        let tcp = match mem::replace(&mut self.inner, Inner::Barred(None)) {
+            Inner::Plain(tcp) => Some(tcp),
+            Inner::Server(side) => Some(side.tls.into_inner().0),
+            Inner::Client(tls) => Some(tls.into_inner().0),
+            Inner::Barred(tcp) => tcp,
+        };
+        self.inner = Inner::Barred(tcp);
+    }
+}
+
+#[cfg(test)]
+mod tests;

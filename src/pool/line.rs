@@ -1,0 +1,211 @@
+//! The waiters of one pool, first come first served.
+//!
+//! A thing is handed to a waiter directly, so that nobody who comes later can take it on the way.
+//! A waiter that leaves after it was handed something passes it on: nothing is lost.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
+
+use tokio::sync::oneshot;
+
+use super::lock;
+
+/// Waiters for things of type `T`.
+#[derive(Debug)]
+pub(super) struct Line<T> {
+    queue: Mutex<VecDeque<oneshot::Sender<T>>>,
+    /// Waiters that have been handed nothing yet. Sequentially consistent: whoever joins reads
+    /// the store afterwards, whoever fills the store reads this afterwards, and one of them sees
+    /// the other.
+    waiting: AtomicUsize,
+}
+
+impl<T> Default for Line<T> {
+    fn default() -> Self {
+        Self {
+            queue: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+        }
+    }
+}
+
+/// A place in a line.
+pub(super) struct Ticket<'a, T, R: Fn(T)> {
+    line: &'a Line<T>,
+    receiver: oneshot::Receiver<T>,
+    served: bool,
+    /// Takes what was handed over to a waiter that is gone.
+    pass_on: R,
+}
+
+impl<T> Line<T> {
+    /// Waiters that have been handed nothing yet.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::SeqCst)
+    }
+
+    /// True if no place is taken, not even by one who has left. Takes the lock.
+    pub(super) fn is_empty(&self) -> bool {
+        lock(&self.queue).is_empty()
+    }
+
+    /// Joins at the end; `None` if `limit` (0: none) wait already. `pass_on` takes back what is
+    /// handed over but never received.
+    pub(super) fn join<R: Fn(T)>(&self, limit: usize, pass_on: R) -> Option<Ticket<'_, T, R>> {
+        let mut queue = lock(&self.queue);
+        if limit > 0 && self.waiting() >= limit {
+            return None;
+        }
+        self.sweep(&mut queue);
+        let (sender, receiver) = oneshot::channel();
+        queue.push_back(sender);
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        Some(self.ticket(receiver, pass_on))
+    }
+
+    /// Joins at the front: for one who was served, but badly.
+    pub(super) fn rejoin<R: Fn(T)>(&self, pass_on: R) -> Ticket<'_, T, R> {
+        let (sender, receiver) = oneshot::channel();
+        lock(&self.queue).push_front(sender);
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        self.ticket(receiver, pass_on)
+    }
+
+    /// Hands `thing` to the first waiter; gives it back if there is none.
+    pub(super) fn hand(&self, mut thing: T) -> Result<(), T> {
+        loop {
+            let Some(sender) = lock(&self.queue).pop_front() else {
+                return Err(thing);
+            };
+            match sender.send(thing) {
+                Ok(()) => {
+                    self.waiting.fetch_sub(1, Ordering::SeqCst);
+                    return Ok(());
+                }
+                // This one has left, and leaves the count itself.
+                Err(back) => thing = back,
+            }
+        }
+    }
+
+    fn ticket<R: Fn(T)>(&self, receiver: oneshot::Receiver<T>, pass_on: R) -> Ticket<'_, T, R> {
+        Ticket {
+            line: self,
+            receiver,
+            served: false,
+            pass_on,
+        }
+    }
+
+    /// Removes those who have left, before they outnumber the others.
+    fn sweep(&self, queue: &mut MutexGuard<'_, VecDeque<oneshot::Sender<T>>>) {
+        if queue.len() > 2 * self.waiting() + SWEEP_ABOVE {
+            queue.retain(|sender| !sender.is_closed());
+        }
+    }
+}
+
+impl<T, R: Fn(T)> Ticket<'_, T, R> {
+    /// Waits to be served; `None` only if the line is gone. Cancel-safe; to be called until it
+    /// has returned once.
+    pub(super) async fn served(&mut self) -> Option<T> {
+        let thing = (&mut self.receiver).await.ok();
+        self.served = true;
+        thing
+    }
+}
+
+impl<T, R: Fn(T)> Drop for Ticket<'_, T, R> {
+    fn drop(&mut self) {
+        if self.served {
+            return;
+        }
+        self.receiver.close();
+        match self.receiver.try_recv() {
+            Ok(thing) => (self.pass_on)(thing),
+            Err(_) => {
+                self.line.waiting.fetch_sub(1, Ordering::SeqCst);
+            }
+        }
+    }
+}
+
+/// So many may have left before anyone is removed.
+const SWEEP_ABOVE: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::Line;
+
+    fn ignore(_: u32) {}
+
+    #[tokio::test]
+    async fn the_first_to_come_is_served_first() {
+        let line = Line::default();
+        let mut first = line.join(0, ignore).unwrap();
+        let mut second = line.join(0, ignore).unwrap();
+        line.hand(1).unwrap();
+        line.hand(2).unwrap();
+        assert_eq!(second.served().await, Some(2));
+        assert_eq!(first.served().await, Some(1));
+        assert_eq!(line.hand(3), Err(3));
+        assert_eq!(line.waiting(), 0);
+    }
+
+    #[tokio::test]
+    async fn who_leaves_is_passed_over() {
+        let line = Line::default();
+        let first = line.join(0, ignore).unwrap();
+        let mut second = line.join(0, ignore).unwrap();
+        drop(first);
+        assert_eq!(line.waiting(), 1);
+        line.hand(1).unwrap();
+        assert_eq!(second.served().await, Some(1));
+    }
+
+    #[tokio::test]
+    async fn who_leaves_after_being_served_passes_it_on() {
+        let line = Line::default();
+        let returned = RefCell::new(Vec::new());
+        let first = line
+            .join(0, |thing| returned.borrow_mut().push(thing))
+            .unwrap();
+        line.hand(7).unwrap();
+        drop(first);
+        assert_eq!(*returned.borrow(), [7]);
+        assert_eq!(line.waiting(), 0);
+    }
+
+    #[tokio::test]
+    async fn one_too_many_is_refused() {
+        let line = Line::default();
+        let first = line.join(1, ignore);
+        assert!(first.is_some());
+        assert!(line.join(1, ignore).is_none());
+        drop(first);
+        assert!(line.join(1, ignore).is_some());
+    }
+
+    #[tokio::test]
+    async fn who_was_served_badly_comes_first_again() {
+        let line = Line::default();
+        let mut other = line.join(0, ignore).unwrap();
+        let mut again = line.rejoin(ignore);
+        line.hand(1).unwrap();
+        line.hand(2).unwrap();
+        assert_eq!(again.served().await, Some(1));
+        assert_eq!(other.served().await, Some(2));
+    }
+
+    #[test]
+    fn those_who_left_do_not_pile_up() {
+        let line: Line<u32> = Line::default();
+        for _ in 0..1000 {
+            drop(line.join(0, ignore));
+        }
+        assert!(super::lock(&line.queue).len() < 100);
+    }
+}

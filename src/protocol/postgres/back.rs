@@ -1,0 +1,229 @@
+//! One server connection: what it owes, and the state it holds.
+//!
+//! [`super::reply`] reads what the server sends, [`super::request`] what the client sends; both
+//! keep their books here.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::model::{Progress, TxStatus};
+use crate::protocol::{self, Breach, Chore, ServerError};
+
+use super::owed::{Debts, Fate, Owed};
+use super::rename;
+use super::reply;
+use super::reported::Reported;
+use super::settings::{self, Settings};
+use super::statements::ServerStatements;
+
+/// Sluice's books about one server connection.
+#[derive(Debug)]
+pub struct PgBack {
+    pub(super) debts: Debts,
+    pub(super) tx: TxStatus,
+    /// Extended-protocol messages went out since the last Sync: an implicit transaction may be
+    /// open although the last ReadyForQuery said idle.
+    pub(super) unsynced: bool,
+    /// After an error, the server ignores everything up to a Sync that has not been sent yet.
+    pub(super) skipping: bool,
+    pub(super) copy: CopyIn,
+    /// The exchange took a turn after which replies cannot be assigned with certainty.
+    pub(super) doubt: bool,
+    /// The rest of a server message that is under way.
+    pub(super) body: Body,
+    pub(super) closing: bool,
+    pub(super) dirty: bool,
+    /// The settings in force, if every replay sent so far succeeds.
+    pub(super) settings: Arc<Settings>,
+    pub(super) reported: Arc<Reported>,
+    pub(super) statements: ServerStatements,
+    /// Whose unnamed statement the server has: session and generation; `None` if nobody's.
+    pub(super) unnamed: Option<(u64, u64)>,
+    pub(super) chore: ChoreResult,
+    pid: u32,
+    cancel_key: Bytes,
+    tls: bool,
+}
+
+/// Whether the server reads COPY data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyIn {
+    /// No.
+    None,
+    /// Yes, and the client has not ended it: Sync and Flush are ignored by the server.
+    Reading,
+    /// Yes, but the client has sent CopyDone or CopyFail.
+    Ended,
+}
+
+/// The rest of a server message.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Body {
+    /// Bytes still to come.
+    pub left: usize,
+    /// They are for the client.
+    pub pass: bool,
+}
+
+/// What came of the last chore.
+#[derive(Debug, Default)]
+pub struct ChoreResult {
+    pub(super) error: Option<ServerError>,
+    pub(super) value: Option<Vec<u8>>,
+}
+
+impl PgBack {
+    /// A connection whose login is complete and whose server is ready for a query.
+    pub fn new(login: LoggedIn) -> Self {
+        Self {
+            debts: Debts::default(),
+            tx: TxStatus::Idle,
+            unsynced: false,
+            skipping: false,
+            copy: CopyIn::None,
+            doubt: false,
+            body: Body::default(),
+            closing: false,
+            dirty: false,
+            settings: Settings::none(),
+            reported: login.reported,
+            statements: ServerStatements::default(),
+            unnamed: None,
+            chore: ChoreResult::default(),
+            pid: login.pid,
+            cancel_key: login.cancel_key,
+            tls: login.tls,
+        }
+    }
+
+    /// The key to cancel this connection's work with: process number, secret, and whether the
+    /// connection uses TLS. `None` if the server gave none.
+    pub fn cancel_key(&self) -> Option<(u32, &[u8], bool)> {
+        (!self.cancel_key.is_empty()).then_some((self.pid, &*self.cancel_key, self.tls))
+    }
+
+    /// Ends what a vanished client has left half done, so that a query can follow.
+    fn end_exchange(&mut self, out: &mut Vec<u8>) {
+        if self.copy == CopyIn::Reading {
+            rename::copy_fail(b"the client has gone", out);
+            self.copy = CopyIn::Ended;
+        }
+        let extended = self.debts.last().is_some_and(Owed::is_extended);
+        if self.unsynced || self.skipping || extended {
+            rename::sync(out);
+            self.debts.push(Owed::Sync);
+            self.unsynced = false;
+            self.skipping = false;
+        }
+    }
+
+    /// The server has returned to the state after login, except for its open transaction.
+    pub(super) fn discarded(&mut self) {
+        self.settings = Settings::none();
+        self.statements.clear();
+        self.unnamed = None;
+        self.dirty = false;
+    }
+}
+
+/// What a finished login yields.
+#[derive(Debug)]
+pub struct LoggedIn {
+    /// ParameterStatus values.
+    pub reported: Arc<Reported>,
+    /// Process number of the server process.
+    pub pid: u32,
+    /// Secret of BackendKeyData; empty if none was sent.
+    pub cancel_key: Bytes,
+    /// The connection uses TLS.
+    pub tls: bool,
+}
+
+impl protocol::Back for PgBack {
+    type Greeting = Arc<Reported>;
+
+    fn progress(&self) -> Progress {
+        Progress {
+            settled: self.debts.is_empty()
+                && self.body.left == 0
+                && !self.unsynced
+                && !self.skipping
+                && !self.doubt
+                && self.copy == CopyIn::None,
+            tx: self.tx,
+            closing: self.closing,
+        }
+    }
+
+    fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
+    fn has_settings(&self) -> bool {
+        !Settings::same(&self.settings, &Settings::none())
+    }
+
+    fn soil(&mut self) {
+        self.dirty = true;
+    }
+
+    fn greeting(&self) -> Self::Greeting {
+        Arc::clone(&self.reported)
+    }
+
+    fn request(&mut self, chore: Chore<'_>, out: &mut Vec<u8>) {
+        self.chore = ChoreResult::default();
+        if matches!(chore, Chore::Rollback) {
+            self.end_exchange(out);
+        }
+        let account;
+        let sql = match chore {
+            Chore::Account { query, user } => {
+                account = account_query(query, user);
+                &*account
+            }
+            Chore::Rollback => "ROLLBACK",
+            // Everything but the open transaction: DISCARD refuses to run inside one.
+            Chore::Reset => "DISCARD ALL",
+            // An empty query is answered by EmptyQueryResponse and costs no snapshot.
+            Chore::Ping => "",
+            Chore::Init(sql) | Chore::Query(sql) => sql,
+            Chore::Capacity => CAPACITY,
+        };
+        rename::query(sql.as_bytes(), out);
+        self.debts.push(Owed::Query(Fate::Chore));
+    }
+
+    fn absorb(&mut self, input: &[u8]) -> Result<usize, Breach> {
+        reply::read(self, None, input)
+    }
+
+    fn chore_error(&self) -> Option<&ServerError> {
+        self.chore.error.as_ref()
+    }
+
+    fn chore_value(&self) -> Option<&[u8]> {
+        self.chore.value.as_deref()
+    }
+
+    fn server_pid(&self) -> u32 {
+        self.pid
+    }
+}
+
+/// The operator's query with the user as a string constant, which no name can break out of, and
+/// the second of its two columns.
+fn account_query(query: &str, user: &str) -> String {
+    let mut name = Vec::new();
+    // A zero byte would end the query, and no role name holds one.
+    settings::write_literal(user.replace('\0', "").as_bytes(), &mut name);
+    let query = query.trim().trim_end_matches(';');
+    let query = query.replace("$1", &String::from_utf8_lossy(&name));
+    format!("SELECT password FROM ({query}) AS account(name, password)")
+}
+
+/// `reserved_connections` exists since PostgreSQL 16.
+const CAPACITY: &str = "SELECT current_setting('max_connections')::int \
+     - current_setting('superuser_reserved_connections')::int \
+     - coalesce(current_setting('reserved_connections', true)::int, 0)";

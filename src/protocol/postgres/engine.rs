@@ -1,0 +1,189 @@
+//! [`Engine`] for PostgreSQL: where the parts meet, and nothing more.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use super::accept::{self, Outcome};
+use super::back::{LoggedIn, PgBack};
+use super::cancel::{self, CancelKey};
+use super::connect::{self, Connected};
+use super::front::PgFront;
+use super::prove::Prove;
+use super::reply::{self, Watcher};
+use super::reported::Reported;
+use super::startup::Startup;
+use super::{fault, join, message, request};
+use crate::model::{EngineFamily, Fault, Secret, TlsFacts, TxStatus};
+use crate::protocol::{
+    Attach, Breach, CancelOrder, ConnectError, ConnectPlan, Engine, Entropy, Exchange,
+    FrontSettings, HelloOffer, Opening, ProofDemand, Script, Step, Wants,
+};
+
+/// PostgreSQL, protocol 3.
+#[derive(Clone, Copy, Debug)]
+pub enum Postgres {}
+
+impl Engine for Postgres {
+    const FAMILY: EngineFamily = EngineFamily::Postgres;
+    // PostgreSQL documentation, "SSL Session Encryption"; registered with IANA.
+    const DIRECT_TLS_ALPN: Option<&'static [u8]> = Some(b"postgresql");
+
+    type Hello = Hello;
+    type Login = Startup;
+    type CancelKey = CancelKey;
+    type Prove = Prove;
+    type Connect = Connect;
+    type Front = PgFront;
+    type Back = PgBack;
+    type Greeting = Arc<Reported>;
+
+    fn hello(offer: HelloOffer) -> Hello {
+        Hello(accept::Hello::new(offer))
+    }
+
+    fn prove(login: &Startup, demand: ProofDemand, entropy: Entropy) -> Prove {
+        Prove::new(Arc::clone(&login.user), demand, &entropy)
+    }
+
+    fn connect(plan: ConnectPlan, entropy: Entropy) -> Connect {
+        Connect(connect::Connect::new(plan, &entropy))
+    }
+
+    fn front(login: &Startup, policy: Arc<FrontSettings>) -> Result<PgFront, Fault> {
+        let settings = join::admit(&login.settings, &policy)?;
+        Ok(PgFront::new(settings, policy))
+    }
+
+    fn cancel_key(login: &Startup, session: u64, entropy: Entropy) -> CancelKey {
+        CancelKey::new(session, login.minor, &entropy)
+    }
+
+    fn welcome(front: &mut PgFront, greeting: &Arc<Reported>, key: &CancelKey, out: &mut Vec<u8>) {
+        message::authentication_ok(out);
+        for (name, value) in greeting.iter() {
+            message::parameter_status(out, name, value);
+        }
+        front.reported = Arc::clone(greeting);
+        message::backend_key_data(out, key.pid(), key.secret());
+        message::ready_for_query(out, TxStatus::Idle);
+    }
+
+    fn refuse(fault: &Fault, last: bool, out: &mut Vec<u8>) {
+        fault::write(fault, last, out);
+    }
+
+    fn cancel_request(back: &PgBack) -> Option<CancelOrder> {
+        let (pid, secret, tls) = back.cancel_key()?;
+        Some(CancelOrder {
+            bytes: cancel::request(pid, secret),
+            tls_request: tls.then(connect::tls_request),
+        })
+    }
+
+    fn wants(
+        front: &mut PgFront,
+        input: &[u8],
+        replies: &mut Vec<u8>,
+    ) -> Result<(usize, Wants), Fault> {
+        request::wants(front, input, replies)
+    }
+
+    fn decline(front: &mut PgFront, fault: &Fault, input: &[u8], replies: &mut Vec<u8>) {
+        request::decline(front, fault, input, replies);
+    }
+
+    fn attach(
+        front: &mut PgFront,
+        back: &mut PgBack,
+        request: &mut Vec<u8>,
+        replies: &mut Vec<u8>,
+    ) -> Attach {
+        join::attach(front, back, request, replies)
+    }
+
+    fn from_client(
+        front: &mut PgFront,
+        back: &mut PgBack,
+        input: &[u8],
+        script: &mut Script,
+        replies: &mut Vec<u8>,
+    ) -> Result<usize, Fault> {
+        request::read(front, back, input, script, replies)
+    }
+
+    fn from_server(
+        front: &mut PgFront,
+        back: &mut PgBack,
+        input: &[u8],
+        script: &mut Script,
+    ) -> Result<usize, Breach> {
+        reply::read(back, Some(Watcher { front, script }), input)
+    }
+}
+
+/// [`accept::Hello`], with the outcome in the shared words.
+pub struct Hello(accept::Hello);
+
+impl Exchange for Hello {
+    type Done = Opening<Postgres>;
+    type Error = Fault;
+
+    fn advance(
+        &mut self,
+        input: &mut BytesMut,
+        out: &mut BytesMut,
+    ) -> Result<Step<Self::Done>, Fault> {
+        let step = self.0.advance(input, out)?;
+        Ok(step.map(|outcome| match outcome {
+            Outcome::Login(login) => Opening::Login(login),
+            Outcome::Cancel(key) => Opening::Cancel(key),
+        }))
+    }
+
+    fn secured(&mut self, facts: &TlsFacts) {
+        self.0.secured(facts);
+    }
+
+    fn computed(&mut self, result: Secret) {
+        self.0.computed(result);
+    }
+}
+
+/// [`connect::Connect`], which yields the books of the new connection.
+pub struct Connect(connect::Connect);
+
+impl Exchange for Connect {
+    type Done = PgBack;
+    type Error = ConnectError;
+
+    fn advance(
+        &mut self,
+        input: &mut BytesMut,
+        out: &mut BytesMut,
+    ) -> Result<Step<PgBack>, ConnectError> {
+        Ok(self.0.advance(input, out)?.map(books))
+    }
+
+    fn secured(&mut self, facts: &TlsFacts) {
+        self.0.secured(facts);
+    }
+
+    fn computed(&mut self, result: Secret) {
+        self.0.computed(result);
+    }
+}
+
+fn books(connected: Connected) -> PgBack {
+    let reported = connected
+        .parameters
+        .into_iter()
+        .map(|(name, value)| (name.into_boxed_str(), value.into_boxed_slice()))
+        .collect();
+    PgBack::new(LoggedIn {
+        reported: Reported::new(reported),
+        pid: connected.pid,
+        cancel_key: Bytes::from(connected.cancel_key),
+        tls: connected.tls,
+    })
+}

@@ -1,0 +1,210 @@
+//! One client: what it asked for, what it has prepared, what it knows, and what it has half sent.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use foldhash::fast::RandomState;
+
+use crate::model::{Fault, FaultKind, PinReason, Pins, PoolMode};
+use crate::protocol::{self, FrontSettings};
+
+use super::reported::Reported;
+use super::rules::Effects;
+use super::settings::Settings;
+use super::statements::{NAME_PREFIX, ServerStatements, Statement};
+use super::{message, rename};
+
+/// Sluice's books about one client.
+#[derive(Debug)]
+pub struct PgFront {
+    /// Tells clients apart.
+    pub(super) id: u64,
+    /// The settings that the client's statements must run under.
+    pub(super) settings: Arc<Settings>,
+    /// Those it asked for at startup, to which RESET returns.
+    startup: Arc<Settings>,
+    /// The reported settings that it has been told.
+    pub(super) reported: Arc<Reported>,
+    pub(super) named: HashMap<Box<[u8]>, Arc<Statement>, RandomState>,
+    pub(super) unnamed: Unnamed,
+    /// Bytes of the current message that go on to the server as they come.
+    pub(super) passing: usize,
+    /// Bytes of the current message that are dropped as they come.
+    pub(super) dropping: usize,
+    /// A request has been answered with an error of ours: it is dropped up to its Sync.
+    pub(super) declined: bool,
+    pub(super) requests: u64,
+    pub(super) policy: Arc<FrontSettings>,
+    pub(super) quit: bool,
+    /// The server's error about a setting that could not be replayed.
+    pub(super) replay_failed: Option<Bytes>,
+    pins: Pins,
+    pin_cause: Option<Box<str>>,
+}
+
+/// The client's unnamed statement.
+#[derive(Debug, Default)]
+pub struct Unnamed {
+    /// Parse message after the name; empty if there is none.
+    pub(super) body: Vec<u8>,
+    /// Changes with every Parse.
+    pub(super) generation: u64,
+    pub(super) effects: Effects,
+}
+
+impl Unnamed {
+    /// There is none any more. Keeps a small buffer, since the next Parse comes soon.
+    pub(super) fn clear(&mut self) {
+        self.body.clear();
+        if self.body.capacity() > KEEP_UNNAMED {
+            self.body = Vec::new();
+        }
+        self.generation += 1;
+    }
+}
+
+impl PgFront {
+    /// The books of a client that has logged in and asked for these settings.
+    pub fn new(settings: Arc<Settings>, policy: Arc<FrontSettings>) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let mut pins = Pins::NONE;
+        if policy.pool_mode == PoolMode::Session {
+            pins.insert(PinReason::SessionMode);
+        }
+        Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            startup: Arc::clone(&settings),
+            settings,
+            reported: Reported::new(Vec::new()),
+            named: HashMap::default(),
+            unnamed: Unnamed::default(),
+            passing: 0,
+            dropping: 0,
+            declined: false,
+            requests: 0,
+            policy,
+            quit: false,
+            replay_failed: None,
+            pins,
+            pin_cause: None,
+        }
+    }
+
+    /// In session mode the connection is the client's own, and so are the names on it.
+    pub(super) fn keeps_names(&self) -> bool {
+        self.policy.pool_mode == PoolMode::Session
+    }
+
+    /// Notes what a text about to be executed does.
+    pub(super) fn affect(&mut self, effects: Effects, cause: impl FnOnce() -> String) {
+        let before = self.pins;
+        for reason in effects.pins.since(before).iter() {
+            self.pins.insert(reason);
+        }
+        if self.pins != before {
+            self.pin_cause = Some(cause().into());
+        }
+    }
+
+    /// Pins for a reason that lies in the protocol rather than in a text.
+    pub(super) fn pin(&mut self, reason: PinReason) {
+        self.pins.insert(reason);
+    }
+
+    /// The client's statements, named and unnamed, exist no more.
+    pub(super) fn statements_gone(&mut self) {
+        self.named.clear();
+        self.unnamed.clear();
+        self.pins.remove(PinReason::SqlPrepare);
+    }
+
+    /// The client has run DISCARD ALL: what it undoes, a direct connection would have lost too
+    /// (PostgreSQL documentation, DISCARD).
+    pub(super) fn discarded(&mut self) {
+        self.settings = Arc::clone(&self.startup);
+        self.statements_gone();
+        for reason in UNDONE_BY_DISCARD {
+            self.pins.remove(reason);
+        }
+    }
+
+    /// Writes the reported settings that the client does not know yet.
+    pub(super) fn learn(&mut self, news: &Arc<Reported>, out: &mut Vec<u8>) {
+        if Reported::same(&self.reported, news) {
+            return;
+        }
+        for (name, value) in news.news_to(&self.reported) {
+            message::parameter_status(out, name, value);
+        }
+        self.reported = Arc::clone(news);
+    }
+
+    /// An ErrorResponse in which Sluice's names of statements are replaced by the client's, if it
+    /// holds any.
+    pub(super) fn with_own_names(
+        &self,
+        whole: &[u8],
+        statements: &ServerStatements,
+    ) -> Option<Vec<u8>> {
+        let start = memchr::memmem::find(whole, NAME_PREFIX)?;
+        let rest = whole.get(start..)?;
+        let digits = rest
+            .get(NAME_PREFIX.len()..)?
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
+        let name = rest.get(..NAME_PREFIX.len() + digits)?;
+        let id = statements.statement_of(name)?;
+        let (own, _) = self.named.iter().find(|(_, s)| s.id == id)?;
+        rename::replaced(whole, name, own)
+    }
+}
+
+impl protocol::Front for PgFront {
+    fn pins(&self) -> Pins {
+        self.pins
+    }
+
+    fn pin_cause(&self) -> Option<&str> {
+        self.pin_cause.as_deref()
+    }
+
+    fn mid_request(&self) -> bool {
+        self.passing > 0
+    }
+
+    fn profile(&self) -> u64 {
+        self.settings.id()
+    }
+
+    fn requests(&self) -> u64 {
+        self.requests
+    }
+
+    fn has_quit(&self) -> bool {
+        self.quit
+    }
+
+    fn failure(&mut self) -> Option<Fault> {
+        self.replay_failed
+            .take()
+            .map(|wire| Fault::verbatim(FaultKind::ServerLost, wire))
+    }
+}
+
+/// An unnamed statement's buffer above this many bytes is given back when it is cleared.
+const KEEP_UNNAMED: usize = 4096;
+
+/// The reasons that `DISCARD ALL` removes; loaded libraries and foreign connections stay.
+const UNDONE_BY_DISCARD: [PinReason; 8] = [
+    PinReason::Setting,
+    PinReason::Role,
+    PinReason::TempObject,
+    PinReason::HeldCursor,
+    PinReason::Listen,
+    PinReason::AdvisoryLock,
+    PinReason::Sequence,
+    PinReason::SqlPrepare,
+];

@@ -1,0 +1,379 @@
+//! Reading what the server sends: settle debts, keep the books, decide what the client sees.
+//!
+//! Rows and COPY data are passed by their headers alone. Message formats and flow:
+//! PostgreSQL documentation, sections 55.2 (flow) and 55.7 (formats).
+
+use std::sync::Arc;
+
+use crate::model::TxStatus;
+use crate::protocol::{Breach, Script};
+
+use super::back::{Body, CopyIn, PgBack};
+use super::frame::{self, HEADER_LEN};
+use super::front::PgFront;
+use super::owed::{Fate, Owed, Undo};
+use super::rename;
+use super::reply_error;
+
+/// A client that watches, and the edits to what it will see.
+pub struct Watcher<'a> {
+    /// The client's books.
+    pub front: &'a mut PgFront,
+    /// What of the input it gets.
+    pub script: &'a mut Script,
+}
+
+/// Reads server bytes; returns how many were dealt with.
+pub fn read(back: &mut PgBack, client: Option<Watcher<'_>>, input: &[u8]) -> Result<usize, Breach> {
+    let mut reader = Reader { back, client };
+    let mut at = reader.continue_body(input);
+    while let Some(rest) = input.get(at..)
+        && !rest.is_empty()
+        && reader.back.body.left == 0
+    {
+        let header = frame::header(rest, LONGEST_BODY).map_err(|_| Breach("bad message length"))?;
+        let Some(header) = header else { break };
+        let total = HEADER_LEN + header.len;
+        let message = Message {
+            kind: header.kind,
+            at,
+            total,
+            whole: rest.get(..total),
+            available: rest.len(),
+        };
+        let Some(dealt) = reader.message(&message)? else {
+            break;
+        };
+        at += dealt;
+    }
+    Ok(at)
+}
+
+/// One message of the input, perhaps not whole yet.
+pub(super) struct Message<'a> {
+    kind: u8,
+    /// Where it starts in the input.
+    at: usize,
+    /// Header and body.
+    total: usize,
+    /// All of it, where the input has that.
+    pub(super) whole: Option<&'a [u8]>,
+    /// How much of the input is left from `at`.
+    available: usize,
+}
+
+impl<'a> Message<'a> {
+    /// Header and body in bytes.
+    pub(super) fn size(&self) -> usize {
+        self.total
+    }
+
+    /// The body, where the message is whole.
+    pub(super) fn body(&self) -> Option<&'a [u8]> {
+        self.whole.and_then(|whole| whole.get(HEADER_LEN..))
+    }
+}
+
+pub(super) struct Reader<'a> {
+    pub(super) back: &'a mut PgBack,
+    pub(super) client: Option<Watcher<'a>>,
+}
+
+impl Reader<'_> {
+    /// Deals with the rest of a message whose header came earlier.
+    fn continue_body(&mut self, input: &[u8]) -> usize {
+        let body = self.back.body;
+        let n = body.left.min(input.len());
+        if body.pass {
+            self.pass(0, n);
+        }
+        self.back.body.left = body.left - n;
+        n
+    }
+
+    /// Deals with one message; `None` if more of it must come first.
+    fn message(&mut self, message: &Message<'_>) -> Result<Option<usize>, Breach> {
+        match message.kind {
+            // DataRow, CopyData: by far the most, so first.
+            b'D' | b'd' => self.rows(message),
+            b'N' | b'S' | b'A' => self.unsolicited(message),
+            b'Z' => self.ready(message),
+            b'E' => reply_error::read(self, message),
+            b'C' => self.complete(message),
+            b'G' | b'H' | b'W' => self.copy_starts(message),
+            b'c' => self.stream(message),
+            b'1' => self.answers(message, |owed| matches!(owed, Owed::Parse(..))),
+            b'2' => self.answers(message, |owed| matches!(owed, Owed::Bind(_))),
+            b'3' => self.answers(message, |owed| matches!(owed, Owed::Close(_))),
+            b's' => self.answers(message, |owed| matches!(owed, Owed::Execute)),
+            // Under a simple Query these two do not end what is owed.
+            b'I' => self.may_answer(message, |owed| matches!(owed, Owed::Execute)),
+            b'T' | b'n' => self.may_answer(message, |owed| matches!(owed, Owed::Describe)),
+            b't' | b'V' => self.stream(message),
+            _ => Err(Breach("unknown message type")),
+        }
+    }
+
+    /// Passes a message on as its bytes come.
+    pub(super) fn stream(&mut self, message: &Message<'_>) -> Result<Option<usize>, Breach> {
+        let fate = match self.back.debts.first() {
+            Some(owed) => owed.fate(),
+            None if self.back.doubt => Fate::Client,
+            None => return Err(Breach("a reply that nothing asked for")),
+        };
+        Ok(Some(self.stream_for(message, fate)))
+    }
+
+    pub(super) fn stream_for(&mut self, message: &Message<'_>, fate: Fate) -> usize {
+        let now = message.total.min(message.available);
+        let pass = fate == Fate::Client;
+        if pass {
+            self.pass(message.at, message.at + now);
+        }
+        self.back.body = Body {
+            left: message.total - now,
+            pass,
+        };
+        now
+    }
+
+    fn rows(&mut self, message: &Message<'_>) -> Result<Option<usize>, Breach> {
+        if let Some(Owed::Query(Fate::Chore)) = self.back.debts.first()
+            && message.kind == b'D'
+        {
+            let Some(body) = message.body() else {
+                // A chore asks for single short values; a long one is of no use.
+                return if message.total > CHORE_ROW_LIMIT {
+                    self.stream(message)
+                } else {
+                    Ok(None)
+                };
+            };
+            if self.back.chore.value.is_none() {
+                self.back.chore.value = first_column(body).map(<[u8]>::to_vec);
+            }
+            return Ok(Some(message.total));
+        }
+        self.stream(message)
+    }
+
+    /// A message that ends the first debt, which must be of the right kind.
+    fn answers(
+        &mut self,
+        message: &Message<'_>,
+        fits: impl Fn(&Owed) -> bool,
+    ) -> Result<Option<usize>, Breach> {
+        let Some(owed) = self.back.debts.first() else {
+            return self.stream(message);
+        };
+        if !fits(owed) {
+            return Err(Breach("a reply out of order"));
+        }
+        let dealt = self.stream_for(message, owed.fate());
+        self.back.debts.pop();
+        self.pay_fakes();
+        Ok(Some(dealt))
+    }
+
+    /// A message that ends the first debt if that is of the right kind.
+    fn may_answer(
+        &mut self,
+        message: &Message<'_>,
+        fits: impl Fn(&Owed) -> bool,
+    ) -> Result<Option<usize>, Breach> {
+        if self.back.debts.first().is_some_and(&fits) {
+            // The bytes may still be coming; a fake reply must not overtake them.
+            if message.whole.is_none() && matches!(message.kind, b'T') {
+                if message.total <= HOLD_LIMIT {
+                    return Ok(None);
+                }
+                let dealt = self.stream(message)?;
+                self.back.debts.pop();
+                return Ok(dealt);
+            }
+            return self.answers(message, fits);
+        }
+        self.stream(message)
+    }
+
+    /// CommandComplete.
+    fn complete(&mut self, message: &Message<'_>) -> Result<Option<usize>, Breach> {
+        let Some(body) = message.body() else {
+            return Ok(None);
+        };
+        let fate = self.back.debts.first().map(Owed::fate);
+        if self.back.copy != CopyIn::None {
+            self.back.copy = CopyIn::None;
+        }
+        // These end what other sessions' statements are remembered by.
+        if body == b"DISCARD ALL\0" {
+            self.discarded(fate);
+        } else if body == b"DEALLOCATE ALL\0" {
+            self.back.statements.clear();
+            self.back.unnamed = None;
+            if let Some(client) = &mut self.client {
+                client.front.statements_gone();
+            }
+        }
+        if matches!(self.back.debts.first(), Some(Owed::Execute)) {
+            return self.answers(message, |_| true);
+        }
+        self.stream(message)
+    }
+
+    fn discarded(&mut self, fate: Option<Fate>) {
+        self.back.discarded();
+        if fate == Some(Fate::Client)
+            && let Some(client) = &mut self.client
+        {
+            // RESET returns a direct connection to its startup options, but this one to none:
+            // they are replayed before the client's next request.
+            client.front.discarded();
+        }
+    }
+
+    fn copy_starts(&mut self, message: &Message<'_>) -> Result<Option<usize>, Breach> {
+        if message.whole.is_none() && message.total <= HOLD_LIMIT {
+            return Ok(None);
+        }
+        if message.kind != b'H' {
+            // Syncs that the client sent ahead will be read, and ignored, as part of the COPY.
+            // If it fails before it reads, they count after all: nobody can tell.
+            if self.back.debts.drop_syncs() > 0 {
+                self.back.doubt = true;
+            }
+            self.back.copy = CopyIn::Reading;
+        }
+        self.stream(message)
+    }
+
+    /// ReadyForQuery.
+    fn ready(&mut self, message: &Message<'_>) -> Result<Option<usize>, Breach> {
+        let Some(body) = message.body() else {
+            return Ok(None);
+        };
+        self.back.tx = match body {
+            b"I" => TxStatus::Idle,
+            b"T" => TxStatus::Open,
+            b"E" => TxStatus::Failed,
+            _ => return Err(Breach("unknown transaction state")),
+        };
+        self.back.copy = CopyIn::None;
+        let fate = match self.back.debts.pop() {
+            Some(owed) if !owed.is_extended() => owed.fate(),
+            None if self.back.doubt => Fate::Client,
+            _ => return Err(Breach("ready before everything was answered")),
+        };
+        match fate {
+            Fate::Client => self.pass(message.at, message.at + message.total),
+            Fate::Replay => self.tell_news(),
+            Fate::Ours | Fate::Chore => {}
+        }
+        self.pay_fakes();
+        Ok(Some(message.total))
+    }
+
+    /// NoticeResponse, ParameterStatus, NotificationResponse: at any time, for whoever is there.
+    fn unsolicited(&mut self, message: &Message<'_>) -> Result<Option<usize>, Breach> {
+        if message.whole.is_none() && message.total <= HOLD_LIMIT {
+            return Ok(None);
+        }
+        let fate = self.back.debts.first().map_or(Fate::Client, Owed::fate);
+        if message.kind == b'S' {
+            let Some((name, value)) = message.body().and_then(name_and_value) else {
+                return Err(Breach("malformed ParameterStatus"));
+            };
+            self.back.reported = self.back.reported.with(name, value);
+            if fate == Fate::Client
+                && let Some(client) = &mut self.client
+            {
+                client.front.reported = Arc::clone(&self.back.reported);
+            }
+        }
+        Ok(Some(self.stream_for(message, fate)))
+    }
+
+    /// Tells the client which reported settings differ on this connection from what it knows.
+    fn tell_news(&mut self) {
+        let Some(client) = &mut self.client else {
+            return;
+        };
+        let Watcher { front, script } = client;
+        script.insert_with(|out| front.learn(&self.back.reported, out));
+    }
+
+    /// Sends the replies of Sluice's own whose turn has come.
+    pub(super) fn pay_fakes(&mut self) {
+        while let Some(owed) = self.back.debts.first() {
+            let reply = match owed {
+                Owed::FakeParse(_) => rename::PARSE_COMPLETE,
+                Owed::FakeClose(_) => rename::CLOSE_COMPLETE,
+                _ => return,
+            };
+            self.back.debts.pop();
+            if let Some(client) = &mut self.client {
+                client.script.insert(reply);
+            }
+        }
+    }
+
+    /// Takes back what a message would have done.
+    pub(super) fn undo(&mut self, undo: Undo) {
+        let back = &mut *self.back;
+        let front = self.client.as_mut().map(|client| &mut *client.front);
+        match (undo, front) {
+            (Undo::Named(key, name), front) => {
+                back.statements.forget(key);
+                if let Some(front) = front {
+                    front.named.remove(&name);
+                }
+            }
+            (Undo::Prepared(key), _) => back.statements.forget(key),
+            (Undo::Unnamed, front) => {
+                back.unnamed = None;
+                if let Some(front) = front {
+                    front.unnamed.clear();
+                }
+            }
+            (Undo::UnnamedHere, _) => back.unnamed = None,
+            (Undo::Name(name), Some(front)) => {
+                front.named.remove(&name);
+            }
+            (Undo::Restore(name, statement), Some(front)) => {
+                front.named.insert(name, statement);
+            }
+            (Undo::Nothing | Undo::Name(_) | Undo::Restore(..), _) => {}
+        }
+    }
+
+    /// Passes a range of the input to the client, if there is one.
+    pub(super) fn pass(&mut self, from: usize, to: usize) {
+        if let Some(client) = &mut self.client {
+            client.script.pass(from..to);
+        }
+    }
+}
+
+/// The first value of a DataRow's body: Int16 count, then Int32 length and bytes each.
+fn first_column(body: &[u8]) -> Option<&[u8]> {
+    let (_, rest) = body.split_first_chunk::<2>()?;
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    rest.get(..usize::try_from(i32::from_be_bytes(*length)).ok()?)
+}
+
+/// Two strings, each ended by a zero byte, and nothing else.
+fn name_and_value(body: &[u8]) -> Option<(&str, &[u8])> {
+    let end = memchr::memchr(0, body)?;
+    let name = std::str::from_utf8(body.get(..end)?).ok()?;
+    let value = body.get(end + 1..)?.strip_suffix(b"\0")?;
+    Some((name, value))
+}
+
+/// Messages up to this size are read whole before they are dealt with, where their end matters.
+pub(super) const HOLD_LIMIT: usize = 64 * 1024;
+
+/// A longer row cannot be the answer to a chore.
+const CHORE_ROW_LIMIT: usize = 64 * 1024;
+
+/// No message of a server is longer: an Int32 counts its bytes.
+const LONGEST_BODY: usize = 0x7fff_ffff;

@@ -1,0 +1,118 @@
+//! ErrorResponse: which debts it cancels, and whose it is.
+//!
+//! After an error in the extended query protocol "the backend … reads and discards messages until
+//! a Sync is reached" (PostgreSQL documentation, section 55.2.3). That includes simple queries.
+
+use bytes::Bytes;
+
+use crate::protocol::{Breach, ServerError};
+
+use super::back::CopyIn;
+use super::frame::HEADER_LEN;
+use super::message;
+use super::owed::{Fate, Owed};
+use super::reply::{HOLD_LIMIT, Message, Reader};
+use super::statements::{NAME_PREFIX, StatementKey};
+
+/// Deals with an ErrorResponse; `None` if more of it must come first.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    message: &Message<'_>,
+) -> Result<Option<usize>, Breach> {
+    if message.whole.is_none() && message.size() <= HOLD_LIMIT {
+        return Ok(None);
+    }
+    let error = message.whole.map(parse);
+    let error = error.as_ref();
+    if error.is_none_or(|error| error.fatal) {
+        reader.back.closing = true;
+    }
+    reader.back.copy = CopyIn::None;
+    let fate = reader.back.debts.first().map_or(Fate::Client, Owed::fate);
+    let extended = reader.back.debts.first().is_some_and(Owed::is_extended);
+    if extended {
+        forget_stale_plan(reader, error);
+    }
+    let dealt = match fate {
+        // A statement that Sluice prepared anew for the client fails as the client's own.
+        Fate::Client | Fate::Ours => show(reader, message),
+        Fate::Chore => {
+            reader.back.chore.error = error.map(|parsed| parsed.error.clone());
+            reader.stream_for(message, fate)
+        }
+        Fate::Replay => {
+            // What the connection's settings are is unknown now, and statements of the client
+            // may follow already: neither side can go on.
+            reader.back.closing = true;
+            if let Some(client) = &mut reader.client {
+                client.front.replay_failed = message.whole.map(Bytes::copy_from_slice);
+            }
+            reader.stream_for(message, fate)
+        }
+    };
+    if extended {
+        skip_to_sync(reader);
+    }
+    Ok(Some(dealt))
+}
+
+/// Cancels what the server will not answer any more.
+fn skip_to_sync(reader: &mut Reader<'_>) {
+    loop {
+        match reader.back.debts.first() {
+            Some(Owed::Sync) => return,
+            Some(_) => {}
+            None => {
+                reader.back.skipping = true;
+                return;
+            }
+        }
+        match reader.back.debts.pop() {
+            Some(Owed::Parse(_, undo) | Owed::FakeParse(undo) | Owed::FakeClose(undo)) => {
+                reader.undo(undo);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// After a change of the tables, a cached plan may be refused for good: the statement is
+/// prepared anew when it is next used.
+fn forget_stale_plan(reader: &mut Reader<'_>, error: Option<&Parsed>) {
+    let key: Option<StatementKey> = match reader.back.debts.first() {
+        Some(Owed::Bind(key)) => *key,
+        _ => None,
+    };
+    // FEATURE_NOT_SUPPORTED, raised by RevalidateCachedQuery in plancache.c.
+    if let Some(key) = key
+        && error.is_some_and(|error| error.error.code == "0A000")
+    {
+        reader.back.statements.drop_later(key);
+    }
+}
+
+/// Shows the error to the client, with the client's own name of a statement in it.
+fn show(reader: &mut Reader<'_>, message: &Message<'_>) -> usize {
+    if let Some(whole) = message.whole
+        && memchr::memmem::find(whole, NAME_PREFIX).is_some()
+        && let Some(client) = &mut reader.client
+        && let Some(renamed) = client.front.with_own_names(whole, &reader.back.statements)
+    {
+        client.script.insert(&renamed);
+        return message.size();
+    }
+    reader.stream_for(message, Fate::Client)
+}
+
+struct Parsed {
+    fatal: bool,
+    error: ServerError,
+}
+
+fn parse(whole: &[u8]) -> Parsed {
+    let body = whole.get(HEADER_LEN..).unwrap_or_default();
+    Parsed {
+        fatal: matches!(&*message::error_fields(body).severity, "FATAL" | "PANIC"),
+        error: message::server_error(Bytes::copy_from_slice(whole)),
+    }
+}

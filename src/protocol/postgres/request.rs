@@ -1,0 +1,300 @@
+//! Reading what the client sends: note what will be owed, rename statements, prepare them where
+//! they are not.
+//!
+//! Message formats and flow: PostgreSQL documentation, sections 55.2 and 55.7. Which messages may
+//! be large: `SocketBackend` in the server's `tcop/postgres.c`.
+
+use crate::model::{Fault, PinReason, TxStatus};
+use crate::protocol::{Script, Wants};
+
+use super::back::{CopyIn, PgBack};
+use super::frame::{self, HEADER_LEN, Header};
+use super::front::PgFront;
+use super::message;
+use super::owed::{Fate, Owed};
+use super::request_statement as statement;
+use super::rules;
+
+/// What a client without server connection needs; also how many bytes need no server at all.
+pub fn wants(
+    front: &mut PgFront,
+    input: &[u8],
+    replies: &mut Vec<u8>,
+) -> Result<(usize, Wants), Fault> {
+    let mut at = 0;
+    loop {
+        let rest = input.get(at..).unwrap_or_default();
+        if front.dropping > 0 {
+            let n = front.dropping.min(rest.len());
+            front.dropping -= n;
+            at += n;
+            if front.dropping > 0 {
+                return Ok((at, Wants::More));
+            }
+            continue;
+        }
+        let Some(header) = checked_header(rest)? else {
+            return Ok((at, Wants::More));
+        };
+        match header.kind {
+            b'X' => {
+                front.quit = true;
+                return Ok((at, Wants::Quit));
+            }
+            // The server drops COPY messages that come after a failed COPY; so do we when its
+            // connection is gone already. A Flush has nothing to flush.
+            b'd' | b'c' | b'f' | b'H' => front.dropping = HEADER_LEN + header.len,
+            b'S' if front.declined => {
+                front.declined = false;
+                message::ready_for_query(replies, TxStatus::Idle);
+                front.dropping = HEADER_LEN + header.len;
+            }
+            _ if front.declined => front.dropping = HEADER_LEN + header.len,
+            _ => {
+                let enough = worth_a_server(header, front.policy.max_statement_bytes);
+                let wants = if rest.len() < enough {
+                    Wants::More
+                } else {
+                    Wants::Server
+                };
+                return Ok((at, wants));
+            }
+        }
+    }
+}
+
+/// Answers the request at the front of `input` with an error, as a server would: a simple query
+/// is over then, an extended one at its Sync.
+pub fn decline(front: &mut PgFront, fault: &Fault, input: &[u8], replies: &mut Vec<u8>) {
+    super::fault::write(fault, false, replies);
+    match checked_header(input) {
+        Ok(Some(header)) if matches!(header.kind, b'Q' | b'F') => {
+            message::ready_for_query(replies, TxStatus::Idle);
+            front.dropping = HEADER_LEN + header.len;
+        }
+        _ => front.declined = true,
+    }
+}
+
+/// Reads client bytes for an attached server connection; returns how many were dealt with.
+pub fn read(
+    front: &mut PgFront,
+    back: &mut PgBack,
+    input: &[u8],
+    script: &mut Script,
+    replies: &mut Vec<u8>,
+) -> Result<usize, Fault> {
+    let mut reader = Reader {
+        front,
+        back,
+        script,
+        replies,
+    };
+    let mut at = reader.continue_body(input);
+    while let Some(rest) = input.get(at..)
+        && !rest.is_empty()
+        && reader.front.passing == 0
+        && !reader.front.quit
+    {
+        let Some(header) = checked_header(rest)? else {
+            break;
+        };
+        let total = HEADER_LEN + header.len;
+        let message = Message {
+            kind: header.kind,
+            at,
+            total,
+            bytes: rest.get(..total.min(rest.len())).unwrap_or_default(),
+        };
+        let Some(dealt) = reader.message(&message)? else {
+            break;
+        };
+        at += dealt;
+    }
+    Ok(at)
+}
+
+/// One message of the input, perhaps not whole yet.
+pub(super) struct Message<'a> {
+    kind: u8,
+    /// Where it starts in the input.
+    pub(super) at: usize,
+    /// Header and body in bytes.
+    pub(super) total: usize,
+    /// As much of it as has come, header included.
+    pub(super) bytes: &'a [u8],
+}
+
+impl<'a> Message<'a> {
+    /// True if all of it has come.
+    pub(super) fn is_whole(&self) -> bool {
+        self.bytes.len() == self.total
+    }
+
+    /// As much of the body as has come.
+    pub(super) fn body(&self) -> &'a [u8] {
+        self.bytes.get(HEADER_LEN..).unwrap_or_default()
+    }
+}
+
+pub(super) struct Reader<'a> {
+    pub(super) front: &'a mut PgFront,
+    pub(super) back: &'a mut PgBack,
+    pub(super) script: &'a mut Script,
+    /// Bytes for the client, to be sent at once.
+    pub(super) replies: &'a mut Vec<u8>,
+}
+
+impl Reader<'_> {
+    fn continue_body(&mut self, input: &[u8]) -> usize {
+        let dropped = self.front.dropping.min(input.len());
+        self.front.dropping -= dropped;
+        let passed = self.front.passing.min(input.len() - dropped);
+        self.front.passing -= passed;
+        self.script.pass(dropped..dropped + passed);
+        dropped + passed
+    }
+
+    fn message(&mut self, message: &Message<'_>) -> Result<Option<usize>, Fault> {
+        // What the server is going to skip needs no books (see `reply_error`).
+        if self.back.skipping && !matches!(message.kind, b'S' | b'X') {
+            return Ok(Some(self.pass(message)));
+        }
+        match message.kind {
+            b'Q' => self.query(message),
+            b'P' => statement::parse(self, message),
+            b'B' => statement::bind(self, message),
+            b'D' => statement::describe(self, message),
+            b'C' => statement::close(self, message),
+            b'E' => {
+                self.front.requests += 1;
+                Ok(Some(self.ask(message, Owed::Execute)))
+            }
+            b'S' => Ok(Some(self.sync(message))),
+            b'H' => Ok(Some(self.pass(message))),
+            b'd' => Ok(Some(self.pass(message))),
+            b'c' | b'f' => {
+                if self.back.copy == CopyIn::Reading {
+                    self.back.copy = CopyIn::Ended;
+                }
+                Ok(Some(self.pass(message)))
+            }
+            b'F' => {
+                self.front.requests += 1;
+                self.back.unsynced = false;
+                let dealt = self.pass(message);
+                self.back.debts.push(Owed::Function);
+                Ok(Some(dealt))
+            }
+            b'X' => {
+                self.front.quit = true;
+                Ok(None)
+            }
+            kind => Err(Fault::protocol(format!(
+                "invalid frontend message type {kind}"
+            ))),
+        }
+    }
+
+    /// Query.
+    fn query(&mut self, message: &Message<'_>) -> Result<Option<usize>, Fault> {
+        let limit = self.front.policy.max_statement_bytes;
+        if !message.is_whole() && message.total <= limit {
+            return Ok(None);
+        }
+        if message.is_whole() {
+            let text = message.body();
+            let text = text.strip_suffix(b"\0").unwrap_or(text);
+            let effects = rules::effects(text);
+            self.front.affect(effects, || rules::fingerprint(text));
+        } else {
+            self.front.pin(PinReason::Unclassified);
+        }
+        self.front.requests += 1;
+        // A simple query replaces the unnamed statement (section 55.2.3).
+        self.front.unnamed.clear();
+        self.back.unnamed = None;
+        self.back.unsynced = false;
+        let dealt = self.pass(message);
+        self.back.debts.push(Owed::Query(Fate::Client));
+        Ok(Some(dealt))
+    }
+
+    fn sync(&mut self, message: &Message<'_>) -> usize {
+        let dealt = self.pass(message);
+        // While the server reads COPY data it ignores Sync.
+        if self.back.copy != CopyIn::Reading {
+            self.back.skipping = false;
+            self.back.unsynced = false;
+            self.back.debts.push(Owed::Sync);
+        }
+        dealt
+    }
+
+    /// Passes an extended-protocol message on and notes what will be owed for it.
+    pub(super) fn ask(&mut self, message: &Message<'_>, owed: Owed) -> usize {
+        self.back.unsynced = true;
+        self.back.debts.push(owed);
+        self.pass(message)
+    }
+
+    /// Passes a message on as its bytes come.
+    pub(super) fn pass(&mut self, message: &Message<'_>) -> usize {
+        let now = message.bytes.len();
+        self.script.pass(message.at..message.at + now);
+        self.front.passing = message.total - now;
+        now
+    }
+
+    /// Notes that Sluice answers a message itself, at once if nothing comes before it.
+    pub(super) fn answer(&mut self, owed: Owed, reply: &[u8]) {
+        self.back.unsynced = true;
+        if self.back.debts.is_empty() && self.back.body.left == 0 {
+            self.replies.extend_from_slice(reply);
+        } else {
+            self.back.debts.push(owed);
+        }
+    }
+}
+
+/// How many bytes of a message must have come before it gets a server connection, so that a
+/// client that stalls in the middle of a short request holds none.
+fn worth_a_server(header: Header, max_statement: usize) -> usize {
+    let total = HEADER_LEN + header.len;
+    let held_whole = matches!(header.kind, b'Q' | b'P') && total <= max_statement;
+    if held_whole {
+        total
+    } else {
+        total.min(WORTH_A_SERVER)
+    }
+}
+
+fn checked_header(input: &[u8]) -> Result<Option<Header>, Fault> {
+    let header = frame::header(input, LARGE_MESSAGE)
+        .map_err(|_| Fault::protocol("invalid message length"))?;
+    let Some(header) = header else {
+        return Ok(None);
+    };
+    let limit = match header.kind {
+        b'Q' | b'P' | b'B' | b'd' | b'F' => LARGE_MESSAGE,
+        b'C' | b'D' | b'E' | b'H' | b'S' | b'X' | b'c' | b'f' => SMALL_MESSAGE,
+        kind => {
+            return Err(Fault::protocol(format!(
+                "invalid frontend message type {kind}"
+            )));
+        }
+    };
+    if header.len > limit {
+        return Err(Fault::protocol("invalid message length"));
+    }
+    Ok(Some(header))
+}
+
+/// `PQ_LARGE_MESSAGE_LIMIT`, MaxAllocSize less one, in the server's `libpq/libpq.h`.
+const LARGE_MESSAGE: usize = 0x3fff_fffe;
+
+/// `PQ_SMALL_MESSAGE_LIMIT` in the server's `libpq/libpq.h`.
+const SMALL_MESSAGE: usize = 10_000;
+
+/// This much of a message that is streamed suffices.
+const WORTH_A_SERVER: usize = 8 * 1024;

@@ -1,0 +1,337 @@
+//! Parse, Bind, Describe and Close: the messages that name statements.
+//!
+//! In session mode they pass as they are. Otherwise a client's named statement goes by a name of
+//! Sluice's own on each server connection, and is prepared there when first used; the unnamed one
+//! is prepared anew where the connection holds somebody else's.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::model::{Fault, FaultKind, PinReason};
+
+use super::front::PgFront;
+use super::owed::{Fate, Owed, Undo};
+use super::rename;
+use super::request::{Message, Reader};
+use super::rules;
+use super::statements::{NAME_PREFIX, ServerName, Statement, StatementKey};
+
+/// Parse: name, text, parameter types.
+pub(super) fn parse(
+    reader: &mut Reader<'_>,
+    message: &Message<'_>,
+) -> Result<Option<usize>, Fault> {
+    let limit = reader.front.policy.max_statement_bytes;
+    if !message.is_whole() {
+        if message.total <= limit {
+            return Ok(None);
+        }
+        // Too large to keep: the connection is the client's from here on.
+        reader.front.pin(PinReason::OversizedStatement);
+        reader.front.pin(PinReason::Unclassified);
+        return Ok(Some(
+            reader.ask(message, Owed::Parse(Fate::Client, Undo::Nothing)),
+        ));
+    }
+    let Some((name, body)) = rename::split_cstr(message.body()) else {
+        return Err(malformed());
+    };
+    let Some((text, _)) = rename::split_cstr(body) else {
+        return Err(malformed());
+    };
+    if reader.front.keeps_names() {
+        let effects = rules::effects(text);
+        reader.front.affect(effects, || rules::fingerprint(text));
+        return Ok(Some(
+            reader.ask(message, Owed::Parse(Fate::Client, Undo::Nothing)),
+        ));
+    }
+    if name.is_empty() {
+        return Ok(Some(parse_unnamed(reader, message, body, text)));
+    }
+    parse_named(reader, message, name, body, text).map(Some)
+}
+
+fn parse_unnamed(
+    reader: &mut Reader<'_>,
+    message: &Message<'_>,
+    body: &[u8],
+    text: &[u8],
+) -> usize {
+    let unnamed = &mut reader.front.unnamed;
+    unnamed.clear();
+    unnamed.body.extend_from_slice(body);
+    unnamed.effects = rules::effects(text);
+    reader.back.unnamed = Some((reader.front.id, reader.front.unnamed.generation));
+    reader.ask(message, Owed::Parse(Fate::Client, Undo::Unnamed))
+}
+
+fn parse_named(
+    reader: &mut Reader<'_>,
+    message: &Message<'_>,
+    name: &[u8],
+    body: &[u8],
+    text: &[u8],
+) -> Result<usize, Fault> {
+    if let Some(existing) = reader.front.named.get(name).cloned() {
+        // The server is to say that the name is taken, so it must be.
+        let server_name = prepared(reader, &existing).0;
+        reader
+            .script
+            .insert_with(|out| rename::parse(&server_name, body, out));
+        reader.back.unsynced = true;
+        reader
+            .back
+            .debts
+            .push(Owed::Parse(Fate::Client, Undo::Nothing));
+        return Ok(message.total);
+    }
+    if reader.front.named.len() >= reader.front.policy.max_client_statements {
+        return Err(Fault::new(
+            FaultKind::Overloaded,
+            "too many prepared statements are held by this client; close some",
+        ));
+    }
+    let statement = Statement::intern(body, || rules::effects(text));
+    let key = key_of(reader.front, &statement);
+    let name: Box<[u8]> = name.into();
+    if reader.back.statements.name(key).is_some() {
+        reader.front.named.insert(name.clone(), statement);
+        reader.answer(Owed::FakeParse(Undo::Name(name)), rename::PARSE_COMPLETE);
+        return Ok(message.total);
+    }
+    reader.front.named.insert(name.clone(), statement);
+    let server_name = reader.back.statements.add(key);
+    close_stale(reader);
+    reader
+        .script
+        .insert_with(|out| rename::parse(&server_name, body, out));
+    reader.back.unsynced = true;
+    let undo = Undo::Named(key, name);
+    reader.back.debts.push(Owed::Parse(Fate::Client, undo));
+    Ok(message.total)
+}
+
+/// Bind: portal, statement, then parameters of any size.
+pub(super) fn bind(reader: &mut Reader<'_>, message: &Message<'_>) -> Result<Option<usize>, Fault> {
+    let names = rename::split_cstr(message.body())
+        .and_then(|(portal, rest)| Some((portal, rename::split_cstr(rest)?.0)));
+    let Some((portal, name)) = names else {
+        return incomplete(message);
+    };
+    if reader.front.keeps_names() {
+        return Ok(Some(reader.ask(message, Owed::Bind(None))));
+    }
+    match resolve(reader, name) {
+        Resolved::AsItIs => Ok(Some(reader.ask(message, Owed::Bind(None)))),
+        Resolved::Renamed(server_name, key) => {
+            let skip = 5 + portal.len() + 1 + name.len() + 1;
+            let rest = message.total - skip;
+            reader
+                .script
+                .insert_with(|out| rename::bind_head(portal, &server_name, rest, out));
+            reader.back.unsynced = true;
+            reader.back.debts.push(Owed::Bind(key));
+            let now = message.bytes.len();
+            reader.script.pass(message.at + skip..message.at + now);
+            reader.front.passing = message.total - now;
+            Ok(Some(now))
+        }
+    }
+}
+
+/// Describe: a statement or a portal.
+pub(super) fn describe(
+    reader: &mut Reader<'_>,
+    message: &Message<'_>,
+) -> Result<Option<usize>, Fault> {
+    let Some(target) = target(message)? else {
+        return Ok(None);
+    };
+    let Target::Statement(name) = target else {
+        return Ok(Some(reader.ask(message, Owed::Describe)));
+    };
+    if reader.front.keeps_names() {
+        return Ok(Some(reader.ask(message, Owed::Describe)));
+    }
+    match resolve(reader, name) {
+        Resolved::AsItIs => Ok(Some(reader.ask(message, Owed::Describe))),
+        Resolved::Renamed(server_name, _) => {
+            reader
+                .script
+                .insert_with(|out| rename::about_statement(b'D', &server_name, out));
+            reader.back.unsynced = true;
+            reader.back.debts.push(Owed::Describe);
+            Ok(Some(message.total))
+        }
+    }
+}
+
+/// Close: a statement or a portal.
+pub(super) fn close(
+    reader: &mut Reader<'_>,
+    message: &Message<'_>,
+) -> Result<Option<usize>, Fault> {
+    let Some(target) = target(message)? else {
+        return Ok(None);
+    };
+    let own = Owed::Close(Fate::Client);
+    let Target::Statement(name) = target else {
+        return Ok(Some(reader.ask(message, own)));
+    };
+    if reader.front.keeps_names() {
+        return Ok(Some(reader.ask(message, own)));
+    }
+    if name.is_empty() {
+        reader.front.unnamed.clear();
+        reader.back.unnamed = None;
+        return Ok(Some(reader.ask(message, own)));
+    }
+    if let Some(statement) = reader.front.named.remove(name) {
+        // It stays prepared on the server for whoever asks for the same.
+        let undo = Undo::Restore(name.into(), statement);
+        reader.answer(Owed::FakeClose(undo), rename::CLOSE_COMPLETE);
+        return Ok(Some(message.total));
+    }
+    if name.starts_with(NAME_PREFIX) {
+        // Not the client's to close; closing what does not exist is no error.
+        reader.answer(Owed::FakeClose(Undo::Nothing), rename::CLOSE_COMPLETE);
+        return Ok(Some(message.total));
+    }
+    Ok(Some(reader.ask(message, own)))
+}
+
+enum Resolved {
+    /// The server knows it by the client's name, or is to say that it does not exist.
+    AsItIs,
+    /// The name that the server knows.
+    Renamed(ServerName, Option<StatementKey>),
+}
+
+/// Sees to it that the server has the statement that the client means by `name`.
+fn resolve(reader: &mut Reader<'_>, name: &[u8]) -> Resolved {
+    if name.is_empty() {
+        resolve_unnamed(reader);
+        return Resolved::AsItIs;
+    }
+    let Some(statement) = reader.front.named.get(name).cloned() else {
+        if !name.starts_with(NAME_PREFIX) {
+            return Resolved::AsItIs;
+        }
+        // Somebody else's statement may go by this name.
+        let mut elsewhere: ServerName = SmallVec::from_slice(b"?");
+        elsewhere.extend_from_slice(name);
+        return Resolved::Renamed(elsewhere, None);
+    };
+    let cause = Arc::clone(&statement);
+    reader.front.affect(statement.effects, || {
+        rules::fingerprint(text_of(&cause.body))
+    });
+    let (server_name, key) = prepared(reader, &statement);
+    Resolved::Renamed(server_name, Some(key))
+}
+
+fn resolve_unnamed(reader: &mut Reader<'_>) {
+    let owner = (reader.front.id, reader.front.unnamed.generation);
+    let effects = reader.front.unnamed.effects;
+    let PgFront { unnamed, .. } = &*reader.front;
+    if unnamed.body.is_empty() {
+        if reader.back.unnamed.take().is_some() {
+            // Somebody else's: the server must not have it, so that it says so.
+            reader
+                .script
+                .insert_with(|out| rename::about_statement(b'C', b"", out));
+            reader.back.unsynced = true;
+            reader.back.debts.push(Owed::Close(Fate::Ours));
+        }
+        return;
+    }
+    if reader.back.unnamed != Some(owner) {
+        reader
+            .script
+            .insert_with(|out| rename::parse(b"", &unnamed.body, out));
+        reader.back.unnamed = Some(owner);
+        reader.back.unsynced = true;
+        let owed = Owed::Parse(Fate::Ours, Undo::UnnamedHere);
+        reader.back.debts.push(owed);
+    }
+    let text = text_of(&unnamed.body).to_vec();
+    if !effects.pins.is_empty() {
+        reader.front.affect(effects, || rules::fingerprint(&text));
+    }
+}
+
+/// Prepares the statement on this connection if it is not; returns its name there.
+fn prepared(reader: &mut Reader<'_>, statement: &Arc<Statement>) -> (ServerName, StatementKey) {
+    let key = key_of(reader.front, statement);
+    if let Some(name) = reader.back.statements.name(key) {
+        return (name.clone(), key);
+    }
+    let name = reader.back.statements.add(key);
+    close_stale(reader);
+    reader
+        .script
+        .insert_with(|out| rename::parse(&name, &statement.body, out));
+    reader.back.unsynced = true;
+    let owed = Owed::Parse(Fate::Ours, Undo::Prepared(key));
+    reader.back.debts.push(owed);
+    (name, key)
+}
+
+fn close_stale(reader: &mut Reader<'_>) {
+    for name in reader.back.statements.take_stale() {
+        reader
+            .script
+            .insert_with(|out| rename::about_statement(b'C', &name, out));
+        reader.back.unsynced = true;
+        reader.back.debts.push(Owed::Close(Fate::Ours));
+    }
+}
+
+fn key_of(front: &PgFront, statement: &Statement) -> StatementKey {
+    (statement.id, front.settings.planner_id())
+}
+
+fn text_of(body: &[u8]) -> &[u8] {
+    rename::split_cstr(body).map_or(body, |(text, _)| text)
+}
+
+enum Target<'a> {
+    Statement(&'a [u8]),
+    Portal,
+}
+
+/// What a Describe or Close is about; `None` if more of it must come.
+fn target<'a>(message: &Message<'a>) -> Result<Option<Target<'a>>, Fault> {
+    if !message.is_whole() {
+        return Ok(None);
+    }
+    let Some((kind, rest)) = message.body().split_first() else {
+        return Err(malformed());
+    };
+    let Some((name, _)) = rename::split_cstr(rest) else {
+        return Err(malformed());
+    };
+    match kind {
+        b'S' => Ok(Some(Target::Statement(name))),
+        b'P' => Ok(Some(Target::Portal)),
+        _ => Err(malformed()),
+    }
+}
+
+/// Waits for the names of a Bind, within reason.
+fn incomplete(message: &Message<'_>) -> Result<Option<usize>, Fault> {
+    if message.is_whole() || message.bytes.len() > NAMES_LIMIT {
+        return Err(malformed());
+    }
+    Ok(None)
+}
+
+fn malformed() -> Fault {
+    Fault::protocol("malformed message")
+}
+
+/// Portal and statement names of a Bind must end within this many bytes. Drivers' names are
+/// short; PostgreSQL itself keeps 63 bytes of most names.
+const NAMES_LIMIT: usize = 64 * 1024;

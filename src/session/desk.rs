@@ -1,0 +1,71 @@
+//! What a session asks about users, databases and pools. The answers come from configuration,
+//! by whoever builds the daemon; a reload replaces the desk, not the sessions.
+
+use std::any::Any;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use super::metrics::TargetMetrics;
+use super::options::SessionOptions;
+use crate::model::{AuthMethod, Fault, PoolKey, Proof, TlsFacts, Verifier};
+use crate::net::ServerTls;
+use crate::pool::{Dialer, Pool};
+use crate::protocol::{Engine, TlsOffer};
+
+/// A listener's knowledge, at the time when a client comes.
+pub trait Desk<E: Engine>: Send + Sync + 'static {
+    /// Whether TLS may or must be used.
+    fn tls_offer(&self) -> TlsOffer;
+    /// The certificate and settings to use with it.
+    fn tls(&self) -> Option<Arc<ServerTls>>;
+    /// Limits of the sessions of this listener.
+    fn options(&self) -> Arc<SessionOptions>;
+    /// How the client must prove who it is. An unknown user is not an error here: it gets a
+    /// candidate without verifier, so that the refusal looks and lasts as for a wrong password.
+    fn candidate<'a>(&'a self, visitor: Visitor<'a>) -> Answer<'a, Candidate>;
+    /// Where a client that has proven its name is served.
+    fn route(&self, visitor: Visitor<'_>, proof: &Proof) -> Result<Route<E>, Fault>;
+}
+
+/// An answer that may take a query to the database.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Fault>> + Send + 'a>>;
+
+/// Who is at the desk.
+#[derive(Clone, Copy, Debug)]
+pub struct Visitor<'a> {
+    /// The user name that the client gave.
+    pub user: &'a Arc<str>,
+    /// The database that it asked for.
+    pub database: &'a Arc<str>,
+    /// Its address.
+    pub peer: SocketAddr,
+    /// Facts of its TLS session, if it has one.
+    pub tls: Option<&'a TlsFacts>,
+}
+
+/// How a client must prove who it is.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// The method.
+    pub method: AuthMethod,
+    /// What its proof is checked against; `None` for a user who does not exist.
+    pub verifier: Option<Verifier>,
+}
+
+/// Where a client is served.
+pub struct Route<E: Engine> {
+    /// Its pool.
+    pub pool: Arc<Pool<E>>,
+    /// What the pool shares between sessions.
+    pub key: PoolKey,
+    /// Reaches the same server, for cancelling.
+    pub dialer: Arc<Dialer>,
+    /// Limits and policy, the user's and database's own included.
+    pub options: Arc<SessionOptions>,
+    /// Metrics of the target.
+    pub metrics: Arc<TargetMetrics>,
+    /// Held while the session lives: its places under the limits of its user and database.
+    pub places: Box<dyn Any + Send + Sync>,
+}

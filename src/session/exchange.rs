@@ -1,0 +1,329 @@
+//! The duplex loop: one client, one server connection, both directions at once, until the server
+//! connection is settled.
+//!
+//! Each direction reads only when the other side has taken what was read before, so memory is
+//! bounded by what one read yields; and each is read while the other is blocked, so neither
+//! side can wait for the other through Sluice (TLS key updates, COPY errors).
+
+use std::io;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, BytesMut};
+
+use super::handle::Handle;
+use super::pipe::{Outbox, poll_read};
+use super::tally::Tally;
+use crate::model::{Fault, TxStatus};
+use crate::net::Stream;
+use crate::net::scratch::with_scratch;
+use crate::pool::ServerConn;
+use crate::protocol::{Attach, Back, Engine, Front, Script};
+
+/// The client's side of the relay, as the session keeps it.
+pub(super) struct Client<E: Engine> {
+    pub(super) stream: Stream,
+    pub(super) front: E::Front,
+    /// Bytes from the client that have not been dealt with.
+    pub(super) inbox: BytesMut,
+    pub(super) outbox: Outbox,
+    /// Edits of one piece of input, reused.
+    pub(super) script: Script,
+}
+
+/// Why the loop ended.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// Everything is answered, no transaction is open and nothing pins.
+    Released,
+    /// The client said goodbye, closed, or broke.
+    ClientGone,
+    /// The server closed, broke, or broke the protocol.
+    ServerGone(String),
+    /// The session must end with this error.
+    Fault(Fault),
+    /// A signal is raised.
+    Signalled,
+}
+
+/// The loop's state, over one borrow of a server connection.
+pub(super) struct Exchange<'a, E: Engine> {
+    pub(super) client: &'a mut Client<E>,
+    pub(super) server: &'a mut ServerConn<E>,
+    pub(super) handle: &'a Handle,
+    pub(super) tally: &'a mut Tally,
+    /// Bytes for the server that its socket did not take yet.
+    to_server: Outbox,
+    /// The client's bytes wait until the connection has confirmed its settings.
+    confirming: bool,
+    /// A request is under way, as the tally was told.
+    busy: bool,
+    /// The session is to end when no transaction is open, pinned or not.
+    pub(super) leaving: bool,
+}
+
+impl<'a, E: Engine> Exchange<'a, E> {
+    /// Joins the two.
+    pub(super) fn new(
+        client: &'a mut Client<E>,
+        server: &'a mut ServerConn<E>,
+        handle: &'a Handle,
+        tally: &'a mut Tally,
+    ) -> Self {
+        Self {
+            client,
+            server,
+            handle,
+            tally,
+            to_server: Outbox::default(),
+            confirming: false,
+            busy: false,
+            leaving: false,
+        }
+    }
+
+    /// Runs the loop. Cancel-safe: what has been read and not written stays in the buffers, but
+    /// bytes for the server that it has not taken are lost with the exchange, which must
+    /// therefore be followed to its end or the connection closed.
+    pub(super) async fn run(&mut self) -> Outcome {
+        std::future::poll_fn(|cx| self.poll(cx)).await
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
+        self.handle.listen(cx.waker());
+        for _ in 0..TURNS {
+            match self.turn(cx) {
+                Ok(true) => {}
+                Ok(false) if self.handle.has_signals() => return Poll::Ready(Outcome::Signalled),
+                Ok(false) => return Poll::Pending,
+                Err(outcome) => return Poll::Ready(outcome),
+            }
+        }
+        // Others on this thread have their turn.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Moves what can be moved; true if something was.
+    fn turn(&mut self, cx: &mut Context<'_>) -> Result<bool, Outcome> {
+        let digested = self.digest(cx)?;
+        let read = self.read_server(cx)?;
+        if !digested && self.is_released() {
+            return Err(Outcome::Released);
+        }
+        Ok(self.read_client(cx)? || digested || read)
+    }
+
+    /// Sends on what the client has sent before; true if any of it was dealt with.
+    fn digest(&mut self, cx: &mut Context<'_>) -> Result<bool, Outcome> {
+        if self.client.inbox.is_empty() {
+            return Ok(false);
+        }
+        let mut inbox = std::mem::take(&mut self.client.inbox);
+        let dealt = self.to_server(cx, &inbox);
+        if let Ok(dealt) = dealt {
+            inbox.advance(dealt);
+        }
+        if !inbox.is_empty() {
+            self.client.inbox = inbox;
+        }
+        dealt.map(|dealt| dealt > 0)
+    }
+
+    /// Deals with client bytes; returns how many.
+    fn to_server(&mut self, cx: &mut Context<'_>, input: &[u8]) -> Result<usize, Outcome> {
+        let flushed = match self.to_server.poll(&mut self.server.stream, cx) {
+            Poll::Ready(result) => result.map_err(server_gone).map(|()| true)?,
+            Poll::Pending => false,
+        };
+        let progress = self.server.back.progress();
+        if !flushed || (self.confirming && !progress.settled) {
+            return Ok(0);
+        }
+        self.confirming = false;
+        let mut replies = Vec::new();
+        if progress.settled && progress.tx == TxStatus::Idle && !self.client.front.mid_request() {
+            let mut request = Vec::new();
+            let front = &mut self.client.front;
+            let attach = E::attach(front, &mut self.server.back, &mut request, &mut replies);
+            self.to_server.push(&request);
+            if attach == Attach::Wait {
+                self.confirming = true;
+                return match self.to_server.poll(&mut self.server.stream, cx) {
+                    Poll::Ready(Err(error)) => Err(server_gone(error)),
+                    _ => Ok(0),
+                };
+            }
+        }
+        self.forward(cx, input, replies)
+    }
+
+    fn forward(
+        &mut self,
+        cx: &mut Context<'_>,
+        input: &[u8],
+        mut replies: Vec<u8>,
+    ) -> Result<usize, Outcome> {
+        let Client { front, script, .. } = &mut *self.client;
+        script.clear();
+        let dealt = E::from_client(front, &mut self.server.back, input, script, &mut replies)
+            .map_err(Outcome::Fault)?;
+        if !self.busy && !self.server.back.progress().settled {
+            self.busy = true;
+            self.tally.begun();
+        }
+        self.to_server
+            .send(&mut self.server.stream, cx, &self.client.script, input)
+            .map_err(server_gone)?;
+        self.reply(cx, &replies)?;
+        if self.client.front.has_quit() {
+            return Err(Outcome::ClientGone);
+        }
+        Ok(dealt)
+    }
+
+    /// Sends the client bytes of Sluice's own.
+    fn reply(&mut self, cx: &mut Context<'_>, replies: &[u8]) -> Result<(), Outcome> {
+        if replies.is_empty() {
+            return Ok(());
+        }
+        self.client.outbox.push(replies);
+        match self.client.outbox.poll(&mut self.client.stream, cx) {
+            Poll::Ready(Err(_)) => Err(Outcome::ClientGone),
+            _ => Ok(()),
+        }
+    }
+
+    fn read_server(&mut self, cx: &mut Context<'_>) -> Result<bool, Outcome> {
+        // An error here shows when the server is read: what it said before it closed comes first.
+        let _ = self.to_server.poll(&mut self.server.stream, cx);
+        match self.client.outbox.poll(&mut self.client.stream, cx) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => return Err(Outcome::ClientGone),
+            Poll::Pending => return Ok(false),
+        }
+        let read = with_scratch(
+            |scratch| match poll_read(&mut self.server.stream, cx, scratch) {
+                Poll::Pending => Ok(None),
+                Poll::Ready(Ok(0)) => Err(Outcome::ServerGone("closed".into())),
+                Poll::Ready(Err(error)) => Err(server_gone(error)),
+                Poll::Ready(Ok(n)) => {
+                    let input = scratch.get(..n).unwrap_or_default();
+                    self.from_server(cx, input).map(Some)
+                }
+            },
+        )?;
+        let Some(()) = read else { return Ok(false) };
+        if let Some(fault) = self.client.front.failure() {
+            return Err(Outcome::Fault(fault));
+        }
+        self.note_settled();
+        Ok(true)
+    }
+
+    fn from_server(&mut self, cx: &mut Context<'_>, input: &[u8]) -> Result<(), Outcome> {
+        let Client {
+            front,
+            script,
+            stream,
+            outbox,
+            ..
+        } = &mut *self.client;
+        let ServerConn { back, carry, .. } = &mut *self.server;
+        script.clear();
+        if carry.is_empty() {
+            let dealt = E::from_server(front, back, input, script).map_err(breach)?;
+            outbox
+                .send(stream, cx, script, input)
+                .map_err(client_gone)?;
+            carry.extend_from_slice(input.get(dealt..).unwrap_or_default());
+            return Ok(());
+        }
+        carry.extend_from_slice(input);
+        let dealt = E::from_server(front, back, carry, script).map_err(breach)?;
+        outbox
+            .send(stream, cx, script, carry)
+            .map_err(client_gone)?;
+        carry.advance(dealt);
+        if carry.is_empty() {
+            *carry = BytesMut::new();
+        }
+        Ok(())
+    }
+
+    fn note_settled(&mut self) {
+        let progress = self.server.back.progress();
+        if self.busy && progress.settled {
+            self.busy = false;
+            self.tally.settled(progress.tx, &self.client.front);
+        }
+    }
+
+    fn read_client(&mut self, cx: &mut Context<'_>) -> Result<bool, Outcome> {
+        if !self.to_server.is_empty() || self.client.inbox.len() >= INBOX_LIMIT || self.confirming {
+            return Ok(false);
+        }
+        with_scratch(
+            |scratch| match poll_read(&mut self.client.stream, cx, scratch) {
+                Poll::Pending => Ok(false),
+                Poll::Ready(Ok(0) | Err(_)) => Err(Outcome::ClientGone),
+                Poll::Ready(Ok(n)) => {
+                    let input = scratch.get(..n).unwrap_or_default();
+                    self.take_in(cx, input)?;
+                    Ok(true)
+                }
+            },
+        )
+    }
+
+    /// Deals with bytes just read from the client, and keeps the rest.
+    fn take_in(&mut self, cx: &mut Context<'_>, input: &[u8]) -> Result<(), Outcome> {
+        if !self.client.inbox.is_empty() {
+            self.client.inbox.extend_from_slice(input);
+            return Ok(());
+        }
+        let dealt = self.to_server(cx, input)?;
+        let rest = input.get(dealt..).unwrap_or_default();
+        self.client.inbox.extend_from_slice(rest);
+        Ok(())
+    }
+
+    /// True if the server connection may go back to its pool. Bytes of a client that did not
+    /// suffice for a request can wait without one.
+    fn is_released(&self) -> bool {
+        self.server.back.progress().is_idle()
+            && (self.leaving || self.client.front.pins().is_empty())
+            && !self.confirming
+            && !self.is_half_sent()
+            && self.server.carry.is_empty()
+    }
+
+    /// True if a request is under way.
+    pub(super) fn is_busy(&self) -> bool {
+        self.busy
+    }
+
+    /// True if the server has got only part of what was read for it.
+    pub(super) fn is_half_sent(&self) -> bool {
+        !self.to_server.is_empty() || self.client.front.mid_request()
+    }
+}
+
+fn server_gone(error: io::Error) -> Outcome {
+    Outcome::ServerGone(error.to_string())
+}
+
+fn client_gone(_: io::Error) -> Outcome {
+    Outcome::ClientGone
+}
+
+fn breach(breach: crate::protocol::Breach) -> Outcome {
+    Outcome::ServerGone(breach.to_string())
+}
+
+/// Turns before other tasks on the thread are let in (PgBouncer's `sbuf_loopcnt` is 5; one turn
+/// here reads up to 64 KB each way).
+const TURNS: usize = 16;
+
+/// Client bytes that may wait to be dealt with. A message that must be read whole may be longer:
+/// see `wanted`.
+const INBOX_LIMIT: usize = 2 * 1024 * 1024;

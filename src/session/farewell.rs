@@ -1,0 +1,86 @@
+//! Parting from a server connection whose client is gone: its request is cancelled, its
+//! transaction rolled back, and only then may somebody else have it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use super::options::SessionOptions;
+use crate::pool::{Borrowed, Dialer};
+use crate::protocol::{Back, CancelOrder, Chore, Engine};
+
+/// Sends cancel requests, one at a time, and makes sure that none is under way when the server
+/// connection goes to somebody else.
+pub(super) struct Canceller {
+    dialer: Arc<Dialer>,
+    under_way: Option<JoinHandle<()>>,
+}
+
+impl Canceller {
+    /// For the server behind `dialer`.
+    pub(super) fn new(dialer: Arc<Dialer>) -> Self {
+        Self {
+            dialer,
+            under_way: None,
+        }
+    }
+
+    /// Sends a cancel request, unless one is on its way.
+    pub(super) fn start(&mut self, order: Option<CancelOrder>) {
+        let busy = self
+            .under_way
+            .as_ref()
+            .is_some_and(|job| !job.is_finished());
+        let Some(order) = order.filter(|_| !busy) else {
+            return;
+        };
+        let dialer = Arc::clone(&self.dialer);
+        self.under_way = Some(tokio::spawn(async move {
+            if let Err(error) = dialer.cancel(&order).await {
+                tracing::warn!(%error, "cancel request failed");
+            }
+        }));
+    }
+
+    /// Waits until no cancel request is under way: the server closes a cancel connection when it
+    /// has delivered the request.
+    pub(super) async fn finish(&mut self) {
+        if let Some(job) = self.under_way.take() {
+            // The dial inside has its own time limit. A panic in it leaves nothing under way.
+            let _ = job.await;
+        }
+    }
+}
+
+/// Gives a server connection back after its client was lost: at once if it is settled, else
+/// after its request has been cancelled. Beyond the time limit it is closed.
+pub(super) async fn part<E: Engine>(
+    mut lent: Borrowed<E>,
+    mut canceller: Canceller,
+    soiled: bool,
+    options: &SessionOptions,
+) {
+    let conn = lent.conn();
+    if soiled {
+        conn.back.soil();
+    }
+    if conn.back.progress().closing {
+        return;
+    }
+    if !conn.back.progress().settled {
+        canceller.start(E::cancel_request(&conn.back));
+        let limit = options.cancel_wait_timeout.max(Duration::from_millis(1));
+        let ended = conn.run(Chore::Rollback, limit).await;
+        canceller.finish().await;
+        if let Err(error) = ended {
+            tracing::info!(
+                server_pid = conn.back.server_pid(),
+                %error,
+                "server connection closed: the request of a lost client did not end"
+            );
+            return;
+        }
+    }
+    lent.clean_up();
+}

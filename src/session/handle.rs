@@ -1,0 +1,246 @@
+//! What others may see of a session, and how they reach it.
+//!
+//! A session's task owns everything; others raise a signal and wake it. So a request to cancel
+//! can never reach the query of somebody who got the server connection later.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::Waker;
+use std::time::SystemTime;
+
+use atomic_waker::AtomicWaker;
+
+use crate::model::{Pins, PoolKey, SessionId};
+
+/// A session as seen from outside.
+#[derive(Debug)]
+pub struct Handle {
+    /// Unique in this process.
+    pub id: SessionId,
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// When it was accepted.
+    pub since: SystemTime,
+    signals: AtomicU32,
+    waker: AtomicWaker,
+    phase: AtomicU8,
+    /// Tick of the sweep clock at which the phase began.
+    phase_since: AtomicU32,
+    identity: OnceLock<Identity>,
+    pinned: Mutex<Option<Pinned>>,
+    requests: AtomicU64,
+}
+
+/// Who the client is, known after its login.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The user name that the client gave.
+    pub user: Arc<str>,
+    /// The database that it asked for.
+    pub database: Arc<str>,
+    /// The name that it gave itself.
+    pub application: Arc<str>,
+    /// The pool that serves it.
+    pub pool: PoolKey,
+    /// Its connection uses TLS.
+    pub tls: bool,
+    /// Limits of its listener, in ticks of the sweep clock; zero: none.
+    pub limits: Limits,
+}
+
+/// How long a session may stay in a phase, in ticks of the sweep clock; zero: for ever.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    /// Without transaction, the client silent.
+    pub idle: u32,
+    /// In a transaction, the client silent.
+    pub idle_transaction: u32,
+    /// Between a request and the end of its answer.
+    pub query: u32,
+}
+
+/// Why and since when a session keeps its server connection.
+#[derive(Clone, Debug)]
+pub struct Pinned {
+    /// The reasons.
+    pub pins: Pins,
+    /// When the first of them arose.
+    pub since: SystemTime,
+    /// The statement behind the newest, literals removed.
+    pub cause: Option<Box<str>>,
+}
+
+/// What a session is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Phase {
+    /// Logging in.
+    Login,
+    /// No request, no transaction.
+    Idle,
+    /// Waiting for a server connection.
+    Waiting,
+    /// A request is being answered.
+    Active,
+    /// In a transaction, or pinned; no request.
+    Held,
+}
+
+impl Phase {
+    /// The name used in `/status`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Login => "login",
+            Self::Idle => "idle",
+            Self::Waiting => "waiting",
+            Self::Active => "active",
+            Self::Held => "held",
+        }
+    }
+
+    const fn from_u8(n: u8) -> Self {
+        match n {
+            0 => Self::Login,
+            1 => Self::Idle,
+            2 => Self::Waiting,
+            3 => Self::Active,
+            _ => Self::Held,
+        }
+    }
+}
+
+/// A request to a session's task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Signal {
+    /// Cancel the running request.
+    Cancel = 1,
+    /// The client was idle for too long.
+    Idle = 2,
+    /// The client was idle in a transaction for too long.
+    IdleTransaction = 4,
+    /// The request takes too long.
+    Query = 8,
+    /// End when no transaction is open.
+    Drain = 16,
+    /// End now.
+    Kill = 32,
+}
+
+impl Handle {
+    /// A session that is logging in.
+    pub fn new(id: SessionId, peer: SocketAddr, now: u32) -> Self {
+        Self {
+            id,
+            peer,
+            since: SystemTime::now(),
+            signals: AtomicU32::new(0),
+            waker: AtomicWaker::new(),
+            phase: AtomicU8::new(Phase::Login as u8),
+            phase_since: AtomicU32::new(now),
+            identity: OnceLock::new(),
+            pinned: Mutex::new(None),
+            requests: AtomicU64::new(0),
+        }
+    }
+
+    /// Raises a signal and wakes the session's task.
+    pub fn raise(&self, signal: Signal) {
+        self.signals.fetch_or(signal as u32, Ordering::AcqRel);
+        self.waker.wake();
+    }
+
+    /// Makes signals wake the task behind `waker`; to be called before they are looked at.
+    pub(super) fn listen(&self, waker: &Waker) {
+        self.waker.register(waker);
+    }
+
+    /// True if any signal is raised.
+    pub(super) fn has_signals(&self) -> bool {
+        self.signals.load(Ordering::Acquire) != 0
+    }
+
+    /// Takes a signal down; true if it was raised.
+    pub(super) fn take(&self, signal: Signal) -> bool {
+        let bit = signal as u32;
+        self.signals.fetch_and(!bit, Ordering::AcqRel) & bit != 0
+    }
+
+    /// True if the signal is raised; it stays so.
+    pub(super) fn is_raised(&self, signal: Signal) -> bool {
+        self.signals.load(Ordering::Acquire) & signal as u32 != 0
+    }
+
+    /// The session enters a phase at this tick.
+    pub(super) fn enter(&self, phase: Phase, now: u32) {
+        self.phase.store(phase as u8, Ordering::Relaxed);
+        self.phase_since.store(now, Ordering::Relaxed);
+    }
+
+    /// What it is doing.
+    pub fn phase(&self) -> Phase {
+        Phase::from_u8(self.phase.load(Ordering::Relaxed))
+    }
+
+    /// Since which tick.
+    pub fn phase_since(&self) -> u32 {
+        self.phase_since.load(Ordering::Relaxed)
+    }
+
+    /// The client has logged in.
+    pub(super) fn identify(&self, identity: Identity) {
+        // A session logs in once.
+        let _ = self.identity.set(identity);
+    }
+
+    /// Who the client is, once it has logged in.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.get()
+    }
+
+    /// Notes the session's pins; the rest of what is shown about them is made here.
+    pub(super) fn note_pins(&self, pins: Pins, cause: Option<&str>) {
+        let mut pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
+        if pins.is_empty() {
+            *pinned = None;
+            return;
+        }
+        let since = pinned.as_ref().map_or_else(SystemTime::now, |p| p.since);
+        *pinned = Some(Pinned {
+            pins,
+            since,
+            cause: cause.map(Into::into),
+        });
+    }
+
+    /// Why it keeps its server connection, if it does.
+    pub fn pinned(&self) -> Option<Pinned> {
+        self.pinned
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Notes how many requests the client has sent.
+    pub(super) fn note_requests(&self, requests: u64) {
+        self.requests.store(requests, Ordering::Relaxed);
+    }
+
+    /// How many requests the client has sent.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// The limit that applies in the present phase, with the signal it raises.
+    pub(super) fn limit(&self) -> Option<(u32, Signal)> {
+        let limits = self.identity.get()?.limits;
+        let (limit, signal) = match self.phase() {
+            Phase::Idle => (limits.idle, Signal::Idle),
+            Phase::Held => (limits.idle_transaction, Signal::IdleTransaction),
+            Phase::Active => (limits.query, Signal::Query),
+            Phase::Login | Phase::Waiting => return None,
+        };
+        (limit > 0).then_some((limit, signal))
+    }
+}

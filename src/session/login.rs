@@ -1,0 +1,263 @@
+//! From an accepted socket to a client that may send its first request.
+
+use std::sync::Arc;
+
+use aws_lc_rs::rand;
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::desk::{Desk, Route, Visitor};
+use super::exchange::Client;
+use super::handle::Handle;
+use super::pipe::Outbox;
+use super::registry::{CancelGuard, CancelKeys};
+use crate::model::{Fault, FaultKind, Proof, TlsFacts};
+use crate::net::{DriveError, Stream, TlsRole, detect_direct_tls, drive};
+use crate::pool::{Borrowed, ServerConn};
+use crate::protocol::{
+    Back, Engine, Entropy, Exchange, Front, HelloOffer, Login, Opening, ProofDemand, Script,
+};
+
+/// A client whose login is complete.
+pub(super) struct LoggedIn<E: Engine> {
+    pub(super) client: Client<E>,
+    pub(super) route: Route<E>,
+    pub(super) login: E::Login,
+    pub(super) cancel: CancelGuard<E::CancelKey>,
+}
+
+/// What came of a connection before it became a session.
+pub(super) enum Arrival<E: Engine> {
+    /// A session.
+    Session(Box<LoggedIn<E>>),
+    /// It asked for something that is done, or went away.
+    Over,
+}
+
+/// Why a login failed.
+#[derive(Debug)]
+pub(super) enum LoginError {
+    /// The client is to be told.
+    Fault(Fault),
+    /// There is nobody to tell.
+    Lost(String),
+}
+
+impl From<Fault> for LoginError {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// The listener's side of a login.
+pub(super) struct Door<'a, E: Engine> {
+    pub(super) desk: &'a dyn Desk<E>,
+    pub(super) keys: &'a Arc<CancelKeys<E::CancelKey>>,
+    pub(super) handle: &'a Arc<Handle>,
+    /// Keys the decoys of unknown users; one for the life of the process.
+    pub(super) decoy_key: &'a [u8; 32],
+}
+
+impl<E: Engine> Door<'_, E> {
+    /// Takes one client through its login. `stream` stays with the caller, so that it can be told
+    /// why it failed. Not cancel-safe: a login cut short ends the connection.
+    pub(super) async fn admit(
+        &self,
+        stream: &mut Option<Stream>,
+        name: &mut LoginName,
+    ) -> Result<Arrival<E>, LoginError> {
+        let Some(socket) = stream.as_mut() else {
+            return Ok(Arrival::Over);
+        };
+        let mut input = BytesMut::new();
+        let Some(login) = self.greet(socket, &mut input).await? else {
+            return Ok(Arrival::Over);
+        };
+        name.user = Some(Arc::clone(login.user()));
+        name.database = Some(Arc::clone(login.database()));
+        let facts = socket.tls_facts();
+        let proof = self
+            .prove(socket, &mut input, &login, facts.as_ref())
+            .await?;
+        let visitor = self.visitor(&login, facts.as_ref());
+        let route = self.desk.route(visitor, &proof)?;
+        let mut front = E::front(&login, Arc::clone(&route.options.front))?;
+        let greeting = greeting(&mut front, &route).await?;
+        let key = E::cancel_key(&login, self.handle.id.0, entropy()?);
+        let cancel = self.keys.register(key.clone(), Arc::clone(self.handle));
+        let mut welcome = Vec::new();
+        E::welcome(&mut front, &greeting, &key, &mut welcome);
+        socket.write_all(&welcome).await.map_err(lost)?;
+        socket.flush().await.map_err(lost)?;
+        let Some(stream) = stream.take() else {
+            return Ok(Arrival::Over);
+        };
+        let client = Client {
+            stream,
+            front,
+            inbox: input,
+            outbox: Outbox::default(),
+            script: Script::default(),
+        };
+        Ok(Arrival::Session(Box::new(LoggedIn {
+            client,
+            route,
+            login,
+            cancel,
+        })))
+    }
+
+    /// Up to the point where the client has said who it is.
+    async fn greet(
+        &self,
+        stream: &mut Stream,
+        input: &mut BytesMut,
+    ) -> Result<Option<E::Login>, LoginError> {
+        let mut direct_tls = false;
+        if let Some(alpn) = E::DIRECT_TLS_ALPN
+            && let Some(tls) = self.desk.tls()
+            && detect_direct_tls(stream).await.map_err(lost)?
+        {
+            stream.upgrade_server_direct(&tls).await.map_err(lost)?;
+            direct_tls = stream.alpn() == Some(alpn);
+            if !direct_tls {
+                return Err(LoginError::Lost("direct TLS for another protocol".into()));
+            }
+        }
+        let mut hello = E::hello(HelloOffer {
+            tls: self.desk.tls_offer(),
+            direct_tls,
+        });
+        match self.drive(stream, &mut hello, input).await? {
+            Opening::Login(login) => Ok(Some(login)),
+            Opening::Cancel(key) => {
+                let found = self.keys.cancel(&key);
+                tracing::debug!(found, "cancel request");
+                Ok(None)
+            }
+        }
+    }
+
+    async fn prove(
+        &self,
+        stream: &mut Stream,
+        input: &mut BytesMut,
+        login: &E::Login,
+        facts: Option<&TlsFacts>,
+    ) -> Result<Proof, LoginError> {
+        let candidate = self.desk.candidate(self.visitor(login, facts)).await?;
+        let demand = ProofDemand {
+            method: candidate.method,
+            verifier: candidate.verifier,
+            tls: facts.cloned(),
+            decoy_key: *self.decoy_key,
+        };
+        let mut prove = E::prove(login, demand, entropy()?);
+        self.drive(stream, &mut prove, input).await
+    }
+
+    async fn drive<X: Exchange<Error = Fault>>(
+        &self,
+        stream: &mut Stream,
+        exchange: &mut X,
+        input: &mut BytesMut,
+    ) -> Result<X::Done, LoginError> {
+        let role = self
+            .desk
+            .tls()
+            .map_or(TlsRole::Unavailable, TlsRole::Server);
+        drive(stream, exchange, input, &role, LOGIN_INPUT)
+            .await
+            .map_err(|error| match error {
+                DriveError::Exchange(fault) => LoginError::Fault(fault),
+                other => LoginError::Lost(other.to_string()),
+            })
+    }
+
+    fn visitor<'a>(&self, login: &'a E::Login, tls: Option<&'a TlsFacts>) -> Visitor<'a> {
+        Visitor {
+            user: login.user(),
+            database: login.database(),
+            peer: self.handle.peer,
+            tls,
+        }
+    }
+}
+
+/// Who tries to log in, as far as is known, for the log.
+#[derive(Debug, Default)]
+pub(super) struct LoginName {
+    pub(super) user: Option<Arc<str>>,
+    pub(super) database: Option<Arc<str>>,
+}
+
+/// What the server tells at login to a client with these settings: as remembered, or as a server
+/// connection says that has been brought to them.
+async fn greeting<E: Engine>(
+    front: &mut E::Front,
+    route: &Route<E>,
+) -> Result<E::Greeting, LoginError> {
+    let profile = front.profile();
+    if let Some(greeting) = route.pool.greeting(profile) {
+        return Ok(greeting);
+    }
+    let mut lent: Borrowed<E> = route.pool.borrow().await.map_err(|error| error.fault())?;
+    let limit = route.options.login_timeout;
+    let settled = tokio::time::timeout(limit, settle::<E>(front, lent.conn())).await;
+    settled
+        .map_err(|_| Fault::new(FaultKind::TargetUnavailable, "the server does not answer"))??;
+    let greeting = lent.conn().back.greeting();
+    route.pool.remember_greeting(profile, greeting.clone());
+    lent.give_back();
+    Ok(greeting)
+}
+
+/// Brings a server connection to the client's settings and waits for the server's word on them.
+async fn settle<E: Engine>(
+    front: &mut E::Front,
+    conn: &mut ServerConn<E>,
+) -> Result<(), LoginError> {
+    let mut request = Vec::new();
+    // What the client is told comes from the greeting instead.
+    let mut replies = Vec::new();
+    let _ = E::attach(front, &mut conn.back, &mut request, &mut replies);
+    conn.stream.write_all(&request).await.map_err(lost)?;
+    conn.stream.flush().await.map_err(lost)?;
+    let mut script = Script::default();
+    while !conn.back.progress().settled {
+        if conn.stream.read_buf(&mut conn.carry).await.map_err(lost)? == 0 {
+            return Err(server_closed());
+        }
+        script.clear();
+        let dealt = E::from_server(front, &mut conn.back, &conn.carry, &mut script)
+            .map_err(|breach| LoginError::Lost(breach.to_string()))?;
+        let _ = conn.carry.split_to(dealt.min(conn.carry.len()));
+        if let Some(fault) = front.failure() {
+            return Err(LoginError::Fault(fault));
+        }
+    }
+    Ok(())
+}
+
+fn server_closed() -> LoginError {
+    LoginError::Fault(Fault::new(
+        FaultKind::TargetUnavailable,
+        "the server closed the connection",
+    ))
+}
+
+fn lost(error: impl ToString) -> LoginError {
+    LoginError::Lost(error.to_string())
+}
+
+/// Fresh randomness.
+fn entropy() -> Result<Entropy, Fault> {
+    let mut bytes = [0; 48];
+    rand::fill(&mut bytes)
+        .map_err(|_| Fault::new(FaultKind::Internal, "no randomness is to be had"))?;
+    Ok(bytes)
+}
+
+/// Bytes of a login that may wait to be read: the longest message, a token sent as a password,
+/// with room for what an eager client sends behind it.
+const LOGIN_INPUT: usize = 64 * 1024;

@@ -1,0 +1,319 @@
+//! One client's life after its login: wait for a request, borrow a server connection, exchange,
+//! give it back.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, BytesMut};
+
+use super::desk::Route;
+use super::exchange::{Client, Exchange, Outcome};
+use super::farewell::{Canceller, part};
+use super::handle::{Handle, Phase, Signal};
+use super::pipe::poll_read;
+use super::tally::Tally;
+use crate::model::{Fault, FaultKind, TxStatus};
+use crate::net::scratch::with_scratch;
+use crate::pool::{BorrowError, Borrowed};
+use crate::protocol::{Back, Engine, Front, Wants};
+
+/// A logged-in client and all that serves it.
+pub(super) struct Relay<E: Engine> {
+    pub(super) client: Client<E>,
+    pub(super) route: Route<E>,
+    pub(super) handle: Arc<Handle>,
+    pub(super) tally: Tally,
+    /// The session is to end when no transaction is open.
+    pub(super) leaving: bool,
+}
+
+/// How a session ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The client left.
+    ClientGone,
+    /// The client has been told by the server, and only needs the connection closed.
+    Told(&'static str),
+    /// The client is to be told.
+    Fault(Fault),
+}
+
+impl<E: Engine> Relay<E> {
+    /// Serves the client until one side ends it. Not cancel-safe: dropping it closes a borrowed
+    /// server connection.
+    pub(super) async fn run(&mut self) -> End {
+        self.tally.enter(Phase::Idle);
+        loop {
+            if let Err(end) = self.idle().await {
+                return end;
+            }
+            self.tally.arrived();
+            let lent = match self.borrow().await {
+                Ok(Some(lent)) => lent,
+                Ok(None) => {
+                    self.tally.released();
+                    continue;
+                }
+                Err(end) => return end,
+            };
+            if let Err(end) = self.converse(lent).await {
+                return end;
+            }
+            self.tally.released();
+        }
+    }
+
+    /// Waits for a request. Cancel-safe.
+    async fn idle(&mut self) -> Result<(), End> {
+        std::future::poll_fn(|cx| self.poll_idle(cx)).await
+    }
+
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        self.handle.listen(cx.waker());
+        loop {
+            if self.leaving || self.handle.has_signals() {
+                self.idle_signals()?;
+            }
+            match self.wants()? {
+                Wants::Server => return Poll::Ready(Ok(())),
+                Wants::Quit => return Poll::Ready(Err(End::ClientGone)),
+                Wants::More => {}
+            }
+            let client = &mut self.client;
+            if let Poll::Ready(Err(_)) = client.outbox.poll(&mut client.stream, cx) {
+                return Poll::Ready(Err(End::ClientGone));
+            }
+            match read_client(client, cx) {
+                Poll::Ready(0) => return Poll::Ready(Err(End::ClientGone)),
+                Poll::Ready(_) => {}
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    fn wants(&mut self) -> Result<Wants, End> {
+        let client = &mut self.client;
+        if client.inbox.is_empty() {
+            return Ok(Wants::More);
+        }
+        let mut replies = Vec::new();
+        let (dealt, wants) =
+            E::wants(&mut client.front, &client.inbox, &mut replies).map_err(End::Fault)?;
+        client.inbox.advance(dealt);
+        if client.inbox.is_empty() {
+            client.inbox = BytesMut::new();
+        }
+        client.outbox.push(&replies);
+        Ok(wants)
+    }
+
+    /// Acts on signals while no server connection is held.
+    fn idle_signals(&mut self) -> Result<(), End> {
+        // There is nothing to cancel; limits of other phases are out of date.
+        for signal in [Signal::Cancel, Signal::Query, Signal::IdleTransaction] {
+            self.handle.take(signal);
+        }
+        if self.handle.take(Signal::Kill) {
+            return Err(End::Fault(terminated()));
+        }
+        self.leaving |= self.handle.take(Signal::Drain);
+        if self.leaving {
+            return Err(End::Fault(shutting_down()));
+        }
+        if self.handle.take(Signal::Idle) && self.client.inbox.is_empty() {
+            return Err(End::Fault(Fault::new(
+                FaultKind::IdleTimeout,
+                "terminating connection due to idle_client_timeout",
+            )));
+        }
+        Ok(())
+    }
+
+    /// Borrows a server connection; `None` if the request has been answered with an error and
+    /// the session goes on. Cancel-safe.
+    async fn borrow(&mut self) -> Result<Option<Borrowed<E>>, End> {
+        let pool = Arc::clone(&self.route.pool);
+        let mut borrow = pin!(pool.borrow());
+        let result = std::future::poll_fn(|cx| {
+            if let Poll::Ready(result) = borrow.as_mut().poll(cx) {
+                return Poll::Ready(result.map_err(Missed::Borrow));
+            }
+            self.poll_waiting(cx).map(|missed| Err(missed))
+        })
+        .await;
+        match result {
+            Ok(lent) => Ok(Some(lent)),
+            Err(Missed::ClientGone) => Err(End::ClientGone),
+            Err(Missed::End(fault)) => Err(End::Fault(fault)),
+            Err(Missed::Cancelled) => {
+                self.decline(&Fault::new(
+                    FaultKind::Cancelled,
+                    "canceling statement due to user request",
+                ));
+                Ok(None)
+            }
+            Err(Missed::Borrow(BorrowError::Closed)) => Err(End::Fault(shutting_down())),
+            Err(Missed::Borrow(error)) => {
+                tracing::warn!(session = %self.handle.id, %error, "no server connection");
+                self.decline(&error.fault());
+                Ok(None)
+            }
+        }
+    }
+
+    /// Watches the client while it waits for a server connection.
+    fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<Missed> {
+        self.handle.listen(cx.waker());
+        if self.handle.take(Signal::Cancel) {
+            return Poll::Ready(Missed::Cancelled);
+        }
+        if self.handle.take(Signal::Kill) {
+            return Poll::Ready(Missed::End(terminated()));
+        }
+        // A client that waits may send more; enough of it is kept to see whether it leaves.
+        while self.client.inbox.len() < WAITING_INBOX {
+            match read_client(&mut self.client, cx) {
+                Poll::Ready(0) => return Poll::Ready(Missed::ClientGone),
+                Poll::Ready(_) => {}
+                Poll::Pending => break,
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Answers the request at hand with an error; the session goes on.
+    fn decline(&mut self, fault: &Fault) {
+        self.tally.meter.fault(fault.kind);
+        let mut replies = Vec::new();
+        E::decline(
+            &mut self.client.front,
+            fault,
+            &self.client.inbox,
+            &mut replies,
+        );
+        self.client.outbox.push(&replies);
+    }
+
+    /// Exchanges with a server connection until it may go back. Not cancel-safe.
+    async fn converse(&mut self, mut lent: Borrowed<E>) -> Result<(), End> {
+        let mut canceller = Canceller::new(Arc::clone(&self.route.dialer));
+        let mut exchange =
+            Exchange::new(&mut self.client, lent.conn(), &self.handle, &mut self.tally);
+        exchange.leaving = self.leaving;
+        let end = loop {
+            match exchange.run().await {
+                Outcome::Released => break None,
+                Outcome::ClientGone => break Some(End::ClientGone),
+                Outcome::Fault(fault) => break Some(End::Fault(fault)),
+                Outcome::ServerGone(why) => break Some(server_gone(&exchange, &why)),
+                Outcome::Signalled => {
+                    if let Err(fault) = signalled(&mut exchange, &mut canceller) {
+                        break Some(End::Fault(fault));
+                    }
+                }
+            }
+        };
+        let half_sent = exchange.is_half_sent();
+        self.leaving = exchange.leaving;
+        canceller.finish().await;
+        let Some(end) = end else {
+            if !self.client.front.pins().is_empty() {
+                lent.conn().back.soil();
+            }
+            lent.give_back();
+            return Ok(());
+        };
+        if !half_sent {
+            let soiled = !self.client.front.pins().is_empty();
+            part(lent, canceller, soiled, &self.route.options).await;
+        }
+        Err(end)
+    }
+}
+
+/// Why a borrow was given up.
+enum Missed {
+    Borrow(BorrowError),
+    Cancelled,
+    ClientGone,
+    End(Fault),
+}
+
+/// Acts on signals while a server connection is held.
+fn signalled<E: Engine>(
+    exchange: &mut Exchange<'_, E>,
+    canceller: &mut Canceller,
+) -> Result<(), Fault> {
+    let handle = exchange.handle;
+    handle.take(Signal::Idle);
+    if handle.take(Signal::Cancel) && exchange.is_busy() {
+        canceller.start(E::cancel_request(&exchange.server.back));
+    }
+    if handle.take(Signal::Kill) {
+        return Err(terminated());
+    }
+    exchange.leaving |= handle.take(Signal::Drain);
+    if handle.take(Signal::Query) && exchange.is_busy() {
+        return Err(Fault::new(
+            FaultKind::QueryTimeout,
+            "terminating connection due to query_timeout",
+        ));
+    }
+    let idle = !exchange.is_busy() && exchange.server.back.progress().tx != TxStatus::Idle;
+    if handle.take(Signal::IdleTransaction) && idle {
+        return Err(Fault::new(
+            FaultKind::IdleTransactionTimeout,
+            "terminating connection due to idle_transaction_timeout",
+        ));
+    }
+    Ok(())
+}
+
+fn server_gone<E: Engine>(exchange: &Exchange<'_, E>, why: &str) -> End {
+    if exchange.server.back.progress().closing {
+        // The server's own last words have been passed on.
+        return End::Told("server ended the connection");
+    }
+    tracing::warn!(
+        session = %exchange.handle.id,
+        server_pid = exchange.server.back.server_pid(),
+        why,
+        "server connection lost"
+    );
+    End::Fault(Fault::new(
+        FaultKind::ServerLost,
+        "server closed the connection unexpectedly",
+    ))
+}
+
+/// Reads what the client has sent into its inbox. `Ready(0)`: it is gone.
+fn read_client<E: Engine>(client: &mut Client<E>, cx: &mut Context<'_>) -> Poll<usize> {
+    with_scratch(|scratch| match poll_read(&mut client.stream, cx, scratch) {
+        Poll::Pending => Poll::Pending,
+        Poll::Ready(Err(_)) => Poll::Ready(0),
+        Poll::Ready(Ok(n)) => {
+            let read = scratch.get(..n).unwrap_or_default();
+            client.inbox.extend_from_slice(read);
+            Poll::Ready(n)
+        }
+    })
+}
+
+fn terminated() -> Fault {
+    Fault::new(
+        FaultKind::Terminated,
+        "terminating connection due to administrator command",
+    )
+}
+
+fn shutting_down() -> Fault {
+    Fault::new(
+        FaultKind::ShuttingDown,
+        "terminating connection because the proxy is shutting down",
+    )
+}
+
+/// How much of a waiting client's further requests is kept.
+const WAITING_INBOX: usize = 64 * 1024;

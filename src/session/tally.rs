@@ -1,0 +1,98 @@
+//! Counting and timing one session's requests, a clock reading or two for each.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::handle::{Handle, Phase};
+use super::meter::ClientMeter;
+use super::registry::Registry;
+use crate::model::{PinReason, Pins, TxStatus};
+use crate::protocol::Front;
+
+/// What one session keeps for metrics, time limits and `/status`.
+#[derive(Debug)]
+pub(super) struct Tally {
+    pub(super) meter: ClientMeter,
+    handle: Arc<Handle>,
+    registry: Arc<Registry>,
+    /// When the request at hand came in.
+    arrived: Option<Instant>,
+    /// When it was passed on.
+    passed_on: Option<Instant>,
+    requests: u64,
+    pins: Pins,
+}
+
+impl Tally {
+    /// For a session that has just logged in.
+    pub(super) fn new(meter: ClientMeter, handle: Arc<Handle>, registry: Arc<Registry>) -> Self {
+        Self {
+            meter,
+            handle,
+            registry,
+            arrived: None,
+            passed_on: None,
+            requests: 0,
+            pins: Pins::NONE,
+        }
+    }
+
+    /// The session enters a phase.
+    pub(super) fn enter(&self, phase: Phase) {
+        self.handle.enter(phase, self.registry.now());
+    }
+
+    /// A request has come, and waits for a server connection.
+    pub(super) fn arrived(&mut self) {
+        self.arrived = Some(Instant::now());
+        self.enter(Phase::Waiting);
+    }
+
+    /// A request goes to the server.
+    pub(super) fn begun(&mut self) {
+        self.passed_on = Some(Instant::now());
+        self.enter(Phase::Active);
+    }
+
+    /// Everything sent has been answered.
+    pub(super) fn settled(&mut self, tx: TxStatus, front: &impl Front) {
+        if let Some(passed_on) = self.passed_on.take() {
+            let now = Instant::now();
+            let arrived = self.arrived.take().unwrap_or(passed_on);
+            self.meter.responded(now - arrived, now - passed_on);
+        }
+        self.enter(Phase::Held);
+        self.meter.transaction(tx != TxStatus::Idle);
+        let requests = front.requests();
+        self.meter.requests(requests.saturating_sub(self.requests));
+        self.requests = requests;
+        self.handle.note_requests(requests);
+        self.pins(front.pins(), front.pin_cause());
+    }
+
+    /// The server connection has gone back.
+    pub(super) fn released(&mut self) {
+        self.meter.transaction(false);
+        self.pins(Pins::NONE, None);
+        self.enter(Phase::Idle);
+    }
+
+    /// Notes the session's pins, and logs new ones.
+    fn pins(&mut self, pins: Pins, cause: Option<&str>) {
+        if pins == self.pins {
+            return;
+        }
+        let new = pins.since(self.pins);
+        for reason in new.iter().filter(|r| *r != PinReason::SessionMode) {
+            tracing::info!(
+                session = %self.handle.id,
+                reason = reason.as_str(),
+                statement = cause.unwrap_or_default(),
+                "session pinned"
+            );
+        }
+        self.pins = pins;
+        self.meter.pins(pins);
+        self.handle.note_pins(pins, cause);
+    }
+}
