@@ -9,4 +9,5 @@ pub mod net;
 pub mod pool;
 pub mod protocol;
 pub mod session;
+pub mod sql;
 pub mod telemetry;

@@ -143,6 +143,11 @@ async fn a_parting_message_survives_unread_input() {
     client.write_all(&[1; 10_000]).await.unwrap();
     server.write_all(b"too many clients").await.unwrap();
     let closing = tokio::spawn(server.close(Duration::from_secs(5)));
+    // The client is slow to read: a careless close would be over by now, and have reset.
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!closing.is_finished());
     let mut farewell = String::new();
     client.read_to_string(&mut farewell).await.unwrap();
     assert_eq!(farewell, "too many clients");

@@ -1,0 +1,152 @@
+//! Verdicts by statement text, bounded in memory and shared by all sessions.
+//!
+//! A verdict depends on nothing but the text, so entries never go stale. Texts are compared in full;
+//! the hash is seeded per cache, since clients choose the texts.
+
+use std::sync::Arc;
+
+use foldhash::quality::RandomState;
+use quick_cache::Weighter;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+
+use crate::sql::statement::Verdict;
+
+/// Bounds of a [`VerdictCache`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CacheLimits {
+    /// Memory for all entries, in bytes: texts, verdicts and an allowance for upkeep.
+    pub total_bytes: u64,
+    /// Texts longer than this, in bytes, are classified anew each time. They are rarely sent twice,
+    /// since most are long for the constants in them.
+    pub text_bytes: usize,
+}
+
+impl Default for CacheLimits {
+    fn default() -> Self {
+        Self {
+            total_bytes: 16 * 1024 * 1024,
+            text_bytes: 8 * 1024,
+        }
+    }
+}
+
+/// A concurrent cache from text to verdict.
+pub struct VerdictCache {
+    classify: fn(&[u8]) -> Verdict,
+    entries: Cache<Box<[u8]>, Arc<Verdict>, ByBytes, RandomState>,
+    text_bytes: usize,
+}
+
+/// Bytes that the cache itself keeps for one entry: key, pointer, counters, slot in the hash table.
+const ENTRY_BYTES: usize = 96;
+
+/// What a common entry weighs, for the first allocation of the hash table.
+const COMMON_ENTRY_BYTES: u64 = 512;
+
+#[derive(Clone)]
+struct ByBytes;
+
+impl Weighter<Box<[u8]>, Arc<Verdict>> for ByBytes {
+    fn weight(&self, text: &Box<[u8]>, verdict: &Arc<Verdict>) -> u64 {
+        let bytes = text.len() + verdict.weight() + ENTRY_BYTES;
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+}
+
+impl VerdictCache {
+    /// An empty cache in front of `classify`, which must depend on nothing but the text.
+    #[must_use]
+    pub fn new(classify: fn(&[u8]) -> Verdict, limits: CacheLimits) -> Self {
+        let items = usize::try_from(limits.total_bytes / COMMON_ENTRY_BYTES).unwrap_or(usize::MAX);
+        let entries = Cache::with(
+            items,
+            limits.total_bytes,
+            ByBytes,
+            RandomState::default(),
+            DefaultLifecycle::default(),
+        );
+        Self {
+            classify,
+            entries,
+            text_bytes: limits.text_bytes,
+        }
+    }
+
+    /// The verdict on `text`, from the cache or made now.
+    pub fn get(&self, text: &[u8]) -> Arc<Verdict> {
+        if text.len() > self.text_bytes {
+            return Arc::new((self.classify)(text));
+        }
+        if let Some(verdict) = self.entries.get(text) {
+            return verdict;
+        }
+        let verdict = Arc::new((self.classify)(text));
+        self.entries.insert(text.into(), Arc::clone(&verdict));
+        verdict
+    }
+
+    /// How many texts are kept.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether no text is kept.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Memory in use, in bytes, by the measure of [`CacheLimits::total_bytes`].
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.entries.weight()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{CacheLimits, VerdictCache};
+    use crate::sql::postgres::classify;
+
+    #[test]
+    fn the_second_look_finds_the_same_verdict() {
+        let cache = VerdictCache::new(classify, CacheLimits::default());
+        assert!(cache.is_empty());
+        let first = cache.get(b"set a = 1");
+        assert!(Arc::ptr_eq(&first, &cache.get(b"set a = 1")));
+        assert_eq!(*first, classify(b"set a = 1"));
+        assert_ne!(first, cache.get(b"set a = 2"));
+        assert_eq!(cache.len(), 2);
+        assert!(cache.bytes() > 18);
+    }
+
+    #[test]
+    fn long_texts_are_not_kept() {
+        let limits = CacheLimits {
+            text_bytes: 10,
+            ..CacheLimits::default()
+        };
+        let cache = VerdictCache::new(classify, limits);
+        let text = b"listen abcdefg";
+        assert_eq!(cache.get(text), cache.get(text));
+        assert!(cache.is_empty());
+    }
+
+    #[test]
+    fn memory_stays_within_its_bound() {
+        let limits = CacheLimits {
+            total_bytes: 64 * 1024,
+            text_bytes: 1024,
+        };
+        let cache = VerdictCache::new(classify, limits);
+        for number in 0..5_000 {
+            let text = format!("select {number}");
+            assert!(cache.get(text.as_bytes()).read_only_candidate());
+        }
+        assert!(cache.bytes() <= limits.total_bytes, "{}", cache.bytes());
+        assert!(cache.len() > 10);
+    }
+}

@@ -1,0 +1,217 @@
+//! A text with everything that may be secret taken out, for logs and counters.
+//!
+//! Constants and parameters become `?`, comments go, white space is folded, unquoted words are in
+//! lower case. Where the text is in doubt it ends: what cannot be told from a constant is not shown.
+
+use crate::sql::lexer::{Doubt, Kind, Lexer, Quoting, Token};
+
+/// The longest fingerprint, in bytes, without the mark of an end cut off.
+pub const LIMIT: usize = 400;
+
+/// Shows that something was left out: the rest of the text, or of a list of constants.
+const CUT: &str = "...";
+
+/// The fingerprint of one text. Reads no further than the fingerprint reaches.
+#[must_use]
+pub fn fingerprint(text: &[u8]) -> String {
+    let mut lexer = Lexer::new(text, Quoting::Standard);
+    let mut print = Print {
+        out: String::new(),
+        end: 0,
+        last: None,
+        hiding: Hiding::Boundary,
+    };
+    while let Some(token) = lexer.next() {
+        if lexer.doubt() != Doubt::default() || print.out.len() >= LIMIT {
+            print.cut();
+            return print.out;
+        }
+        print.token(&token);
+    }
+    if lexer.doubt().incomplete {
+        print.cut();
+    }
+    print.out
+}
+
+/// Whether the value of a `SET` is being left out; it is no constant if it is written as a word.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hiding {
+    /// At the start of a statement.
+    Boundary,
+    /// Within a `SET`, before the value.
+    Name,
+    /// Within the value of a `SET`.
+    Value,
+    /// Within another statement.
+    No,
+}
+
+struct Print {
+    out: String,
+    /// Where the last token ended.
+    end: usize,
+    /// The kind of the last token.
+    last: Option<Kind>,
+    hiding: Hiding,
+}
+
+impl Print {
+    fn token(&mut self, token: &Token<'_>) {
+        let gap = token.start > self.end;
+        let last = self.last.replace(token.kind);
+        self.end = token.end();
+        let glued = matches!(last, Some(Kind::Number | Kind::Parameter)) && !gap;
+        if self.hides(token) || (glued && token.kind == Kind::Word) {
+            // The tail of a number such as `0x1F` is part of the constant.
+            return;
+        }
+        if gap && !self.out.is_empty() {
+            self.out.push(' ');
+        }
+        match token.kind {
+            Kind::Number
+            | Kind::Parameter
+            | Kind::String
+            | Kind::EscapeString
+            | Kind::BitString
+            | Kind::UnicodeString
+            | Kind::DollarString => self.constant(),
+            Kind::Word => self.shown(&String::from_utf8_lossy(token.bytes).to_ascii_lowercase()),
+            Kind::QuotedIdentifier
+            | Kind::UnicodeIdentifier
+            | Kind::Operator
+            | Kind::Semicolon
+            | Kind::Open
+            | Kind::Close
+            | Kind::Comma
+            | Kind::Dot
+            | Kind::Other => self.shown(&String::from_utf8_lossy(token.bytes)),
+        }
+        if self.hiding == Hiding::Value {
+            self.out.push_str(" ?");
+        }
+    }
+
+    /// Whether the token belongs to the value of a `SET`. Notes where one begins and ends.
+    fn hides(&mut self, token: &Token<'_>) -> bool {
+        let value = self.hiding == Hiding::Value;
+        self.hiding = match self.hiding {
+            _ if token.kind == Kind::Semicolon => Hiding::Boundary,
+            Hiding::Boundary if token.is_word(b"set") => Hiding::Name,
+            Hiding::Boundary => Hiding::No,
+            Hiding::Name if token.bytes == b"=" || token.is_word(b"to") => Hiding::Value,
+            hiding => hiding,
+        };
+        value && self.hiding == Hiding::Value
+    }
+
+    /// A constant; a list of them is shown as its first and the mark.
+    fn constant(&mut self) {
+        let list = self
+            .out
+            .trim_end()
+            .strip_suffix(',')
+            .unwrap_or_default()
+            .trim_end();
+        let length = if let Some(folded) = list.strip_suffix(CUT) {
+            folded.strip_suffix("?, ").map(|_| list.len())
+        } else {
+            list.ends_with('?').then_some(list.len())
+        };
+        let Some(length) = length else {
+            self.out.push('?');
+            return;
+        };
+        let folded = list.ends_with(CUT);
+        self.out.truncate(length);
+        if !folded {
+            self.out.push_str(", ");
+            self.out.push_str(CUT);
+        }
+    }
+
+    /// Shows text as it is, within the limit; line ends and the like would break a log's lines.
+    fn shown(&mut self, text: &str) {
+        for letter in text.chars() {
+            if self.out.len() + letter.len_utf8() > LIMIT {
+                return;
+            }
+            self.out
+                .push(if letter.is_control() { ' ' } else { letter });
+        }
+    }
+
+    fn cut(&mut self) {
+        if !self.out.is_empty() {
+            self.out.push(' ');
+        }
+        self.out.push_str(CUT);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LIMIT, fingerprint};
+
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        assert_eq!(fingerprint(text.as_bytes()), expected);
+    }
+
+    #[test]
+    fn constants_comments_and_spacing_are_folded() {
+        check(
+            "SELECT  *\n FROM T /* c */ WHERE a='x' AND b = 1.5e3 -- d",
+            "select * from t where a=? and b = ?",
+        );
+        check(
+            "select $1, E'a\\'b', X'1F', U&'x', $q$ secret $q$::text",
+            "select ?, ...::text",
+        );
+        check("select \"Kept Name\" , n'x'", "select \"Kept Name\" , n?");
+        check("select 0x1F + 1_000", "select ? + ?");
+        check("select 'a'\n 'b' x", "select ? x");
+        check("", "");
+    }
+
+    #[test]
+    fn lists_of_constants_are_folded() {
+        check("select a in (1, 2,3 , 'x')", "select a in (?, ...)");
+        check("select f(1), g(2, b, 3)", "select f(?), g(?, b, ?)");
+        check(
+            "insert into t values (1,2),(3,4)",
+            "insert into t values (?, ...),(?, ...)",
+        );
+    }
+
+    #[test]
+    fn values_of_set_are_constants_however_written() {
+        check(
+            "SET app.key TO hunter2, x; SET b = hunter3; select c = d",
+            "set app.key to ?; set b = ?; select c = d",
+        );
+        check("update t set a = b", "update t set a = b");
+    }
+
+    #[test]
+    fn doubt_ends_the_text() {
+        check("select 'a\\'; secret --'", "select ...");
+        check("select 1, 'secret", "select ?, ...");
+        check("select \"secret", "select ...");
+        check("select 1 /* secret", "select ? ...");
+        check("select $secret", "select ...");
+        check("select U&\"secret\" from t", "select ...");
+        check("select $$secret", "select ...");
+    }
+
+    #[test]
+    fn length_is_capped_and_lines_stay_whole() {
+        check("select \"a\nb\"", "select \"a b\"");
+        let long = fingerprint(format!("select {}", "x + ".repeat(1000)).as_bytes());
+        assert!(long.len() <= LIMIT + 4 && long.ends_with("..."), "{long}");
+        let word = fingerprint("ü".repeat(1000).as_bytes());
+        assert!(word.len() <= LIMIT);
+        assert_eq!(fingerprint(b"select \xff\xfe"), "select \u{fffd}\u{fffd}");
+    }
+}
