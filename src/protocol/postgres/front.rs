@@ -181,11 +181,17 @@ impl protocol::Front for PgFront {
     }
 
     fn profile(&self) -> u64 {
-        self.settings.now.id()
+        self.settings.wanted().id()
     }
 
     fn requests(&self) -> u64 {
         self.requests
+    }
+
+    fn outlives_reset(&self) -> bool {
+        NOT_UNDONE_BY_DISCARD
+            .into_iter()
+            .any(|reason| self.pins.contains(reason))
     }
 
     fn has_quit(&self) -> bool {
@@ -202,8 +208,8 @@ impl protocol::Front for PgFront {
 /// An unnamed statement's buffer above this many bytes is given back when it is cleared.
 const KEEP_UNNAMED: usize = 4096;
 
-/// The reasons that `DISCARD ALL` removes; loaded libraries and foreign connections stay.
-const UNDONE_BY_DISCARD: [PinReason; 8] = [
+/// The reasons that `DISCARD ALL` removes.
+const UNDONE_BY_DISCARD: [PinReason; 11] = [
     PinReason::Setting,
     PinReason::Role,
     PinReason::TempObject,
@@ -212,4 +218,15 @@ const UNDONE_BY_DISCARD: [PinReason; 8] = [
     PinReason::AdvisoryLock,
     PinReason::Sequence,
     PinReason::SqlPrepare,
+    PinReason::CodeBlock,
+    PinReason::Unclassified,
+    PinReason::OversizedStatement,
+];
+
+/// The reasons that it does not.
+const NOT_UNDONE_BY_DISCARD: [PinReason; 4] = [
+    PinReason::Load,
+    PinReason::ExternalConnection,
+    PinReason::RandomSeed,
+    PinReason::ProtocolDoubt,
 ];

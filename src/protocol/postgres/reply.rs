@@ -203,7 +203,9 @@ impl Reader<'_> {
         };
         let fate = self.back.debts.first().map(Owed::fate);
         if self.back.copy != CopyIn::None {
+            // It has read everything up to CopyDone, Syncs sent ahead included.
             self.back.copy = CopyIn::None;
+            self.back.doubt = false;
         }
         // These end what other sessions' statements are remembered by.
         if body == b"DISCARD ALL\0" {

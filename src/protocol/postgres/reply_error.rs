@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 
+use crate::model::PinReason;
 use crate::protocol::{Breach, ServerError};
 
 use super::back::CopyIn;
@@ -28,6 +29,11 @@ pub(super) fn read(
         reader.back.closing = true;
     }
     reader.back.copy = CopyIn::None;
+    if reader.back.doubt
+        && let Some(client) = &mut reader.client
+    {
+        client.front.pin(PinReason::ProtocolDoubt);
+    }
     let fate = reader.back.debts.first().map_or(Fate::Client, Owed::fate);
     let extended = reader.back.debts.first().is_some_and(Owed::is_extended);
     if extended {
@@ -39,7 +45,16 @@ pub(super) fn read(
             if let Some(client) = &mut reader.client {
                 client.front.settings.fail();
             }
-            show(reader, message)
+            match reader.back.debts.first() {
+                Some(Owed::Refused(ours)) => {
+                    let ours = ours.clone();
+                    if let Some(client) = &mut reader.client {
+                        client.script.insert(&ours);
+                    }
+                    reader.stream_for(message, Fate::Ours)
+                }
+                _ => show(reader, message),
+            }
         }
         Fate::Chore => {
             reader.back.chore.error = error.map(|parsed| parsed.error.clone());
