@@ -1,5 +1,10 @@
 //! Thousands of clients at random: the quota holds, and no connection or slot is lost.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "all numbers here are small"
+)]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
@@ -87,7 +92,7 @@ async fn run(seed: u64) {
     let served = Arc::new(AtomicU32::new(0));
     let mut clients = tokio::task::JoinSet::new();
     let mut dice = Dice(seed);
-    for _ in 0..500 {
+    for _ in 0..400 {
         let pool = Arc::clone(&pools[dice.roll(4) as usize]);
         clients.spawn(client(
             bed.clone(),
@@ -173,7 +178,7 @@ const CAPACITY: u32 = 12;
 
 #[tokio::test(start_paused = true)]
 async fn random_clients_and_faults_lose_nothing() {
-    for seed in 1..=4 {
+    for seed in 1..=3 {
         run(seed).await;
     }
 }
