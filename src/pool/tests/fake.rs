@@ -349,6 +349,10 @@ impl Login for Never {
 }
 
 impl Front for Never {
+    fn outlives_reset(&self) -> bool {
+        match *self {}
+    }
+
     fn pins(&self) -> Pins {
         match *self {}
     }

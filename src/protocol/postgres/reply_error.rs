@@ -73,6 +73,9 @@ pub(super) fn read(
     if extended {
         skip_to_sync(reader);
     }
+    if error.is_some_and(|error| error.error.code == SYNTAX_ERROR) {
+        forgive(reader);
+    }
     Ok(Some(dealt))
 }
 
@@ -111,6 +114,21 @@ fn forget_stale_plan(reader: &mut Reader<'_>, error: Option<&Parsed>) {
     }
 }
 
+/// A text that the server could not even parse has done nothing: what it was pinned for does not
+/// hold, unless something else of the batch was carried out, or is still to be.
+fn forgive(reader: &mut Reader<'_>) {
+    let alone = match reader.back.debts.first() {
+        None => true,
+        Some(Owed::Sync | Owed::Query(Fate::Client) | Owed::Scripted(..)) => {
+            reader.back.debts.is_single()
+        }
+        Some(_) => false,
+    };
+    if alone && let Some(client) = &mut reader.client {
+        client.front.forgive();
+    }
+}
+
 /// Shows the error to the client, with the client's own name of a statement in it.
 fn show(reader: &mut Reader<'_>, message: &Message<'_>) -> usize {
     if let Some(whole) = message.whole
@@ -123,6 +141,9 @@ fn show(reader: &mut Reader<'_>, message: &Message<'_>) -> usize {
     }
     reader.stream_for(message, Fate::Client)
 }
+
+/// `syntax_error` (PostgreSQL documentation, appendix A).
+const SYNTAX_ERROR: &str = "42601";
 
 struct Parsed {
     fatal: bool,

@@ -301,8 +301,15 @@ fn plain_bytes_after_agreeing_on_tls_end_the_connection() {
 fn tls_without_asking_for_it_is_no_login() {
     let (database, proxy) = proxy();
     let mut wire = open(proxy.port);
-    // No ALPN, so this is not PostgreSQL's direct TLS either.
-    assert!(wire.upgrade(Certs::shared().client_config(None)).is_err());
+    // No ALPN, so this is not PostgreSQL's direct TLS either. With TLS 1.3 the client may have
+    // finished its part of the handshake before the server ends it.
+    if wire.upgrade(Certs::shared().client_config(None)).is_ok() {
+        let _ = wire.send(&startup(
+            VERSION_3_0,
+            &[("user", "app"), ("database", &database.name)],
+        ));
+        assert_eq!(words(&wire.read_to_close()), [""; 0]);
+    }
     assert_serves(&proxy, &database);
 }
 
@@ -436,8 +443,8 @@ fn malformed_bodies_are_errors_of_their_sender_alone() {
         let mut wire = proxy.connect(&database);
         wire.succeed("begin");
         wire.send(&[body.clone(), sync()].concat()).unwrap();
-        let _ = wire.tcp().shutdown(std::net::Shutdown::Write);
-        let reply = wire.read_to_close();
+        // Not every error ends the connection, but each comes before anything else.
+        let reply = wire.read_until(b'E');
         assert!(error(&reply).is_some(), "{body:?}: {:?}", words(&reply));
         assert_serves(&proxy, &database);
     }

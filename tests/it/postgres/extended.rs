@@ -585,6 +585,8 @@ fn notices_and_parameter_reports_stay_with_their_query() {
         words(&reply),
         ["Notice(00000)", "Notice(01000)", "Complete(DO)", "Ready(I)"]
     );
+    // A code block may change the session unseen, and pins.
+    wire.simple("discard all");
     let reply = wire.simple("set time zone 'Asia/Tokyo'");
     assert_eq!(
         words(&reply),

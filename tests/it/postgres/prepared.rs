@@ -452,8 +452,9 @@ fn statements_survive_the_loss_of_the_server_connection_that_knew_them() {
 }
 
 #[test]
-fn a_large_statement_text_is_prepared_and_run() {
-    let (database, proxy) = narrow();
+fn a_statement_too_large_to_be_carried_keeps_its_server_connection() {
+    let database = Database::new();
+    let proxy = Sluice::with_pool(&database, 2);
     let long = format!("select length('{}')", "x".repeat(3_000_000));
     for _ in 0..2 {
         let mut wire = proxy.connect(&database);
