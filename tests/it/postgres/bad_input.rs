@@ -446,6 +446,7 @@ fn malformed_bodies_are_errors_of_their_sender_alone() {
         // Not every error ends the connection, but each comes before anything else.
         let reply = wire.read_until(b'E');
         assert!(error(&reply).is_some(), "{body:?}: {:?}", words(&reply));
+        drop(wire);
         assert_serves(&proxy, &database);
     }
     let mut wire = proxy.connect(&database);
