@@ -8,6 +8,7 @@ use std::path::Path;
 pub mod difference;
 mod document;
 pub mod error;
+mod inline;
 pub mod plan;
 pub mod raw;
 mod resolve;
@@ -17,6 +18,7 @@ pub mod units;
 mod wording;
 
 pub use error::{ConfigError, Problem};
+pub use inline::Inline;
 pub use plan::Plan;
 
 use document::Document;

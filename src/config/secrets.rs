@@ -3,7 +3,7 @@
 use std::env::VarError;
 use std::path::Path;
 
-use super::raw::Inline;
+use super::inline::Inline;
 use crate::model::Secret;
 
 /// The three places a secret can come from; at most one may be given.

@@ -7,10 +7,7 @@ use crate::config::plan::GeneralPlan;
 use crate::telemetry::log::check_filter;
 use crate::telemetry::options::LogOptions;
 
-pub(super) fn resolve(
-    source: &Source<'_>,
-    warnings: &mut Vec<String>,
-) -> Result<GeneralPlan, ConfigError> {
+pub(super) fn resolve(source: &Source<'_>) -> Result<GeneralPlan, ConfigError> {
     let raw = &source.raw.general;
     let table = source.table("general", 0, "");
     if let Err(error) = check_filter(&raw.log_level) {
@@ -25,12 +22,6 @@ pub(super) fn resolve(
         if let Some(other) = listeners.find(|l| l.address == address && address.port() != 0) {
             let what = format!("listener {:?} has this address already", other.name);
             return Err(table.error("admin_address", &what));
-        }
-        if !address.ip().is_loopback() {
-            warnings.push(format!(
-                "admin_address {address} can be reached from other machines; \
-                 it asks for no password"
-            ));
         }
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);

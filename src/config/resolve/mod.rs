@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::document::{Document, Place};
 use super::error::{ConfigError, Problems};
@@ -100,7 +101,7 @@ impl Table<'_> {
         }
     }
 
-    /// Keepalive that the system takes: it counts in whole seconds, from 1 on.
+    /// Keepalive; the system counts it in whole seconds.
     fn keepalive(
         &self,
         idle: Time,
@@ -108,17 +109,11 @@ impl Table<'_> {
         count: u32,
         user_timeout: Time,
     ) -> Result<Keepalive, ConfigError> {
-        for (key, time, off) in [
-            ("tcp_keepalive_idle", idle, idle.0.is_zero()),
-            ("tcp_keepalive_interval", interval, false),
-        ] {
-            let whole = time.0.subsec_nanos() == 0 && !time.0.is_zero();
-            if !off && (!whole || time.0.as_secs() > MOST_KEEPALIVE_SECONDS) {
-                let what = "must be whole seconds, from \"1s\" to \"32767s\"";
-                return Err(self.error(key, what));
-            }
+        if interval.0 < SHORTEST_INTERVAL {
+            let what = "must be at least \"1s\"";
+            return Err(self.error("tcp_keepalive_interval", what));
         }
-        if !(1..=MOST_KEEPALIVE_PROBES).contains(&count) {
+        if !(1..=MOST_PROBES).contains(&count) {
             return Err(self.error("tcp_keepalive_count", "must be from 1 to 127"));
         }
         Ok(Keepalive {
@@ -150,7 +145,7 @@ pub(super) fn resolve(source: &Source<'_>) -> Result<Plan, ConfigError> {
     let mut problems = Problems::default();
     let mut warnings = Vec::new();
     names(source, &mut problems);
-    let general = problems.take(general::resolve(source, &mut warnings));
+    let general = problems.take(general::resolve(source));
     let groups = each(&mut problems, &raw.target_group, |index, group| {
         group::resolve(&source.table("target_group", index, &group.name), group)
     });
@@ -226,7 +221,7 @@ fn names(source: &Source<'_>, problems: &mut Problems) {
     }
 }
 
-/// `MAX_TCP_KEEPIDLE` and `MAX_TCP_KEEPINTVL` (Linux `include/net/tcp.h`).
-const MOST_KEEPALIVE_SECONDS: u64 = 32_767;
-/// `MAX_TCP_KEEPCNT` (same place).
-const MOST_KEEPALIVE_PROBES: u32 = 127;
+/// What `TCP_KEEPINTVL` counts in (`tcp(7)`).
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
+/// `MAX_TCP_KEEPCNT` (Linux `include/net/tcp.h`).
+const MOST_PROBES: u32 = 127;

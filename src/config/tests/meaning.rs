@@ -239,8 +239,7 @@ fn what_should_not_stay_is_warned_of() {
                 "server_password = \"x\"\n\
                  [[user]]\nname = \"b\"\npassword = \"x\"\n\
                  [[user]]\nname = \"none\"\n\
-                 [[user]]\nname = \"hash\"\npassword = \"md53175bce1d3201d16594cebf9d7eb3f9d\"\n\
-                 [general]\nadmin_address = \"0.0.0.0:9930\"",
+                 [[user]]\nname = \"hash\"\npassword = \"md53175bce1d3201d16594cebf9d7eb3f9d\"",
             ),
             (GROUP, "auth_query = \"SELECT $1\"\nauth_user = \"hash\""),
         ])
@@ -250,7 +249,6 @@ fn what_should_not_stay_is_warned_of() {
     assert_eq!(
         plan.warnings,
         [
-            "admin_address 0.0.0.0:9930 can be reached from other machines; it asks for no password",
             "listener \"app\" takes clients from other machines without TLS",
             "user \"app\": the server_password stands in the configuration file; server_password_file or server_password_env are safer",
             "user \"b\": the password stands in the configuration file; password_file, password_env or a SCRAM-SHA-256 verifier are safer",

@@ -262,8 +262,8 @@ fn numbers_beside_each_other() {
             "7:26: target_group \"main\", `server_connect_timeout`: must be more than \"0s\"",
         ),
         (
-            "tcp_keepalive_interval = \"1500ms\"",
-            "7:26: target_group \"main\", `tcp_keepalive_interval`: must be whole seconds, from \"1s\" to \"32767s\"",
+            "tcp_keepalive_interval = \"900ms\"",
+            "7:26: target_group \"main\", `tcp_keepalive_interval`: must be at least \"1s\"",
         ),
         (
             "tcp_keepalive_count = 128",

@@ -7,7 +7,6 @@ use tempfile::TempDir;
 
 use super::{Plan, load, show};
 
-mod examples;
 mod meaning;
 mod mistakes;
 mod reload;

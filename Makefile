@@ -1,0 +1,42 @@
+# What a contributor runs. Each target installs what it lacks (Debian 12 or later; see tests/setup.sh).
+
+ARGS ?=
+FUZZ_SECONDS ?= 60
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+export PATH := $(CURDIR)/$(TARGET_DIR)/test-env/tools/bin:$(PATH)
+
+.PHONY: help test check demo bench fuzz
+
+help:
+	@echo 'make test            every test, against real servers and drivers (ARGS: a nextest filter)'
+	@echo 'make check           formatting, lints, dependency policy'
+	@echo 'make demo            a guided tour on throwaway servers (ARGS: options of `sluice demo`)'
+	@echo 'make bench           a comparison with other poolers (ARGS: options of benches/compare.py)'
+	@echo 'make fuzz            each fuzz target for FUZZ_SECONDS=60'
+
+test:
+	tests/setup.sh
+	cargo nextest run --locked $(ARGS)
+
+check:
+	tests/setup.sh deny
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo deny --locked check --hide-inclusion-graph bans licenses sources
+
+demo:
+	tests/setup.sh postgres
+	cargo build --locked --release
+	$(TARGET_DIR)/release/sluice demo $(ARGS)
+
+bench:
+	tests/setup.sh bench
+	cargo build --locked --release
+	python3 benches/compare.py $(ARGS)
+
+# cargo-fuzz asks for sanitizer flags, which the stable compiler takes under RUSTC_BOOTSTRAP.
+fuzz:
+	tests/setup.sh fuzz
+	set -e; for file in tests/fuzz/fuzz_targets/*.rs; do \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir tests/fuzz "$$(basename "$$file" .rs)" -- -max_total_time=$(FUZZ_SECONDS) $(ARGS); \
+	done

@@ -1,0 +1,477 @@
+//! The configuration file as it is written. Unknown keys are errors.
+//!
+//! Each key says its default, its range, what it does, and whether a reload (SIGHUP) applies it
+//! (dynamic) or only a restart. `config/reference.toml` shows them all.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::inline::Inline;
+use super::units::{Percent, Size, Time};
+
+/// The whole file.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// What concerns the process.
+    #[serde(default)]
+    pub general: General,
+    /// Where clients connect.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listener: Vec<Listener>,
+    /// Servers and their pools.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub target_group: Vec<TargetGroup>,
+    /// Databases with settings of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub database: Vec<Database>,
+    /// Users.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub user: Vec<User>,
+}
+
+/// `[general]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct General {
+    /// Threads that serve clients. 0 to 1024, default 0: one for each core. Restart.
+    pub worker_threads: usize,
+    /// Most clients over all listeners. Default 10000; 0: no limit. Dynamic.
+    pub max_client_conn: usize,
+    /// Most clients from one address. Default 0: no limit. Dynamic.
+    pub max_client_conn_per_address: usize,
+    /// Where `/metrics`, `/livez`, `/readyz` and `/status` are served. Default: nowhere. Restart.
+    pub admin_address: Option<SocketAddr>,
+    /// `tracing` filter; the environment variable RUST_LOG overrides it. Default "info". Dynamic.
+    pub log_level: String,
+    /// "text" or "json". Default "text". Restart.
+    pub log_format: LogFormat,
+    /// A log line for each client that connects and disconnects. Default true. Dynamic.
+    pub log_connections: bool,
+    /// After SIGTERM, how long transactions may take to end. Default "30s". Dynamic.
+    pub shutdown_timeout: Time,
+    /// Users in the format of PgBouncer's `auth_file`. Default: none. Dynamic.
+    pub userlist_file: Option<PathBuf>,
+}
+
+impl Default for General {
+    fn default() -> Self {
+        Self {
+            worker_threads: 0,
+            max_client_conn: 10_000,
+            max_client_conn_per_address: 0,
+            admin_address: None,
+            log_level: "info".into(),
+            log_format: LogFormat::Text,
+            log_connections: true,
+            shutdown_timeout: Time::secs(30),
+            userlist_file: None,
+        }
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The protocol of a listener and its targets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// PostgreSQL.
+    Postgresql,
+}
+
+/// When a server connection goes back to its pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PoolMode {
+    /// After each transaction.
+    Transaction,
+    /// When the client disconnects.
+    Session,
+}
+
+/// How clients prove who they are; names as PgBouncer's `auth_type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub enum AuthMethod {
+    /// SCRAM-SHA-256, inside TLS also with channel binding.
+    #[serde(rename = "scram-sha-256")]
+    Scram,
+    /// The password in the clear, inside TLS only.
+    #[serde(rename = "password")]
+    Password,
+    /// MD5 challenge.
+    #[serde(rename = "md5")]
+    Md5,
+    /// A client certificate.
+    #[serde(rename = "cert")]
+    Cert,
+    /// Nothing; loopback listeners only.
+    #[serde(rename = "trust")]
+    Trust,
+}
+
+/// Whether clients must show a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientCert {
+    /// None is asked for.
+    Off,
+    /// Verified if shown.
+    Optional,
+    /// Needed.
+    Required,
+}
+
+/// A TLS version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    #[serde(rename = "1.2")]
+    V1_2,
+    /// TLS 1.3.
+    #[serde(rename = "1.3")]
+    V1_3,
+}
+
+/// libpq's `sslmode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TlsMode {
+    /// Plaintext only.
+    Disable,
+    /// TLS if offered, unverified.
+    Prefer,
+    /// TLS; verified only if a CA file is given.
+    Require,
+    /// TLS, chain verified.
+    VerifyCa,
+    /// TLS, chain and host name verified.
+    VerifyFull,
+}
+
+/// `[[listener]]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    /// Name for logs, metrics and systemd's `FileDescriptorName=`. Required, unique. Restart.
+    pub name: String,
+    /// "postgresql". Default "postgresql". Restart.
+    #[serde(default = "postgresql")]
+    pub engine: Engine,
+    /// Address and port. Required. Restart.
+    pub address: SocketAddr,
+    /// The group that serves databases without an entry, or whose entry names none. Default: the
+    /// only group; may be left out if each `[[database]]` names one. Dynamic.
+    pub target_group: Option<String>,
+    /// Refuse clients without TLS (RDS Proxy's RequireTLS). Default false. Dynamic.
+    #[serde(default)]
+    pub require_tls: bool,
+    /// Certificate chain, PEM. Default: no TLS. Dynamic, the content too.
+    pub tls_cert_file: Option<PathBuf>,
+    /// Private key, PEM. With `tls_cert_file` only. Dynamic, the content too.
+    pub tls_key_file: Option<PathBuf>,
+    /// Authorities of client certificates, PEM. Default: none. Dynamic, the content too.
+    pub tls_client_ca_file: Option<PathBuf>,
+    /// "off", "optional" or "required"; the last two need `tls_client_ca_file`. Default "off".
+    /// Dynamic.
+    #[serde(default = "off")]
+    pub tls_client_cert: ClientCert,
+    /// "1.2" or "1.3". Default "1.2". Dynamic.
+    #[serde(default = "tls_1_2")]
+    pub tls_min_version: TlsVersion,
+    /// "scram-sha-256", "password", "md5", "cert" or "trust". Default "scram-sha-256". "password"
+    /// needs TLS, and `require_tls` but on loopback; "cert" needs `tls_client_cert`; "trust" is for
+    /// loopback only. Dynamic.
+    #[serde(default = "scram")]
+    pub auth_method: AuthMethod,
+    /// "transaction" or "session". Default: the target group's. Dynamic.
+    pub pool_mode: Option<PoolMode>,
+    /// Most clients of this listener. Default 0: no limit of its own. Dynamic.
+    #[serde(default)]
+    pub max_client_conn: usize,
+    /// A client without transaction that is silent for longer is disconnected. Default "30m", as
+    /// RDS Proxy; "0s": never. Dynamic, for new clients.
+    #[serde(default = "half_an_hour")]
+    pub idle_client_timeout: Time,
+    /// From accept to the end of the login. Above "0s", default "60s". Dynamic.
+    #[serde(default = "a_minute")]
+    pub client_login_timeout: Time,
+    /// A client silent for longer inside a transaction is disconnected. Default "0s": never.
+    /// Dynamic, for new clients.
+    #[serde(default = "never")]
+    pub idle_transaction_timeout: Time,
+    /// A request that takes longer is cancelled and its client disconnected. Default "0s": never.
+    /// Dynamic, for new clients.
+    #[serde(default = "never")]
+    pub query_timeout: Time,
+    /// Startup options that clients may set; "*": any. Default ["*"]. Dynamic, for new clients.
+    #[serde(default = "any_option")]
+    pub allow_startup_options: Vec<String>,
+    /// Startup options that are silently left out. Default []. Dynamic, for new clients.
+    #[serde(default)]
+    pub ignore_startup_options: Vec<String>,
+    /// Prepared statements that one client may hold. At least 1, default 10000. Dynamic, for
+    /// new clients.
+    #[serde(default = "ten_thousand")]
+    pub max_prepared_statements_per_client: usize,
+    /// Connections that wait to be accepted. At least 1, default 1024. Restart.
+    #[serde(default = "backlog")]
+    pub backlog: u32,
+    /// Silence before the first TCP keepalive probe. Default "60s"; "0s": no keepalive. Restart.
+    #[serde(default = "a_minute")]
+    pub tcp_keepalive_idle: Time,
+    /// Time between probes. At least "1s", default "15s". Restart.
+    #[serde(default = "fifteen_seconds")]
+    pub tcp_keepalive_interval: Time,
+    /// Probes without answer before the connection is dead. 1 to 127, default 4. Restart.
+    #[serde(default = "four")]
+    pub tcp_keepalive_count: u32,
+    /// How long sent bytes may stay unacknowledged. Default "0s": the system's. Restart.
+    #[serde(default = "never")]
+    pub tcp_user_timeout: Time,
+}
+
+/// `[[target_group]]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TargetGroup {
+    /// Name. Required, unique. Dynamic.
+    pub name: String,
+    /// "postgresql". Default "postgresql". Restart.
+    #[serde(default = "postgresql")]
+    pub engine: Engine,
+    /// The servers. One, the primary. Dynamic.
+    pub target: Vec<Target>,
+    /// Share of the server's own connection limit, less those it reserves. 1 to 100, default 100.
+    /// Dynamic.
+    #[serde(default = "all")]
+    pub max_connections_percent: Percent<1>,
+    /// Share that may stay open unused for five minutes. 0 to `max_connections_percent`, default
+    /// half of it. Dynamic.
+    pub max_idle_connections_percent: Option<Percent<0>>,
+    /// Longest wait for a server connection. "0s" to "300s" in RDS Proxy, any here; default
+    /// "120s"; "0s" fails at once. Dynamic.
+    #[serde(default = "two_minutes")]
+    pub connection_borrow_timeout: Time,
+    /// Clients that may wait in one pool. Default 0: no limit. Dynamic.
+    #[serde(default)]
+    pub max_waiting_clients: u32,
+    /// SQL run once on each new server connection. Default: none. Dynamic, for new connections.
+    pub init_query: Option<String>,
+    /// "transaction" or "session". Default "transaction". Dynamic, for new clients.
+    #[serde(default = "transaction")]
+    pub pool_mode: PoolMode,
+    /// Server connections for each user and database. At least 1, default 20. Dynamic.
+    #[serde(default = "twenty")]
+    pub default_pool_size: u32,
+    /// Connections kept open while a pool is in use. 0 to `default_pool_size`, default 0. Dynamic.
+    #[serde(default)]
+    pub min_pool_size: u32,
+    /// Server connections of one database. Default 0: no limit. Dynamic.
+    #[serde(default)]
+    pub max_db_connections: u32,
+    /// Server connections of one user. Default 0: no limit. Dynamic.
+    #[serde(default)]
+    pub max_user_connections: u32,
+    /// Age at which a connection is replaced. Default "1h"; "0s": never. Dynamic, for new
+    /// connections.
+    #[serde(default = "an_hour")]
+    pub server_lifetime: Time,
+    /// Up to this much, but no more than `server_lifetime`, is taken off at random, so that
+    /// connections do not all end together. Default "5m". Dynamic, for new connections.
+    #[serde(default = "five_minutes")]
+    pub server_lifetime_jitter: Time,
+    /// A connection unused for longer is closed. Default "10m"; "0s": never. Dynamic.
+    #[serde(default = "ten_minutes")]
+    pub server_idle_timeout: Time,
+    /// A connection unused for longer is checked before it is lent. Default "30s"; "0s": always.
+    /// Dynamic.
+    #[serde(default = "half_a_minute")]
+    pub server_check_delay: Time,
+    /// For resolving, connecting, TLS and login together. Above "0s", default "15s". Dynamic.
+    #[serde(default = "fifteen_seconds")]
+    pub server_connect_timeout: Time,
+    /// After a failed login, those who wait are refused for this long. Default "1s". Dynamic.
+    #[serde(default = "a_second")]
+    pub server_login_retry: Time,
+    /// Logins under way at once. At least 1, default 8. Dynamic.
+    #[serde(default = "eight")]
+    pub server_login_concurrency: u32,
+    /// Longest wait for a rollback or reset before the connection is closed. Above "0s", default
+    /// "5s". Dynamic.
+    #[serde(default = "five_seconds")]
+    pub server_reset_timeout: Time,
+    /// How long the cancelled request of a lost client may take to end. Default "10s". Dynamic.
+    #[serde(default = "ten_seconds")]
+    pub cancel_wait_timeout: Time,
+    /// Prepared statements on one server connection. At least 1, default 200. Dynamic.
+    #[serde(default = "two_hundred")]
+    pub max_prepared_statements: usize,
+    /// Largest statement that can be kept and prepared on another connection; a larger one pins.
+    /// "1KB" to "1MB", default "1MB". Dynamic, for new clients.
+    #[serde(default = "a_megabyte")]
+    pub max_statement_size: Size,
+    /// "disable", "prefer", "require", "verify-ca" or "verify-full". Default "prefer". Dynamic.
+    #[serde(default = "prefer")]
+    pub server_tls_mode: TlsMode,
+    /// Authorities, PEM, such as Amazon's RDS bundle. Default: the system's. Dynamic.
+    pub server_tls_ca_file: Option<PathBuf>,
+    /// Our own certificate for the server, PEM. Default: none. Dynamic.
+    pub server_tls_cert_file: Option<PathBuf>,
+    /// Its key, PEM. Dynamic.
+    pub server_tls_key_file: Option<PathBuf>,
+    /// Name to verify instead of the target's host. Default: the host. Dynamic.
+    pub server_tls_server_name: Option<String>,
+    /// "1.2" or "1.3". Default "1.2". Dynamic.
+    #[serde(default = "tls_1_2")]
+    pub server_tls_min_version: TlsVersion,
+    /// Query that yields the name and password hash of user `$1`, for users that are not configured.
+    /// Needs `auth_user`. Default: none. Dynamic.
+    pub auth_query: Option<String>,
+    /// User that runs it: a `[[user]]` or one of the userlist, with a password in the clear.
+    /// Default: none. Dynamic.
+    pub auth_user: Option<String>,
+    /// Database it runs in. Default: the one the client asked for. Dynamic.
+    pub auth_database: Option<String>,
+    /// Silence before the first TCP keepalive probe. Default "60s"; "0s": no keepalive.
+    /// Dynamic, for new connections.
+    #[serde(default = "a_minute")]
+    pub tcp_keepalive_idle: Time,
+    /// Time between probes. At least "1s", default "15s". Dynamic, for new connections.
+    #[serde(default = "fifteen_seconds")]
+    pub tcp_keepalive_interval: Time,
+    /// Probes without answer before the connection is dead. 1 to 127, default 4.
+    /// Dynamic, for new connections.
+    #[serde(default = "four")]
+    pub tcp_keepalive_count: u32,
+    /// How long sent bytes may stay unacknowledged. Default "0s": the system's.
+    /// Dynamic, for new connections.
+    #[serde(default = "never")]
+    pub tcp_user_timeout: Time,
+}
+
+/// `[[target_group.target]]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// `host:port`; the port may be left out. Required. Dynamic.
+    pub address: String,
+}
+
+/// `[[database]]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    /// The name clients use; "*": any other. Required, unique. If any database is listed, others
+    /// are refused. Dynamic.
+    pub name: String,
+    /// Default: the listener's. Dynamic.
+    pub target_group: Option<String>,
+    /// The name on the server. Default: the same. Dynamic.
+    pub server_database: Option<String>,
+    /// Default: the listener's or target group's. Dynamic.
+    pub pool_mode: Option<PoolMode>,
+    /// At least 1. Default: the target group's `default_pool_size`. Dynamic.
+    pub pool_size: Option<u32>,
+    /// Default: the target group's. Dynamic.
+    pub min_pool_size: Option<u32>,
+    /// Most clients of this database. Default 0: no limit. Dynamic.
+    #[serde(default)]
+    pub max_client_conn: usize,
+}
+
+/// `[[user]]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct User {
+    /// The name clients use. Required, unique. Dynamic.
+    pub name: String,
+    /// Password, `SCRAM-SHA-256$…` verifier or `md5…`. At most one of this and the next two; without
+    /// any, what the userlist has for this name, if anything. Dynamic.
+    pub password: Option<Inline>,
+    /// File that holds it; one line break at its end does not count. Dynamic.
+    pub password_file: Option<PathBuf>,
+    /// Environment variable that holds it. Dynamic.
+    pub password_env: Option<String>,
+    /// As the listener's; refused if any listener must not use it. Default: the listener's. Dynamic.
+    pub auth_method: Option<AuthMethod>,
+    /// Common names of certificates that may log in as this user. Default: the user's name.
+    /// Dynamic.
+    #[serde(default)]
+    pub certificate_names: Vec<String>,
+    /// The name on the server. Default: the same. Dynamic.
+    pub server_user: Option<String>,
+    /// Password on the server. Default: the one above, or what the client proved (pass-through).
+    /// Dynamic.
+    pub server_password: Option<Inline>,
+    /// File that holds it. Dynamic.
+    pub server_password_file: Option<PathBuf>,
+    /// Environment variable that holds it. Dynamic.
+    pub server_password_env: Option<String>,
+    /// Default: the database's, listener's or target group's. Dynamic.
+    pub pool_mode: Option<PoolMode>,
+    /// At least 1. Default: the database's or target group's. Dynamic.
+    pub pool_size: Option<u32>,
+    /// Most clients of this user. Default 0: no limit. Dynamic.
+    #[serde(default)]
+    pub max_client_conn: usize,
+}
+
+impl Listener {
+    /// True for addresses that only this machine reaches.
+    pub fn is_loopback(&self) -> bool {
+        match self.address.ip() {
+            IpAddr::V4(ip) => ip.is_loopback(),
+            IpAddr::V6(ip) => ip.is_loopback(),
+        }
+    }
+}
+
+macro_rules! defaults {
+    ($($name:ident: $kind:ty = $value:expr;)*) => {
+        $(const fn $name() -> $kind { $value })*
+    };
+}
+
+defaults! {
+    postgresql: Engine = Engine::Postgresql;
+    off: ClientCert = ClientCert::Off;
+    tls_1_2: TlsVersion = TlsVersion::V1_2;
+    scram: AuthMethod = AuthMethod::Scram;
+    prefer: TlsMode = TlsMode::Prefer;
+    transaction: PoolMode = PoolMode::Transaction;
+    all: Percent<1> = Percent(100);
+    never: Time = Time::secs(0);
+    a_second: Time = Time::secs(1);
+    five_seconds: Time = Time::secs(5);
+    ten_seconds: Time = Time::secs(10);
+    fifteen_seconds: Time = Time::secs(15);
+    half_a_minute: Time = Time::secs(30);
+    a_minute: Time = Time::secs(60);
+    two_minutes: Time = Time::secs(120);
+    five_minutes: Time = Time::secs(300);
+    ten_minutes: Time = Time::secs(600);
+    half_an_hour: Time = Time::secs(1800);
+    an_hour: Time = Time::secs(3600);
+    four: u32 = 4;
+    eight: u32 = 8;
+    twenty: u32 = 20;
+    two_hundred: usize = 200;
+    backlog: u32 = 1024;
+    ten_thousand: usize = 10_000;
+    a_megabyte: Size = Size(1 << 20);
+}
+
+fn any_option() -> Vec<String> {
+    vec!["*".into()]
+}

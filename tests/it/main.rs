@@ -1,0 +1,18 @@
+//! Integration tests: the real binary between real clients and real servers, on this machine alone.
+//!
+//! `support` starts throwaway PostgreSQL servers and the proxy and holds a wire client that can say
+//! anything; the other modules are the behaviours. With `SLUICE_TEST_DIRECT=1` clients connect to
+//! PostgreSQL itself: what a test claims about the protocol has to hold there too.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "a test fails by panicking, and its peers are its own"
+)]
+
+mod postgres;
+mod support;

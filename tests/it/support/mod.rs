@@ -1,0 +1,9 @@
+//! What the tests stand on: servers, the proxy, certificates, programs, and a raw wire client.
+
+pub mod certs;
+pub mod place;
+pub mod postgres;
+pub mod program;
+pub mod sluice;
+pub mod wait;
+pub mod wire;

@@ -1,0 +1,349 @@
+//! The proxy under test: its configuration, its process, and what it says of itself.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs::{self, File},
+    io::{Read, Write},
+    net::TcpStream,
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+};
+
+use rustix::process::Signal;
+use toml::Value;
+
+use crate::support::{
+    certs::Certs,
+    place,
+    postgres::{self, Database},
+    wait,
+    wire::{Login, Wire},
+};
+
+type Section = BTreeMap<String, Value>;
+
+/// A configuration in the making; every setting not named has the daemon's default, but for those
+/// in [`Settings::for_server`].
+#[derive(Clone, Debug)]
+pub struct Settings {
+    general: Section,
+    listener: Section,
+    group: Section,
+    users: Vec<Section>,
+    databases: Vec<Section>,
+    server_port: u16,
+}
+
+impl Settings {
+    /// A proxy before the server at `server_port` that knows the tests' roles and offers TLS.
+    pub fn for_server(server_port: u16) -> Self {
+        let certs = Certs::shared();
+        let text = |path: PathBuf| Value::from(path.to_str().unwrap());
+        let listener = [
+            ("name", "test".into()),
+            ("engine", "postgresql".into()),
+            ("target_group", "main".into()),
+            ("tls_cert_file", text(certs.certificate("server"))),
+            ("tls_key_file", text(certs.key("server"))),
+        ];
+        let group = [
+            ("name", "main".into()),
+            ("engine", "postgresql".into()),
+            ("default_pool_size", 4.into()),
+        ];
+        let users = [
+            postgres::APP,
+            postgres::OTHER,
+            postgres::ADMIN,
+            postgres::APP_MD5,
+            postgres::APP_PLAIN,
+        ];
+        Self {
+            general: section([("log_level", "info".into())]),
+            listener: section(listener),
+            group: section(group),
+            users: users
+                .into_iter()
+                .map(|(name, password)| {
+                    section([("name", name.into()), ("password", password.into())])
+                })
+                .collect(),
+            databases: Vec::new(),
+            server_port,
+        }
+    }
+
+    /// Sets a key of `[general]`.
+    pub fn general(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.general.insert(key.into(), value.into());
+        self
+    }
+
+    /// Sets a key of the listener.
+    pub fn listener(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.listener.insert(key.into(), value.into());
+        self
+    }
+
+    /// Takes the certificate from the listener.
+    pub fn without_tls(mut self) -> Self {
+        self.listener.retain(|key, _| !key.starts_with("tls_"));
+        self
+    }
+
+    /// Sets a key of the target group.
+    pub fn group(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.group.insert(key.into(), value.into());
+        self
+    }
+
+    /// Sets a key of a user, who is added if unknown.
+    pub fn user(mut self, name: &str, key: &str, value: impl Into<Value>) -> Self {
+        let known = self
+            .users
+            .iter_mut()
+            .find(|user| user["name"].as_str() == Some(name));
+        let user = match known {
+            Some(user) => user,
+            None => {
+                self.users.push(section([("name", name.into())]));
+                self.users.last_mut().unwrap()
+            }
+        };
+        user.insert(key.into(), value.into());
+        self
+    }
+
+    /// Adds a `[[database]]`.
+    pub fn database<const N: usize>(mut self, entries: [(&str, Value); N]) -> Self {
+        self.databases.push(section(entries));
+        self
+    }
+
+    fn render(&self, port: u16, admin_port: u16) -> String {
+        let mut text = String::from("[general]\n");
+        let _ = writeln!(text, "admin_address = \"127.0.0.1:{admin_port}\"");
+        render_section(&mut text, &self.general);
+        let _ = writeln!(text, "[[listener]]\naddress = \"127.0.0.1:{port}\"");
+        render_section(&mut text, &self.listener);
+        text.push_str("[[target_group]]\n");
+        render_section(&mut text, &self.group);
+        let _ = writeln!(
+            text,
+            "[[target_group.target]]\naddress = \"127.0.0.1:{}\"",
+            self.server_port
+        );
+        for (name, sections) in [("user", &self.users), ("database", &self.databases)] {
+            for entries in sections {
+                let _ = writeln!(text, "[[{name}]]");
+                render_section(&mut text, entries);
+            }
+        }
+        text
+    }
+}
+
+fn section<const N: usize>(entries: [(&str, Value); N]) -> Section {
+    entries
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
+}
+
+fn render_section(text: &mut String, entries: &Section) {
+    for (key, value) in entries {
+        let _ = writeln!(text, "{key} = {value}");
+    }
+}
+
+/// A running proxy; killed when dropped. Having died or panicked by then is a failure of the test.
+#[derive(Debug)]
+pub struct Sluice {
+    /// Where clients connect, on 127.0.0.1.
+    pub port: u16,
+    /// Where `/metrics` and its neighbours are.
+    pub admin_port: u16,
+    /// None with `SLUICE_TEST_DIRECT`.
+    child: Option<Child>,
+    dir: tempfile::TempDir,
+    ended: bool,
+}
+
+impl Sluice {
+    /// A proxy with the usual settings before the server of `database`.
+    pub fn before(database: &Database) -> Self {
+        Self::start(&Settings::for_server(database.server_port))
+    }
+
+    /// A proxy whose server connections number at most `size` for each user and database.
+    pub fn with_pool(database: &Database, size: u32) -> Self {
+        Self::start(
+            &Settings::for_server(database.server_port).group("default_pool_size", i64::from(size)),
+        )
+    }
+
+    /// Starts the binary and waits until it is ready for clients.
+    pub fn start(settings: &Settings) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        if is_direct() {
+            return Self {
+                port: settings.server_port,
+                admin_port: 0,
+                child: None,
+                dir,
+                ended: true,
+            };
+        }
+        let (port, admin_port) = (place::free_port(), place::free_port());
+        fs::write(
+            dir.path().join("sluice.toml"),
+            settings.render(port, admin_port),
+        )
+        .unwrap();
+        let mut proxy = Self {
+            port,
+            admin_port,
+            child: None,
+            dir,
+            ended: false,
+        };
+        proxy.spawn();
+        proxy.wait_ready();
+        proxy
+    }
+
+    fn spawn(&mut self) {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.dir.path().join("log"))
+            .unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
+        command
+            .arg("run")
+            .arg("--config")
+            .arg(self.dir.path().join("sluice.toml"));
+        command.env_remove("RUST_LOG").env("RUST_BACKTRACE", "1");
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
+        self.child = Some(command.spawn().unwrap());
+    }
+
+    fn wait_ready(&mut self) {
+        wait::until("the proxy to be ready", || {
+            if let Some(status) = self.child.as_mut().unwrap().try_wait().unwrap() {
+                self.ended = true;
+                panic!("the proxy ended with {status}");
+            }
+            let ready = TcpStream::connect(("127.0.0.1", self.admin_port)).is_ok()
+                && self.get("/readyz").0 == 200;
+            ready.then_some(())
+        });
+    }
+
+    /// The process id of the proxy.
+    pub fn pid(&self) -> u32 {
+        self.child
+            .as_ref()
+            .expect("no proxy runs with SLUICE_TEST_DIRECT")
+            .id()
+    }
+
+    /// Logs in as the owner of `database`.
+    pub fn connect(&self, database: &Database) -> Wire {
+        Wire::connect(&database.login(self.port)).unwrap_or_else(|refused| panic!("{refused:?}"))
+    }
+
+    /// How the owner of `database` logs in here.
+    pub fn login(&self, database: &Database) -> Login {
+        database.login(self.port)
+    }
+
+    /// Status code and body of a page of the admin address.
+    pub fn get(&self, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.admin_port)).unwrap();
+        stream.set_read_timeout(Some(wait::PATIENCE)).unwrap();
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (
+            head.split(' ').nth(1).unwrap().parse().unwrap(),
+            body.to_owned(),
+        )
+    }
+
+    /// The sum of a metric over its labels, or over those series whose labels contain `labels`.
+    pub fn metric(&self, name: &str, labels: &str) -> f64 {
+        let (status, page) = self.get("/metrics");
+        assert_eq!(status, 200);
+        page.lines()
+            .filter_map(|line| {
+                let rest = line.strip_prefix(name)?;
+                let (series, value) = rest.rsplit_once(' ')?;
+                let right =
+                    (series.is_empty() || series.starts_with('{')) && series.contains(labels);
+                right.then(|| value.parse::<f64>().unwrap())
+            })
+            .sum()
+    }
+
+    /// `/status`, which is JSON.
+    pub fn status(&self) -> serde_json::Value {
+        let (status, page) = self.get("/status");
+        assert_eq!(status, 200);
+        serde_json::from_str(&page).unwrap()
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    /// Rewrites the configuration file, without telling the proxy.
+    pub fn rewrite(&self, settings: &Settings) {
+        fs::write(
+            self.dir.path().join("sluice.toml"),
+            settings.render(self.port, self.admin_port),
+        )
+        .unwrap();
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        postgres::signal(self.pid(), signal);
+    }
+
+    /// Waits for the proxy to end by itself, or after a signal.
+    pub fn wait_end(&mut self) -> ExitStatus {
+        let child = self.child.as_mut().unwrap();
+        let status = wait::until("the end of the proxy", || child.try_wait().unwrap());
+        self.ended = true;
+        status
+    }
+}
+
+impl Drop for Sluice {
+    fn drop(&mut self) {
+        let Some(child) = &mut self.child else { return };
+        let died = child.try_wait().unwrap().filter(|_| !self.ended);
+        let _ = child.kill();
+        let _ = child.wait();
+        let log = self.log();
+        if std::thread::panicking() {
+            let skipped = log.lines().count().saturating_sub(200);
+            let tail: Vec<&str> = log.lines().skip(skipped).collect();
+            eprintln!("--- log of the proxy\n{}\n---", tail.join("\n"));
+            return;
+        }
+        assert!(died.is_none(), "the proxy died with {died:?}:\n{log}");
+        assert!(!log.contains("panicked at"), "the proxy panicked:\n{log}");
+    }
+}
+
+/// Whether clients are to connect to PostgreSQL itself.
+pub fn is_direct() -> bool {
+    std::env::var_os("SLUICE_TEST_DIRECT").is_some()
+}

@@ -1,0 +1,379 @@
+//! A client that says exactly what the test tells it to, and shows exactly what it was told.
+//!
+//! It knows how to log in; after that it keeps no state, repairs nothing and hides nothing.
+
+pub mod backend;
+pub mod frontend;
+mod scram;
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Read, Write},
+    net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream},
+    sync::Arc,
+};
+
+use bytes::{Buf, BytesMut};
+use socket2::{Domain, Socket, Type};
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, StreamOwned, pki_types::ServerName};
+
+use crate::support::{
+    wait::PATIENCE,
+    wire::{
+        backend::{Message, column},
+        frontend::{SSL_REQUEST, VERSION_3_0},
+    },
+};
+
+/// What a client logs in with.
+#[derive(Clone, Debug)]
+pub struct Login {
+    pub port: u16,
+    pub database: String,
+    pub user: String,
+    pub password: String,
+    /// Startup parameters besides user and database.
+    pub parameters: Vec<(String, String)>,
+    /// The protocol version to ask for.
+    pub version: u32,
+    pub tls: Option<Arc<ClientConfig>>,
+    /// Where the client connects from.
+    pub source: IpAddr,
+}
+
+impl Login {
+    /// Without TLS, protocol 3.0, from 127.0.0.1.
+    pub fn new(port: u16, database: &str, (user, password): (&str, &str)) -> Self {
+        Self {
+            port,
+            database: database.into(),
+            user: user.into(),
+            password: password.into(),
+            parameters: Vec::new(),
+            version: VERSION_3_0,
+            tls: None,
+            source: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        }
+    }
+
+    /// With one more startup parameter.
+    pub fn parameter(mut self, name: &str, value: &str) -> Self {
+        self.parameters.push((name.into(), value.into()));
+        self
+    }
+
+    /// With TLS.
+    pub fn tls(mut self, config: Arc<ClientConfig>) -> Self {
+        self.tls = Some(config);
+        self
+    }
+}
+
+/// Why a login did not succeed.
+#[derive(Debug)]
+pub enum Refused {
+    /// The server said so.
+    Error(Message),
+    /// The connection failed.
+    Io(io::Error),
+}
+
+impl Refused {
+    /// The SQLSTATE of the refusal.
+    pub fn sqlstate(&self) -> String {
+        match self {
+            Self::Error(message) => message.sqlstate(),
+            Self::Io(error) => panic!("no refusal but {error}"),
+        }
+    }
+}
+
+impl From<io::Error> for Refused {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+/// A raw connection.
+pub struct Wire {
+    stream: Stream,
+    /// Received and not yet looked at.
+    received: BytesMut,
+    /// Session parameters the server has reported.
+    pub parameters: BTreeMap<String, String>,
+    /// What a cancel request needs: process id and secret.
+    pub key: (u32, Vec<u8>),
+}
+
+impl Wire {
+    /// A TCP connection on which nothing has been said. Reads give up after the tests' patience.
+    pub fn open(port: u16, source: IpAddr) -> io::Result<Self> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        if source != IpAddr::V4(Ipv4Addr::LOCALHOST) {
+            socket.bind(&SocketAddr::new(source, 0).into())?;
+        }
+        socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
+        let stream = TcpStream::from(socket);
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self {
+            stream: Stream::Plain(stream),
+            received: BytesMut::new(),
+            parameters: BTreeMap::new(),
+            key: (0, Vec::new()),
+        })
+    }
+
+    /// Logs in, up to the first ReadyForQuery.
+    pub fn connect(login: &Login) -> Result<Self, Refused> {
+        let mut wire = Self::open(login.port, login.source)?;
+        if let Some(config) = &login.tls {
+            wire.send(&frontend::untagged(SSL_REQUEST, &[]))?;
+            let mut answer = [0];
+            wire.read_exact(&mut answer)?;
+            assert_eq!(&answer, b"S", "the server takes no TLS");
+            wire.upgrade(config.clone())?;
+        }
+        let mut parameters = vec![
+            ("user", login.user.as_str()),
+            ("database", login.database.as_str()),
+        ];
+        parameters.extend(
+            login
+                .parameters
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str())),
+        );
+        wire.send(&frontend::startup(login.version, &parameters))?;
+        wire.finish_login(login)?;
+        Ok(wire)
+    }
+
+    /// Speaks TLS from here on.
+    pub fn upgrade(&mut self, config: Arc<ClientConfig>) -> io::Result<()> {
+        let tcp = self.tcp().try_clone()?;
+        let name = ServerName::try_from("localhost").unwrap();
+        let session = ClientConnection::new(config, name).map_err(io::Error::other)?;
+        let mut stream = Box::new(StreamOwned::new(session, tcp));
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        self.stream = Stream::Tls(stream);
+        Ok(())
+    }
+
+    /// Answers the server's questions after a startup packet, up to the first ReadyForQuery.
+    pub fn finish_login(&mut self, login: &Login) -> Result<(), Refused> {
+        let mut scram = scram::Exchange::default();
+        loop {
+            let message = self.read()?;
+            match message.tag {
+                b'E' => return Err(Refused::Error(message)),
+                b'R' => {
+                    if let Some(answer) = scram.answer(&message.body, &login.user, &login.password)
+                    {
+                        self.send(&frontend::message(b'p', &answer))?;
+                    }
+                }
+                b'K' => {
+                    let (pid, secret) = message.body.split_at(4);
+                    self.key = (u32::from_be_bytes(pid.try_into().unwrap()), secret.to_vec());
+                }
+                b'Z' => return Ok(()),
+                _ => {}
+            }
+        }
+    }
+
+    /// The socket below.
+    pub fn tcp(&self) -> &TcpStream {
+        match &self.stream {
+            Stream::Plain(tcp) => tcp,
+            Stream::Tls(tls) => &tls.sock,
+        }
+    }
+
+    pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.stream {
+            Stream::Plain(tcp) => tcp.write_all(bytes),
+            Stream::Tls(tls) => tls.write_all(bytes).and_then(|()| tls.flush()),
+        }
+    }
+
+    /// The next message.
+    pub fn read(&mut self) -> io::Result<Message> {
+        let mut head = [0; 5];
+        self.read_exact(&mut head)?;
+        let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
+        assert!(
+            (4..1 << 30).contains(&length),
+            "a message {:?} of length {length}",
+            char::from(head[0])
+        );
+        let mut body = vec![0; length - 4];
+        self.read_exact(&mut body)?;
+        let message = Message { tag: head[0], body };
+        if message.tag == b'S' {
+            let mut texts = message
+                .body
+                .split(|byte| *byte == 0)
+                .map(|text| String::from_utf8_lossy(text).into_owned());
+            self.parameters
+                .insert(texts.next().unwrap(), texts.next().unwrap());
+        }
+        Ok(message)
+    }
+
+    /// Everything up to and with the next message of kind `tag`.
+    pub fn read_until(&mut self, tag: u8) -> Vec<Message> {
+        let mut messages = Vec::new();
+        loop {
+            match self.read() {
+                Ok(message) => messages.push(message),
+                Err(error) => {
+                    panic!(
+                        "{error} while waiting for {:?} after {:?}",
+                        char::from(tag),
+                        backend::words(&messages)
+                    )
+                }
+            }
+            if messages.last().unwrap().tag == tag {
+                return messages;
+            }
+        }
+    }
+
+    /// Everything up to and with the next ReadyForQuery.
+    pub fn read_ready(&mut self) -> Vec<Message> {
+        self.read_until(b'Z')
+    }
+
+    /// Sends and reads up to ReadyForQuery.
+    pub fn ask(&mut self, bytes: &[u8]) -> Vec<Message> {
+        self.send(bytes).unwrap();
+        self.read_ready()
+    }
+
+    /// A simple query and its whole reply.
+    pub fn simple(&mut self, sql: &str) -> Vec<Message> {
+        self.ask(&frontend::query(sql))
+    }
+
+    /// A simple query that must not fail; the first column of its rows.
+    pub fn succeed(&mut self, sql: &str) -> Vec<String> {
+        let reply = self.simple(sql);
+        if let Some(error) = reply.iter().find(|message| message.tag == b'E') {
+            panic!("{sql}: {} {}", error.sqlstate(), error.field(b'M'));
+        }
+        column(&reply)
+    }
+
+    /// A simple query that must not fail; its one value.
+    pub fn value(&mut self, sql: &str) -> String {
+        let mut rows = self.succeed(sql);
+        assert_eq!(rows.len(), 1, "{sql}: {rows:?}");
+        rows.swap_remove(0)
+    }
+
+    /// What is left until the peer closes; a reset counts as a close.
+    pub fn read_to_close(&mut self) -> Vec<Message> {
+        let mut messages = Vec::new();
+        loop {
+            match self.read() {
+                Ok(message) => messages.push(message),
+                Err(error) => {
+                    use io::ErrorKind::{
+                        BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof,
+                    };
+                    assert!(
+                        matches!(
+                            error.kind(),
+                            UnexpectedEof | ConnectionReset | BrokenPipe | ConnectionAborted
+                        ),
+                        "{error} instead of the end after {:?}",
+                        backend::words(&messages)
+                    );
+                    return messages;
+                }
+            }
+        }
+    }
+
+    /// Whether bytes wait to be read, without waiting for them.
+    pub fn has_input(&mut self) -> bool {
+        if !self.received.is_empty() {
+            return true;
+        }
+        self.tcp().set_nonblocking(true).unwrap();
+        let seen = self.fill();
+        self.tcp().set_nonblocking(false).unwrap();
+        match seen {
+            Ok(()) => true,
+            Err(error) => {
+                assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "{error}");
+                false
+            }
+        }
+    }
+
+    /// Reads and forgets about `count` bytes.
+    pub fn skip(&mut self, count: usize) -> io::Result<()> {
+        let mut left = count;
+        while left > 0 {
+            if self.received.is_empty() {
+                self.fill()?;
+            }
+            let taken = left.min(self.received.len());
+            self.received.advance(taken);
+            left -= taken;
+        }
+        Ok(())
+    }
+
+    /// Closes without a word, as a client that crashed.
+    pub fn vanish(self) {
+        let _ = self.tcp().shutdown(Shutdown::Both);
+    }
+
+    /// Reads exactly that many bytes.
+    pub fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+        while self.received.len() < buffer.len() {
+            self.fill()?;
+        }
+        buffer.copy_from_slice(&self.received[..buffer.len()]);
+        self.received.advance(buffer.len());
+        Ok(())
+    }
+
+    /// At least one more byte into `received`.
+    fn fill(&mut self) -> io::Result<()> {
+        let mut chunk = [0; 65_536];
+        let count = match &mut self.stream {
+            Stream::Plain(tcp) => tcp.read(&mut chunk)?,
+            Stream::Tls(tls) => tls.read(&mut chunk)?,
+        };
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.received.extend_from_slice(&chunk[..count]);
+        Ok(())
+    }
+}
+
+/// Asks whoever listens at `port` to cancel what the session of `key` is doing; returns once the
+/// request has been read, which is when the listener closes.
+pub fn cancel(port: u16, key: &(u32, Vec<u8>)) {
+    let mut wire = Wire::open(port, IpAddr::V4(Ipv4Addr::LOCALHOST)).unwrap();
+    wire.send(&frontend::cancel_request(key.0, &key.1)).unwrap();
+    assert_eq!(
+        wire.read_to_close(),
+        [],
+        "a cancel request is never answered"
+    );
+}
