@@ -226,7 +226,7 @@ impl<E: Engine> Relay<E> {
             None if front.outlives_reset() => {}
             None => lent.give_back(),
             Some(_) if half_sent || front.outlives_reset() => {}
-            Some(_) => part(lent, canceller, &self.route.options).await,
+            Some(_) => Box::pin(part(lent, canceller, &self.route.options)).await,
         }
         end.map_or(Ok(()), Err)
     }
