@@ -127,6 +127,10 @@ async fn talk<E: Engine>(
 
 /// Makes a session of a client that has logged in, and tells everybody. Not part of the future
 /// above, which would keep room for every step of it.
+#[expect(
+    clippy::boxed_local,
+    reason = "it comes boxed, so that the caller's future has no room for it"
+)]
 fn introduce<E: Engine>(
     hall: &Hall<E>,
     arrived: Box<LoggedIn<E>>,

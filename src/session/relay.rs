@@ -140,7 +140,7 @@ impl<E: Engine> Relay<E> {
             if let Poll::Ready(result) = borrow.as_mut().poll(cx) {
                 return Poll::Ready(result.map_err(Missed::Borrow));
             }
-            self.poll_waiting(cx).map(|missed| Err(missed))
+            self.poll_waiting(cx).map(Err)
         })
         .await;
         match result {
