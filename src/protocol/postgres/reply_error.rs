@@ -90,11 +90,10 @@ fn skip_to_sync(reader: &mut Reader<'_>) {
                 return;
             }
         }
-        match reader.back.debts.pop() {
-            Some(Owed::Parse(_, undo) | Owed::FakeParse(undo) | Owed::FakeClose(undo)) => {
-                reader.undo(undo);
-            }
-            _ => {}
+        if let Some(Owed::Parse(_, undo) | Owed::FakeParse(undo) | Owed::FakeClose(undo)) =
+            reader.back.debts.pop()
+        {
+            reader.undo(undo);
         }
     }
 }
