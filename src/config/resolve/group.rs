@@ -12,8 +12,23 @@ use crate::config::raw;
 use crate::net::options::{ClientTlsOptions, DialOptions};
 use crate::pool::options::{PoolOptions, TargetOptions};
 
-pub(super) fn resolve(table: &Table<'_>, raw: &raw::TargetGroup) -> Result<GroupPlan, ConfigError> {
+pub(super) fn resolve(
+    table: &Table<'_>,
+    raw: &raw::TargetGroup,
+    warnings: &mut Vec<String>,
+) -> Result<GroupPlan, ConfigError> {
     check(table, raw)?;
+    let unverified = matches!(
+        raw.server_tls_mode,
+        raw::TlsMode::Disable | raw::TlsMode::Prefer
+    );
+    if unverified && raw.server_tls_ca_file.is_some() {
+        warnings.push(format!(
+            "target_group {:?}: server_tls_ca_file is not used, because this server_tls_mode \
+             verifies nothing; \"verify-full\" does",
+            raw.name
+        ));
+    }
     let most = raw.max_connections_percent.0;
     let idle = raw.max_idle_connections_percent.map(|percent| percent.0);
     Ok(GroupPlan {

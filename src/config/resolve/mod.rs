@@ -147,7 +147,8 @@ pub(super) fn resolve(source: &Source<'_>) -> Result<Plan, ConfigError> {
     names(source, &mut problems);
     let general = problems.take(general::resolve(source));
     let groups = each(&mut problems, &raw.target_group, |index, group| {
-        group::resolve(&source.table("target_group", index, &group.name), group)
+        let table = source.table("target_group", index, &group.name);
+        group::resolve(&table, group, &mut warnings)
     });
     let listeners = each(&mut problems, &raw.listener, |index, listener| {
         let table = source.table("listener", index, &listener.name);

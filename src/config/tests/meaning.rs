@@ -264,6 +264,13 @@ fn what_should_not_stay_is_warned_of() {
         plan.unwrap().warnings,
         ["user \"hash\" has an md5 hash, which scram-sha-256 cannot use, so it cannot log in"]
     );
+    let plan = load_text(&with(&[(GROUP, "server_tls_ca_file = \"ca.crt\"")])).unwrap();
+    assert_eq!(
+        plan.warnings,
+        [
+            "target_group \"main\": server_tls_ca_file is not used, because this server_tls_mode verifies nothing; \"verify-full\" does"
+        ]
+    );
 }
 
 /// Address, keys of the listener, method; and what is wrong, if anything.
