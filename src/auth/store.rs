@@ -99,7 +99,7 @@ mod tests {
             "md5",
             "md5 is no hash",
             "SCRAM-SHA-256",
-            &MD5[1..],
+            MD5.trim_start_matches('m'),
         ] {
             assert!(
                 matches!(read(password), Ok(Verifier::Password(s)) if s == Secret::new(password)),
@@ -114,7 +114,7 @@ mod tests {
     fn nothing_and_damaged_verifiers_are_no_passwords() {
         assert_eq!(read("").unwrap_err(), VerifierError::Empty);
         for length in "SCRAM-SHA-256$".len()..SCRAM.len() {
-            let error = read(&SCRAM[..length]).unwrap_err();
+            let error = read(SCRAM.get(..length).unwrap()).unwrap_err();
             assert_eq!(error, VerifierError::BrokenScram, "{length}");
         }
     }

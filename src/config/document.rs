@@ -91,13 +91,13 @@ impl<'a> Document<'a> {
                 key,
             };
             if let DeValue::Array(tables) = value.get_ref() {
-                let numbered = tables.iter().enumerate();
-                let inside = numbered.filter_map(|(index, each)| {
+                let mut numbered = tables.iter().enumerate();
+                let inside = numbered.find_map(|(index, each)| {
                     let key = key_at(each, offset)?;
                     Some(place(index, name_of(each), key))
                 });
-                if let Some(place) = inside.last() {
-                    return Some(place);
+                if inside.is_some() {
+                    return inside;
                 }
             }
             let key = key_at(value, offset)

@@ -50,11 +50,11 @@ pub(super) fn check_users(
                 let what = format!("there is no [[user]] {name:?}, nor is it in the userlist");
                 problems.add(table.error("auth_user", &what));
             }
-            Some(user) if user.server_credential.is_none() => warnings.push(format!(
-                "target_group {:?}: auth_user {name:?} has no password in the clear, so the \
-                 server must let it in without one",
-                group.name
-            )),
+            Some(user) if user.server_credential.is_none() => {
+                let table = source.table("target_group", index, &group.name);
+                let what = format!("the password of {name:?} on the server is not known");
+                problems.add(table.error("auth_user", &what));
+            }
             Some(_) => {}
         }
     }
@@ -100,7 +100,7 @@ fn locked_out(raw: &File, user: &User, users: &UserStore) -> Option<String> {
     }
     let known = users.user(&user.name)?;
     let verifier = known.verifier.as_ref();
-    let methods = raw
+    let mut methods = raw
         .listener
         .iter()
         .map(|listener| auth_method(user.auth_method.unwrap_or(listener.auth_method)));
@@ -110,7 +110,7 @@ fn locked_out(raw: &File, user: &User, users: &UserStore) -> Option<String> {
         AuthMethod::Scram => matches!(verifier, Some(Verifier::Password(_) | Verifier::Scram(_))),
         AuthMethod::Password | AuthMethod::Md5 => verifier.is_some(),
     };
-    if methods.map(usable).any(|usable| usable) {
+    if methods.any(usable) {
         return None;
     }
     Some(match verifier {

@@ -208,6 +208,14 @@ fn names_and_references() {
         &[(GROUP, "auth_query = \"SELECT $1\"\nauth_user = \"asker\"")],
         "sluice.toml:8:13: target_group \"main\", `auth_user`: there is no [[user]] \"asker\", nor is it in the userlist",
     );
+    let hash = "[[user]]\nname = \"asker\"\npassword = \"md53175bce1d3201d16594cebf9d7eb3f9d\"";
+    told_with(
+        &[
+            (GROUP, "auth_query = \"SELECT $1\"\nauth_user = \"asker\""),
+            (USER, hash),
+        ],
+        "sluice.toml:8:13: target_group \"main\", `auth_user`: the password of \"asker\" on the server is not known",
+    );
 }
 
 #[test]
