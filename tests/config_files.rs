@@ -165,7 +165,10 @@ fn reference_values_reach_the_plan() {
     assert_eq!(plan.groups[0].pool_mode, PoolMode::Session);
     assert_eq!(plan.groups[0].limits.max_idle_connections_percent, 20);
     assert_eq!(plan.databases[0].pool_size, Some(50));
-    assert_eq!(plan.users.user("reports").unwrap().certificate_names.len(), 2);
+    assert_eq!(
+        plan.users.user("reports").unwrap().certificate_names.len(),
+        2
+    );
 }
 
 // --- Is the reference complete and true? --------------------------------------------------------
