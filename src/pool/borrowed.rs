@@ -101,10 +101,11 @@ impl<E: Engine> Borrowed<E> {
     /// Undoes transaction and state, then gives back.
     fn restore(mut self) {
         let pool = Arc::clone(&self.pool);
-        let limit = pool.options().reset_timeout;
+        let options = pool.options();
+        let limit = options.reset_timeout;
         let tasks = Arc::clone(&pool.target.tasks);
         tasks.spawn(async move {
-            let work = restore(self.conn(), limit);
+            let work = restore(self.conn(), limit, options.init_query.as_deref());
             match tokio::time::timeout(limit, work).await {
                 Ok(Ok(())) => self.put(),
                 Ok(Err(error)) => {
@@ -121,12 +122,20 @@ impl<E: Engine> Borrowed<E> {
 }
 
 /// Not cancel-safe: the connection is to be closed if this is dropped half-way.
-async fn restore<E: Engine>(conn: &mut ServerConn<E>, limit: Duration) -> Result<(), ChoreError> {
+async fn restore<E: Engine>(
+    conn: &mut ServerConn<E>,
+    limit: Duration,
+    init_query: Option<&str>,
+) -> Result<(), ChoreError> {
     if conn.back.progress().tx != TxStatus::Idle {
         conn.run(Chore::Rollback, limit).await?;
     }
     if conn.back.is_dirty() {
         conn.run(Chore::Reset, limit).await?;
+        // The reset has undone this too.
+        if let Some(sql) = init_query {
+            conn.run(Chore::Init(sql), limit).await?;
+        }
     }
     if conn.back.progress().is_idle() && !conn.back.is_dirty() && conn.carry.is_empty() {
         return Ok(());

@@ -130,6 +130,8 @@ pub trait Front: Send {
     fn mid_request(&self) -> bool;
     /// Identifies what must be replayed on a fresh connection; equal for equal clients.
     fn profile(&self) -> u64;
+    /// True if the server connection holds state of the client that no reset removes.
+    fn outlives_reset(&self) -> bool;
     /// True if the client has said goodbye.
     fn has_quit(&self) -> bool;
     /// An error that ends the session, met while reading what the server sent.

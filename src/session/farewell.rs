@@ -58,13 +58,9 @@ impl Canceller {
 pub(super) async fn part<E: Engine>(
     mut lent: Borrowed<E>,
     mut canceller: Canceller,
-    soiled: bool,
     options: &SessionOptions,
 ) {
     let conn = lent.conn();
-    if soiled {
-        conn.back.soil();
-    }
     if conn.back.progress().closing {
         return;
     }

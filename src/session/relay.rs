@@ -140,7 +140,7 @@ impl<E: Engine> Relay<E> {
             if let Poll::Ready(result) = borrow.as_mut().poll(cx) {
                 return Poll::Ready(result.map_err(Missed::Borrow));
             }
-            self.poll_waiting(cx).map(|missed| Err(missed))
+            self.poll_waiting(cx).map(Err)
         })
         .await;
         match result {
@@ -218,18 +218,17 @@ impl<E: Engine> Relay<E> {
         let half_sent = exchange.is_half_sent();
         self.leaving = exchange.leaving;
         canceller.finish().await;
-        let Some(end) = end else {
-            if !self.client.front.pins().is_empty() {
-                lent.conn().back.soil();
-            }
-            lent.give_back();
-            return Ok(());
-        };
-        if !half_sent {
-            let soiled = !self.client.front.pins().is_empty();
-            part(lent, canceller, soiled, &self.route.options).await;
+        let front = &self.client.front;
+        if !front.pins().is_empty() {
+            lent.conn().back.soil();
         }
-        Err(end)
+        match end {
+            None if front.outlives_reset() => {}
+            None => lent.give_back(),
+            Some(_) if half_sent || front.outlives_reset() => {}
+            Some(_) => Box::pin(part(lent, canceller, &self.route.options)).await,
+        }
+        end.map_or(Ok(()), Err)
     }
 }
 

@@ -16,8 +16,8 @@ pub struct Verdict {
     pub touches: Touches,
     /// The statements in order, empty ones left out (the server sends no command tag for those).
     pub statements: SmallVec<[Statement; 1]>,
-    /// Whether every string, comment, identifier, parenthesis and routine body in the text is closed, in whatever
-    /// way the server reads backslashes. The server refuses an incomplete text as a whole.
+    /// Whether every string, comment, identifier, parenthesis and routine body in the text is closed.
+    /// The server refuses an incomplete text as a whole.
     pub complete: bool,
 }
 

@@ -15,7 +15,8 @@ pub enum Touch {
     /// Settings that end with the transaction: `SET LOCAL`, `SET TRANSACTION`, `SET CONSTRAINTS`.
     SetLocal,
     /// A session setting whose name is known and whose value is a parameter of the statement. Only a caller that
-    /// reads the bound values may treat it as [`Touch::SetSession`].
+    /// reads the bound values may treat it as [`Touch::SetSession`], and then asks
+    /// [`path_has_temp_schema`](crate::sql::postgres::path_has_temp_schema) about a `search_path`.
     SetFromParameter,
     /// Some session setting, by a name or value that the text does not give.
     SetUnknown,

@@ -1,9 +1,14 @@
 //! The ledger's laws, and the cases they were made for.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "all numbers here are small"
+)]
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use proptest::prelude::{Strategy, any, prop, prop_oneof, proptest};
+use proptest::prelude::{ProptestConfig, Strategy, any, prop, prop_oneof, proptest};
 
 use super::{Capacity, Idle, Ledger, Limits, Move, PATIENCE, PoolId, Stage, Terms, YIELD_AFTER};
 
@@ -420,6 +425,12 @@ fn limits() -> impl Strategy<Value = Limits> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 128,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
     #[test]
     fn limits_hold_slots_are_kept_and_nobody_starves(
         limits in limits(),

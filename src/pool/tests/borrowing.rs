@@ -154,6 +154,23 @@ async fn a_waiter_that_leaves_during_the_login_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_waiter_that_leaves_once_it_is_served_passes_it_on() {
+    let bed = Bed::new(100, target_options());
+    let pool = bed.pool("app", options(1));
+    let held = pool.borrow().await.unwrap();
+    let leaving = borrow(&pool);
+    settle().await;
+    let staying = borrow(&pool);
+    settle().await;
+    // Handed over, but not yet received.
+    held.give_back();
+    leaving.abort();
+    settle().await;
+    assert!(staying.is_finished());
+    assert_eq!(bed.server.logins(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dead_idle_connection_is_never_lent() {
     let bed = Bed::new(100, target_options());
     let pool = bed.pool("app", options(3));

@@ -150,7 +150,7 @@ async fn few_logins_are_under_way_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_init_query_is_run_once_and_must_work() {
+async fn an_init_query_is_run_on_each_connection_and_must_work() {
     let bed = Bed::new(100, target_options());
     let init = PoolOptions {
         init_query: Some("SET x = 1".into()),
@@ -160,6 +160,11 @@ async fn an_init_query_is_run_once_and_must_work() {
     pool.borrow().await.unwrap().give_back();
     pool.borrow().await.unwrap().give_back();
     assert_eq!(bed.server.chores(), ["init"]);
+    let mut held = pool.borrow().await.unwrap();
+    held.conn().back.dirty = true;
+    held.give_back();
+    settle().await;
+    assert_eq!(bed.server.chores(), ["init", "reset", "init"]);
     bed.server.set(|rules| rules.refused_chores = vec!["init"]);
     drop(pool.borrow().await.unwrap());
     let error = pool.borrow().await.err().unwrap();

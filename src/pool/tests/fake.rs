@@ -250,6 +250,10 @@ impl Back for FakeBack {
         self.dirty
     }
 
+    fn has_settings(&self) -> bool {
+        false
+    }
+
     fn soil(&mut self) {
         self.dirty = true;
     }
@@ -264,7 +268,7 @@ impl Back for FakeBack {
             Chore::Reset => "reset",
             Chore::Ping => "ping",
             Chore::Init(_) => "init",
-            Chore::Query(_) => "query",
+            Chore::Query(_) | Chore::Account { .. } => "query",
             Chore::Capacity => "capacity",
         };
         self.server.chores.lock().unwrap().push((self.pid, name));
@@ -348,6 +352,9 @@ impl Front for Never {
     fn pins(&self) -> Pins {
         match *self {}
     }
+    fn outlives_reset(&self) -> bool {
+        match *self {}
+    }
     fn pin_cause(&self) -> Option<&str> {
         match *self {}
     }
@@ -390,20 +397,23 @@ impl Engine for Fake {
     fn connect(_: ConnectPlan, _: Entropy) -> Self::Connect {
         Mute(std::marker::PhantomData)
     }
-    fn front(login: &Never, _: FrontSettings) -> Result<Never, Fault> {
+    fn front(login: &Never, _: Arc<FrontSettings>) -> Result<Never, Fault> {
         match *login {}
     }
     fn cancel_key(login: &Never, _: u64, _: Entropy) -> u64 {
         match *login {}
     }
-    fn welcome(front: &mut Never, _: &u32, _: &u64, _: &mut BytesMut) {
+    fn welcome(front: &mut Never, _: &u32, _: &u64, _: &mut Vec<u8>) {
         match *front {}
     }
-    fn refuse(_: &Fault, _: bool, _: &mut BytesMut) {}
+    fn refuse(_: &Fault, _: bool, _: &mut Vec<u8>) {}
     fn cancel_request(_: &FakeBack) -> Option<CancelOrder> {
         None
     }
-    fn wants(front: &mut Never, _: &[u8]) -> Result<(usize, Wants), Fault> {
+    fn wants(front: &mut Never, _: &[u8], _: &mut Vec<u8>) -> Result<(usize, Wants), Fault> {
+        match *front {}
+    }
+    fn decline(front: &mut Never, _: &Fault, _: &[u8], _: &mut Vec<u8>) {
         match *front {}
     }
     fn attach(front: &mut Never, _: &mut FakeBack, _: &mut Vec<u8>, _: &mut Vec<u8>) -> Attach {

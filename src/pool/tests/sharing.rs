@@ -56,6 +56,19 @@ async fn a_connection_given_back_makes_way_if_nobody_waits_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_makes_way_for_a_waiter_that_has_left() {
+    let bed = Bed::new(1, target_options());
+    let mine = bed.pool("mine", options(10));
+    let held = mine.borrow().await.unwrap();
+    let yours = borrow(&bed.pool("yours", options(10)));
+    pass(ms(50)).await;
+    yours.abort();
+    settle().await;
+    held.give_back();
+    assert_eq!(mine.snapshot().idle, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_busy_pool_does_not_starve_another() {
     let bed = Bed::new(2, target_options());
     let busy = bed.pool("busy", options(10));

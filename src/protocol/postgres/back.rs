@@ -107,8 +107,8 @@ impl PgBack {
     /// The client's statements have changed the settings of the connection as they have changed
     /// the client's.
     pub(super) fn follow(&mut self, front: &PgFront) {
-        if !Arc::ptr_eq(&self.settings, &front.settings.now) {
-            self.settings = Arc::clone(&front.settings.now);
+        if !Arc::ptr_eq(&self.settings, front.settings.actual()) {
+            self.settings = Arc::clone(front.settings.actual());
         }
     }
 
@@ -120,6 +120,12 @@ impl PgBack {
         }
         let extended = self.debts.last().is_some_and(Owed::is_extended);
         if self.unsynced || self.skipping || extended {
+            // A Sync alone would commit the implicit transaction; with an error before it, it
+            // rolls back.
+            rename::nonsense(out);
+            if !self.skipping {
+                self.debts.push(Owed::Describe);
+            }
             rename::sync(out);
             self.debts.push(Owed::Sync);
             self.unsynced = false;

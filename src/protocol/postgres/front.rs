@@ -43,6 +43,10 @@ pub struct PgFront {
     /// The server's error about a setting that could not be replayed.
     pub(super) replay_failed: Option<Bytes>,
     pins: Pins,
+    /// Those from before the batch of requests at hand.
+    settled_pins: Pins,
+    /// A statement of the batch has been carried out.
+    pub(super) ran: bool,
     pin_cause: Option<Box<str>>,
 }
 
@@ -90,6 +94,8 @@ impl PgFront {
             quit: false,
             replay_failed: None,
             pins,
+            settled_pins: pins,
+            ran: false,
             pin_cause: None,
         }
     }
@@ -110,6 +116,19 @@ impl PgFront {
         }
         if self.pins != before {
             self.pin_cause = Some(cause().into());
+        }
+    }
+
+    /// Everything sent has been answered.
+    pub(super) fn settle(&mut self) {
+        self.settled_pins = self.pins;
+        self.ran = false;
+    }
+
+    /// The batch at hand has done nothing.
+    pub(super) fn forgive(&mut self) {
+        if !self.ran {
+            self.pins = self.settled_pins;
         }
     }
 
@@ -181,11 +200,17 @@ impl protocol::Front for PgFront {
     }
 
     fn profile(&self) -> u64 {
-        self.settings.now.id()
+        self.settings.wanted().id()
     }
 
     fn requests(&self) -> u64 {
         self.requests
+    }
+
+    fn outlives_reset(&self) -> bool {
+        NOT_UNDONE_BY_DISCARD
+            .into_iter()
+            .any(|reason| self.pins.contains(reason))
     }
 
     fn has_quit(&self) -> bool {
@@ -202,8 +227,8 @@ impl protocol::Front for PgFront {
 /// An unnamed statement's buffer above this many bytes is given back when it is cleared.
 const KEEP_UNNAMED: usize = 4096;
 
-/// The reasons that `DISCARD ALL` removes; loaded libraries and foreign connections stay.
-const UNDONE_BY_DISCARD: [PinReason; 8] = [
+/// The reasons that `DISCARD ALL` removes.
+const UNDONE_BY_DISCARD: [PinReason; 11] = [
     PinReason::Setting,
     PinReason::Role,
     PinReason::TempObject,
@@ -212,4 +237,15 @@ const UNDONE_BY_DISCARD: [PinReason; 8] = [
     PinReason::AdvisoryLock,
     PinReason::Sequence,
     PinReason::SqlPrepare,
+    PinReason::CodeBlock,
+    PinReason::Unclassified,
+    PinReason::OversizedStatement,
+];
+
+/// The reasons that it does not.
+const NOT_UNDONE_BY_DISCARD: [PinReason; 4] = [
+    PinReason::Load,
+    PinReason::ExternalConnection,
+    PinReason::RandomSeed,
+    PinReason::ProtocolDoubt,
 ];

@@ -18,17 +18,18 @@ pub fn attach(
     replies: &mut Vec<u8>,
 ) -> Attach {
     back.statements.limit_to(front.policy.max_server_statements);
-    if Settings::same(&front.settings.now, &back.settings) {
+    if Settings::same(front.settings.wanted(), &back.settings) {
         front.learn(&back.reported, replies);
         return Attach::Ready;
     }
     let mut sql = Vec::new();
-    let caution = write_difference(&back.settings, &front.settings.now, &mut sql);
+    let caution = write_difference(&back.settings, front.settings.wanted(), &mut sql);
     rename::query(&sql, request);
     back.debts.push(Owed::Query(Fate::Replay));
     // A simple query replaces the unnamed statement.
     back.unnamed = None;
-    back.settings = Arc::clone(&front.settings.now);
+    back.settings = Arc::clone(front.settings.wanted());
+    front.settings.applied();
     match caution {
         Caution::None => Attach::Ready,
         Caution::Wait => Attach::Wait,

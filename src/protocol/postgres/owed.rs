@@ -7,6 +7,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::statements::{Statement, StatementKey};
 use crate::sql::statement::Verdict;
 
@@ -60,6 +62,8 @@ pub enum Owed {
     FakeParse(Undo),
     /// BindComplete.
     Bind(Option<StatementKey>),
+    /// An error, which the client sees in words of Sluice's own.
+    Refused(Bytes),
     /// RowDescription or NoData, after ParameterDescription for a statement.
     Describe,
     /// Rows, COPY data, then CommandComplete, EmptyQueryResponse or PortalSuspended. With the
@@ -108,6 +112,11 @@ impl Debts {
     /// True if nothing is due.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// True if exactly one answer is due.
+    pub fn is_single(&self) -> bool {
+        self.0.len() == 1
     }
 
     /// The answer due first.

@@ -38,6 +38,12 @@ pub fn about_statement(kind: u8, name: &[u8], out: &mut Vec<u8>) {
     out.push(0);
 }
 
+/// Writes a message that is in order and must fail: the description of a statement by a name that
+/// nobody gives.
+pub fn nonsense(out: &mut Vec<u8>) {
+    about_statement(b'D', b"?", out);
+}
+
 /// Writes a Query.
 pub fn query(sql: &[u8], out: &mut Vec<u8>) {
     head(b'Q', sql.len() + 1, out);

@@ -202,6 +202,10 @@ impl Reader<'_> {
         if !message.is_whole() && message.total <= limit {
             return Ok(None);
         }
+        if let Some(sql) = self.execute_by_name(message) {
+            self.replace_query(&sql);
+            return Ok(Some(message.total));
+        }
         let script = self.effects_of_query(message);
         if let Some(verdict) = &script
             && let Some(dealt) = statement::deallocate(self, message, verdict)
@@ -219,6 +223,23 @@ impl Reader<'_> {
             None => Owed::Query(Fate::Client),
         });
         Ok(Some(dealt))
+    }
+
+    fn execute_by_name(&mut self, message: &Message<'_>) -> Option<Vec<u8>> {
+        if self.front.keeps_names() || !message.is_whole() {
+            return None;
+        }
+        statement::execute_by_name(self, message.body().strip_suffix(b"\0")?)
+    }
+
+    /// Sends a query in place of the client's.
+    fn replace_query(&mut self, sql: &[u8]) {
+        self.front.requests += 1;
+        self.front.unnamed.clear();
+        self.back.unnamed = None;
+        self.back.unsynced = false;
+        self.script.insert_with(|out| rename::query(sql, out));
+        self.back.debts.push(Owed::Query(Fate::Client));
     }
 
     /// Notes what a simple query will do; returns its statements if they must be followed.

@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::model::{Fault, FaultKind, PinReason};
+use crate::model::{Fault, FaultKind, PinReason, TxStatus};
 use crate::sql::statement::Verdict;
 
+use super::fault;
 use super::front::PgFront;
 use super::owed::{Fate, Gone, Owed, Undo};
 use super::rename;
@@ -88,14 +89,16 @@ fn parse_named(
         return Ok(message.total);
     }
     if reader.front.named.len() >= reader.front.policy.max_client_statements {
-        return Err(Fault::new(
-            FaultKind::Overloaded,
-            "too many prepared statements are held by this client; close some",
-        ));
+        refuse(reader);
+        return Ok(message.total);
     }
     let statement = Statement::intern(body, || rules::effects(text));
     let key = key_of(reader.front, &statement);
     let name: Box<[u8]> = name.into();
+    if may_fail(reader) {
+        // In a failed transaction Parse fails: the server is to say so.
+        reader.back.statements.drop_later(key);
+    }
     if reader.back.statements.name(key).is_some() {
         reader.front.named.insert(name.clone(), statement);
         reader.answer(Owed::FakeParse(Undo::Name(name)), rename::PARSE_COMPLETE);
@@ -111,6 +114,29 @@ fn parse_named(
     let undo = Undo::Named(key, name);
     reader.back.debts.push(Owed::Parse(Fate::Client, undo));
     Ok(message.total)
+}
+
+/// True if a Parse may fail for the transaction's sake: it has failed, or a request whose outcome
+/// is not known yet may have failed it.
+fn may_fail(reader: &Reader<'_>) -> bool {
+    match reader.back.tx {
+        TxStatus::Idle => false,
+        TxStatus::Open => !reader.back.debts.is_empty(),
+        TxStatus::Failed => true,
+    }
+}
+
+/// Refuses one more statement, so that the server takes it for a failed Parse as well.
+fn refuse(reader: &mut Reader<'_>) {
+    let fault = Fault::new(
+        FaultKind::Overloaded,
+        "too many prepared statements (max_prepared_statements_per_client); close some",
+    );
+    let mut ours = Vec::new();
+    fault::write(&fault, false, &mut ours);
+    reader.script.insert_with(rename::nonsense);
+    reader.back.unsynced = true;
+    reader.back.debts.push(Owed::Refused(ours.into()));
 }
 
 /// Bind: portal, statement, then parameters of any size.
@@ -187,6 +213,24 @@ pub(super) fn deallocate(
     };
     reader.back.debts.push(Owed::Deallocate(gone));
     Some(message.total)
+}
+
+/// A query that is nothing but the EXECUTE of a statement that the protocol prepared: the same
+/// query by the name that the server knows. `None`: it is something else.
+pub(super) fn execute_by_name(reader: &mut Reader<'_>, text: &[u8]) -> Option<Vec<u8>> {
+    if reader.front.named.is_empty() {
+        return None;
+    }
+    let (name, place) = rules::executed(text)?;
+    let statement = reader.front.named.get(name.as_bytes()).cloned()?;
+    reader.front.affect(&statement.effects, || {
+        rules::fingerprint(text_of(&statement.body))
+    });
+    let (server_name, _) = prepared(reader, &statement);
+    let mut sql = text.get(..place.start)?.to_vec();
+    sql.extend_from_slice(&server_name);
+    sql.extend_from_slice(text.get(place.end..)?);
+    Some(sql)
 }
 
 /// Describe: a statement or a portal.
@@ -337,7 +381,7 @@ fn close_stale(reader: &mut Reader<'_>) {
 }
 
 fn key_of(front: &PgFront, statement: &Statement) -> StatementKey {
-    (statement.id, front.settings.now.planner_id())
+    (statement.id, front.settings.wanted().planner_id())
 }
 
 fn text_of(body: &[u8]) -> &[u8] {

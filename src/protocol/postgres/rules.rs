@@ -1,12 +1,14 @@
 //! From the classification of SQL text to what it means for multiplexing: which settings it
 //! changes, and whether it leaves anything behind that cannot be carried to another connection.
 
+use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
 use crate::model::{PinReason, Pins};
 use crate::sql::cache::{CacheLimits, VerdictCache};
+use crate::sql::lexer::{Lexer, Quoting};
 use crate::sql::postgres::classify;
-use crate::sql::statement::{Detail, SettingAction, TransactionControl, Verdict};
+use crate::sql::statement::{Detail, SettingAction, TransactionControl, Verdict, Which};
 use crate::sql::touches::{Touch, Touches};
 
 pub use crate::sql::fingerprint::fingerprint;
@@ -19,6 +21,24 @@ pub struct Effects {
     /// The statements, where the session's model must follow them one by one; `None` where none
     /// of them changes a setting or the transaction.
     pub script: Option<Arc<Verdict>>,
+}
+
+/// The name that an EXECUTE, which is all of `text`, runs, and where it stands in the text.
+pub fn executed(text: &[u8]) -> Option<(Box<str>, Range<usize>)> {
+    let mut tokens = Lexer::new(text, Quoting::Standard);
+    if !tokens.next()?.is_word(b"execute") {
+        return None;
+    }
+    let name = tokens.next()?;
+    match &*classify(text).statements {
+        [only] => match &only.detail {
+            Detail::SqlExecute(Which::One(folded)) => {
+                Some((folded.clone(), name.start..name.end()))
+            }
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// What executing `text` does.

@@ -16,27 +16,63 @@ use crate::sql::statement::{
 /// The settings of a session, now and if its transaction is rolled back.
 #[derive(Debug)]
 pub struct Tracked {
-    /// In force now.
-    pub(super) now: Arc<Settings>,
+    now: Both,
+    /// In force if the transaction is rolled back.
+    committed: Both,
     /// Those asked for at startup, to which RESET returns.
     startup: Arc<Settings>,
-    /// In force if the transaction is rolled back.
-    committed: Arc<Settings>,
-    savepoints: Vec<(Which, Arc<Settings>)>,
+    savepoints: Vec<(Which, Both)>,
     /// A statement of the transaction has failed.
     failed: bool,
+}
+
+/// What a client's settings are to it, and on its server connection. They differ from a RESET of
+/// a startup option, which the server does not know as such, to the next request.
+#[derive(Clone, Debug)]
+struct Both {
+    wanted: Arc<Settings>,
+    actual: Arc<Settings>,
+}
+
+impl Both {
+    fn of(settings: &Arc<Settings>) -> Self {
+        Self {
+            wanted: Arc::clone(settings),
+            actual: Arc::clone(settings),
+        }
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.wanted, &other.wanted) && Arc::ptr_eq(&self.actual, &other.actual)
+    }
 }
 
 impl Tracked {
     /// A session with these startup settings.
     pub(super) fn new(startup: Arc<Settings>) -> Self {
         Self {
-            now: Arc::clone(&startup),
-            committed: Arc::clone(&startup),
+            now: Both::of(&startup),
+            committed: Both::of(&startup),
             startup,
             savepoints: Vec::new(),
             failed: false,
         }
+    }
+
+    /// What the client's statements must run under.
+    pub(super) fn wanted(&self) -> &Arc<Settings> {
+        &self.now.wanted
+    }
+
+    /// What is in force on the server connection.
+    pub(super) fn actual(&self) -> &Arc<Settings> {
+        &self.now.actual
+    }
+
+    /// The server connection has been given what is wanted, outside a transaction.
+    pub(super) fn applied(&mut self) {
+        self.now.actual = Arc::clone(&self.now.wanted);
+        self.committed = self.now.clone();
     }
 
     /// A statement is complete; `rolled_back`: its command tag says ROLLBACK.
@@ -44,7 +80,7 @@ impl Tracked {
         match &statement.control {
             TransactionControl::None | TransactionControl::Begin(_) => {}
             TransactionControl::Savepoint(name) => {
-                self.savepoints.push((name.clone(), Arc::clone(&self.now)));
+                self.savepoints.push((name.clone(), self.now.clone()));
             }
             TransactionControl::RollbackTo(name) => self.rollback_to(name),
             TransactionControl::Release(name) => {
@@ -63,13 +99,13 @@ impl Tracked {
 
     /// A statement that was not followed has ended with the tag ROLLBACK.
     pub(super) fn roll_back(&mut self) {
-        self.now = Arc::clone(&self.committed);
+        self.now = self.committed.clone();
         self.savepoints.clear();
         self.failed = false;
     }
 
     fn commit(&mut self) {
-        self.committed = Arc::clone(&self.now);
+        self.committed = self.now.clone();
         self.savepoints.clear();
         self.failed = false;
     }
@@ -84,14 +120,14 @@ impl Tracked {
     pub(super) fn idle(&mut self) {
         if self.failed {
             self.roll_back();
-        } else if !Arc::ptr_eq(&self.committed, &self.now) || !self.savepoints.is_empty() {
+        } else if !self.committed.is(&self.now) || !self.savepoints.is_empty() {
             self.commit();
         }
     }
 
     /// DISCARD ALL, which does not run inside a transaction.
     pub(super) fn discard(&mut self) {
-        self.now = Arc::clone(&self.startup);
+        self.now = self.reset();
         self.commit();
     }
 
@@ -99,7 +135,7 @@ impl Tracked {
         if let Some(place) = self.savepoint(name)
             && let Some((_, then)) = self.savepoints.get(place)
         {
-            self.now = Arc::clone(then);
+            self.now = then.clone();
             self.savepoints.truncate(place + 1);
             self.failed = false;
         }
@@ -115,17 +151,35 @@ impl Tracked {
             return;
         }
         let value = match &change.action {
-            SettingAction::To(values) => Some(list(values)),
-            SettingAction::Raw(value) => Some(Value::Text(value.text.as_bytes().into())),
-            SettingAction::Default => self.startup.value(&change.name).cloned(),
+            SettingAction::To(values) => list(values),
+            SettingAction::Raw(value) => Value::Text(value.text.as_bytes().into()),
+            SettingAction::Default => {
+                let startup = self.startup.value(&change.name).cloned();
+                self.now.wanted = self.now.wanted.with(&change.name, startup);
+                self.now.actual = self.now.actual.with(&change.name, None);
+                return;
+            }
             SettingAction::ResetAll => {
-                self.now = Arc::clone(&self.startup);
+                self.now = self.reset();
                 return;
             }
             // These pin: see `rules`.
             SettingAction::FromCurrent | SettingAction::Parameter(_) => return,
         };
-        self.now = self.now.with(&change.name, value);
+        let same = Arc::ptr_eq(&self.now.wanted, &self.now.actual);
+        self.now.wanted = self.now.wanted.with(&change.name, Some(value.clone()));
+        self.now.actual = if same {
+            Arc::clone(&self.now.wanted)
+        } else {
+            self.now.actual.with(&change.name, Some(value))
+        };
+    }
+
+    fn reset(&self) -> Both {
+        Both {
+            wanted: Arc::clone(&self.startup),
+            actual: Settings::none(),
+        }
     }
 }
 
@@ -167,7 +221,7 @@ mod tests {
     }
 
     fn value(tracked: &Tracked, name: &str) -> Option<String> {
-        tracked.now.value(name).map(|value| match value {
+        tracked.wanted().value(name).map(|value| match value {
             Value::Text(text) | Value::List(text) => String::from_utf8(text.to_vec()).unwrap(),
         })
     }
@@ -184,6 +238,7 @@ mod tests {
         );
         assert_eq!(value(&tracked, "search_path").unwrap(), "'c'");
         assert_eq!(value(&tracked, "jit").unwrap(), "off");
+        assert_eq!(tracked.actual().value("jit"), None);
         run(&mut tracked, "ROLLBACK");
         tracked.idle();
         assert_eq!(value(&tracked, "search_path").unwrap(), "'a','B'");

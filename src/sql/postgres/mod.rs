@@ -38,14 +38,13 @@ pub fn classify(text: &[u8]) -> Verdict {
 
 /// The verdict of both readings together.
 fn agree(standard: Verdict, backslash: Verdict, backslash_ambiguous: bool) -> Verdict {
-    let complete = standard.complete && backslash.complete;
-    let mut verdict = standard;
     let refused = !backslash.complete && !backslash_ambiguous;
+    let mut verdict = standard;
     if !refused && verdict != backslash {
         verdict.touches.extend(backslash.touches);
+        verdict.complete &= backslash.complete;
         verdict.doubt();
     }
-    verdict.complete = complete;
     verdict
 }
 

@@ -302,7 +302,17 @@ fn tls_without_asking_for_it_is_no_login() {
     let (database, proxy) = proxy();
     let mut wire = open(proxy.port);
     // No ALPN, so this is not PostgreSQL's direct TLS either.
-    assert!(wire.upgrade(Certs::shared().client_config(None)).is_err());
+    if wire.upgrade(Certs::shared().client_config(None)).is_ok() {
+        let _ = wire.send(&startup(
+            VERSION_3_0,
+            &[("user", "app"), ("database", &database.name)],
+        ));
+        let reply = words(&wire.read_to_close());
+        assert!(
+            !reply.iter().any(|word| word.starts_with("Authentication")),
+            "{reply:?}"
+        );
+    }
     assert_serves(&proxy, &database);
 }
 
@@ -436,9 +446,9 @@ fn malformed_bodies_are_errors_of_their_sender_alone() {
         let mut wire = proxy.connect(&database);
         wire.succeed("begin");
         wire.send(&[body.clone(), sync()].concat()).unwrap();
-        let _ = wire.tcp().shutdown(std::net::Shutdown::Write);
-        let reply = wire.read_to_close();
+        let reply = wire.read_ready_or_close();
         assert!(error(&reply).is_some(), "{body:?}: {:?}", words(&reply));
+        drop(wire);
         assert_serves(&proxy, &database);
     }
     let mut wire = proxy.connect(&database);
@@ -470,6 +480,17 @@ fn wrong_passwords_and_unknown_users_look_alike() {
 }
 
 #[test]
+fn overlong_names_are_refused() {
+    let (database, proxy) = proxy();
+    for length in [64, 1000, 5000] {
+        let name = "n".repeat(length);
+        assert!(Wire::connect(&Login::new(proxy.port, &name, postgres::APP)).is_err());
+        assert!(Wire::connect(&Login::new(proxy.port, &database.name, (&name, "x"))).is_err());
+    }
+    assert_serves(&proxy, &database);
+}
+
+#[test]
 fn names_that_hold_odd_bytes_reach_no_one_else() {
     let (database, proxy) = proxy();
     for name in [
@@ -477,7 +498,7 @@ fn names_that_hold_odd_bytes_reach_no_one_else() {
         "'; drop table x; --",
         "\u{feff}",
         "..",
-        &"é".repeat(200),
+        &"é".repeat(31),
     ] {
         let refused = Wire::connect(&Login::new(proxy.port, name, postgres::APP))
             .err()

@@ -8,4 +8,6 @@ mod extended;
 mod login;
 mod loss;
 mod prepared;
+mod rust_drivers;
 mod state;
+mod tools;

@@ -143,7 +143,8 @@ proptest! {
         let a = classify(first.as_bytes());
         let b = classify(second.as_bytes());
         let both = classify(format!("{first}\n;{second}").as_bytes());
-        if a.complete {
+        // A quote behind a backslash may open a string that the second text closes.
+        if a.complete && !first.contains('\\') {
             prop_assert!(both.touches.contains_all(a.touches.union(b.touches)));
             if !both.touches.contains(Touch::Unknown) {
                 prop_assert_eq!(both.statements.len(), a.statements.len() + b.statements.len());
@@ -154,8 +155,7 @@ proptest! {
     #[test]
     fn incomplete_means_unknown(text in sql()) {
         let verdict = classify(text.as_bytes());
-        prop_assert!(verdict.complete || verdict.touches.contains(Touch::Unknown)
-            || text.contains('\\'));
+        prop_assert!(verdict.complete || verdict.touches.contains(Touch::Unknown));
         let all = verdict.statements.iter().fold(verdict.touches, |all, it| all.union(it.touches));
         prop_assert_eq!(all, verdict.touches);
     }
