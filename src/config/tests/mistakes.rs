@@ -53,7 +53,7 @@ fn wrong_keys() {
         ),
         (
             "a misspelt table",
-            listener("").replace("[[target_group]]", "[[target_groups]]"),
+            listener("").replace("target_group", "target_groups"),
             "sluice.toml:5: unknown key `target_groups`; did you mean `target_group`?",
         ),
         (
@@ -164,7 +164,7 @@ fn wrong_values() {
         (
             "a secret of the wrong type, which is not repeated",
             user("server_password = 12345"),
-            "sluice.toml:11: `server_password`: expected text in quotes",
+            "sluice.toml:13: `server_password`: expected text in quotes",
         ),
     ]);
 }
@@ -202,7 +202,7 @@ fn values_out_of_range() {
         (
             "the same of a database",
             file("", "", "") + "[[database]]\nname = \"d\"\npool_size = 1\nmin_pool_size = 2\n",
-            "sluice.toml:14: database \"d\", `min_pool_size`: must not be above pool_size",
+            "sluice.toml:17: database \"d\", `min_pool_size`: must not be above pool_size",
         ),
         (
             "too large a statement",
@@ -213,7 +213,7 @@ fn values_out_of_range() {
         (
             "a port that is none",
             without("").replace("db.example.com:5432", "db.example.com:99999"),
-            "sluice.toml:8: target_group.target \"main\", `address`: expected \"host:port\"",
+            "sluice.toml:9: target_group.target \"main\", `address`: expected \"host:port\"",
         ),
     ]);
 }
@@ -239,12 +239,12 @@ fn tables_that_do_not_fit_together() {
         (
             "no target",
             without(TARGET),
-            "sluice.toml:4: `target_group`: the table [[target_group.target]] is missing",
+            "sluice.toml:5: `target_group`: the table [[target_group.target]] is missing",
         ),
         (
             "two targets",
             file("", "", "").replace(TARGET, &TARGET.repeat(2)),
-            "sluice.toml:4: target_group \"main\", `target`: exactly one target is supported",
+            "sluice.toml:5: target_group \"main\", `target`: exactly one target is supported",
         ),
         (
             "two listeners of one name",
@@ -254,7 +254,7 @@ fn tables_that_do_not_fit_together() {
         (
             "two users of one name",
             file("", "", "") + USER,
-            "sluice.toml:12: user \"ann\", `name`: another one has this name already",
+            "sluice.toml:15: user \"ann\", `name`: another one has this name already",
         ),
         (
             "two listeners of one address",
@@ -270,7 +270,7 @@ fn tables_that_do_not_fit_together() {
         (
             "a database in a target group that is not there",
             file("", "", "") + "[[database]]\nname = \"d\"\ntarget_group = \"reporting\"\n",
-            "sluice.toml:13: database \"d\", `target_group`: there is no target group \
+            "sluice.toml:16: database \"d\", `target_group`: there is no target group \
              \"reporting\"",
         ),
         (
@@ -282,7 +282,7 @@ fn tables_that_do_not_fit_together() {
         (
             "a name on the server for any database",
             file("", "", "") + "[[database]]\nname = \"*\"\nserver_database = \"d\"\n",
-            "sluice.toml:13: database \"*\", `server_database`: cannot be given for \"*\"",
+            "sluice.toml:16: database \"*\", `server_database`: cannot be given for \"*\"",
         ),
         (
             "an auth_query that nobody runs",
@@ -313,7 +313,7 @@ fn what_would_not_be_safe() {
         (
             "trust for other machines by the back door",
             open(&user("auth_method = \"trust\"")),
-            "sluice.toml:11: user \"ann\", `auth_method`: not on listener \"app\": \"trust\" lets \
+            "sluice.toml:13: user \"ann\", `auth_method`: not on listener \"app\": \"trust\" lets \
              anybody in: it is for listeners on a loopback address",
         ),
         (
@@ -371,34 +371,34 @@ fn secrets_and_files_that_cannot_be_had() {
         (
             "a secret in two ways",
             user("password = \"hunter2\""),
-            "sluice.toml:10: user \"ann\", `password_file`: password is given too; one of them is \
+            "sluice.toml:12: user \"ann\", `password_file`: password is given too; one of them is \
              enough",
         ),
         (
             "no secret at all",
             secret(""),
-            "sluice.toml:8: user \"ann\", `password`: is needed, or password_file, or password_env",
+            "sluice.toml:10: user \"ann\", `password`: is needed, or password_file, or password_env",
         ),
         (
             "a variable that is not set",
             secret("password_env = \"SLUICE_TEST_NOT_SET\""),
-            "sluice.toml:10: user \"ann\", `password_env`: variable SLUICE_TEST_NOT_SET is not set",
+            "sluice.toml:12: user \"ann\", `password_env`: variable SLUICE_TEST_NOT_SET is not set",
         ),
         (
             "a secret file that is not there",
             secret("password_file = \"gone\""),
-            "sluice.toml:10: user \"ann\", `password_file`: cannot read gone: No such file or \
+            "sluice.toml:12: user \"ann\", `password_file`: cannot read gone: No such file or \
              directory (os error 2)",
         ),
         (
             "an empty secret file",
             secret("password_file = \"empty\""),
-            "sluice.toml:10: user \"ann\", `password_file`: is empty",
+            "sluice.toml:12: user \"ann\", `password_file`: is empty",
         ),
         (
             "an empty secret",
             secret("password = \"\""),
-            "sluice.toml:10: user \"ann\", `password`: is empty",
+            "sluice.toml:12: user \"ann\", `password`: is empty",
         ),
         (
             "a certificate that is not there",

@@ -65,7 +65,8 @@ fn load(text: &str) -> Plan {
     Folder::new().load(text).unwrap()
 }
 
-/// A file that works, with more keys for its listener, its target group and its user.
+/// A file that works, with more keys for its listener, its target group and its user. Where none
+/// are given, an empty line stands in their place.
 fn file(listener: &str, group: &str, user: &str) -> String {
     [LISTENER, listener, GROUP, group, TARGET, USER, user]
         .map(|part| format!("{}\n", part.trim_end()))
