@@ -8,8 +8,8 @@
 //! # Why logins never run inside a borrower
 //! deadpool would dial inside the borrower's future: a client that leaves would kill the login,
 //! and the borrower could not take a connection that comes free meanwhile. So the ledger grants
-//! slots, logins run in tasks of their own ([`opening`]), and what they bring is handed to the
-//! line of waiters like any connection given back ([`lending`]). deadpool keeps the idle ones.
+//! slots, logins run in tasks of their own (`opening`), and what they bring is handed to the
+//! line of waiters like any connection given back (`lending`). deadpool keeps the idle ones.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

@@ -352,6 +352,9 @@ impl Front for Never {
     fn pins(&self) -> Pins {
         match *self {}
     }
+    fn outlives_reset(&self) -> bool {
+        match *self {}
+    }
     fn pin_cause(&self) -> Option<&str> {
         match *self {}
     }

@@ -43,6 +43,10 @@ pub struct PgFront {
     /// The server's error about a setting that could not be replayed.
     pub(super) replay_failed: Option<Bytes>,
     pins: Pins,
+    /// Those from before the batch of requests at hand.
+    settled_pins: Pins,
+    /// A statement of the batch has been carried out.
+    pub(super) ran: bool,
     pin_cause: Option<Box<str>>,
 }
 
@@ -90,6 +94,8 @@ impl PgFront {
             quit: false,
             replay_failed: None,
             pins,
+            settled_pins: pins,
+            ran: false,
             pin_cause: None,
         }
     }
@@ -110,6 +116,19 @@ impl PgFront {
         }
         if self.pins != before {
             self.pin_cause = Some(cause().into());
+        }
+    }
+
+    /// Everything sent has been answered.
+    pub(super) fn settle(&mut self) {
+        self.settled_pins = self.pins;
+        self.ran = false;
+    }
+
+    /// The batch at hand has done nothing.
+    pub(super) fn forgive(&mut self) {
+        if !self.ran {
+            self.pins = self.settled_pins;
         }
     }
 

@@ -114,6 +114,11 @@ impl Debts {
         self.0.is_empty()
     }
 
+    /// True if exactly one answer is due.
+    pub fn is_single(&self) -> bool {
+        self.0.len() == 1
+    }
+
     /// The answer due first.
     pub fn first(&self) -> Option<&Owed> {
         self.0.front()

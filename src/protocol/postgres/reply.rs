@@ -230,6 +230,7 @@ impl Reader<'_> {
             return;
         };
         let (front, back) = (&mut *client.front, &mut *self.back);
+        front.ran = true;
         let rolled_back = tag == b"ROLLBACK\0";
         match back.debts.first_mut() {
             Some(Owed::Scripted(verdict, done)) => {
@@ -312,6 +313,11 @@ impl Reader<'_> {
 
     /// Settles what the end of a transaction does to what is known of the session.
     fn idle(&mut self) {
+        if self.back.debts.is_empty()
+            && let Some(client) = &mut self.client
+        {
+            client.front.settle();
+        }
         if self.back.tx != TxStatus::Idle {
             return;
         }

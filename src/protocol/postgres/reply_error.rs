@@ -73,6 +73,9 @@ pub(super) fn read(
     if extended {
         skip_to_sync(reader);
     }
+    if error.is_some_and(|error| error.error.code == SYNTAX_ERROR) {
+        forgive(reader);
+    }
     Ok(Some(dealt))
 }
 
@@ -87,11 +90,10 @@ fn skip_to_sync(reader: &mut Reader<'_>) {
                 return;
             }
         }
-        match reader.back.debts.pop() {
-            Some(Owed::Parse(_, undo) | Owed::FakeParse(undo) | Owed::FakeClose(undo)) => {
-                reader.undo(undo);
-            }
-            _ => {}
+        if let Some(Owed::Parse(_, undo) | Owed::FakeParse(undo) | Owed::FakeClose(undo)) =
+            reader.back.debts.pop()
+        {
+            reader.undo(undo);
         }
     }
 }
@@ -111,6 +113,21 @@ fn forget_stale_plan(reader: &mut Reader<'_>, error: Option<&Parsed>) {
     }
 }
 
+/// A text that the server could not even parse has done nothing: what it was pinned for does not
+/// hold, unless something else of the batch was carried out, or is still to be.
+fn forgive(reader: &mut Reader<'_>) {
+    let alone = match reader.back.debts.first() {
+        None => true,
+        Some(Owed::Sync | Owed::Query(Fate::Client) | Owed::Scripted(..)) => {
+            reader.back.debts.is_single()
+        }
+        Some(_) => false,
+    };
+    if alone && let Some(client) = &mut reader.client {
+        client.front.forgive();
+    }
+}
+
 /// Shows the error to the client, with the client's own name of a statement in it.
 fn show(reader: &mut Reader<'_>, message: &Message<'_>) -> usize {
     if let Some(whole) = message.whole
@@ -123,6 +140,9 @@ fn show(reader: &mut Reader<'_>, message: &Message<'_>) -> usize {
     }
     reader.stream_for(message, Fate::Client)
 }
+
+/// `syntax_error` (PostgreSQL documentation, appendix A).
+const SYNTAX_ERROR: &str = "42601";
 
 struct Parsed {
     fatal: bool,

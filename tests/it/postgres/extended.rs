@@ -597,6 +597,8 @@ fn notices_and_parameter_reports_stay_with_their_query() {
         words(&reply),
         [&dropped[..], &dropped, &["Ready(I)"]].concat()
     );
+    // A code block may change the session unseen, and pins.
+    wire.simple("discard all");
     let reply = wire.simple("set time zone 'Asia/Tokyo'");
     assert_eq!(
         words(&reply),

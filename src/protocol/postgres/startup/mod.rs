@@ -27,8 +27,8 @@ pub const PROTOCOL_3_2: u32 = PROTOCOL_3_0 | 2;
 
 /// Most bytes after the length in a startup message: PostgreSQL's `MAX_STARTUP_PACKET_LENGTH`.
 pub const MAX_LEN: usize = 10_000;
-/// Longest user or database name in bytes. PostgreSQL itself keeps 63; names here are also names
-/// of our configuration, and PgBouncer's limit is 128.
+/// Longest user or database name in bytes. PostgreSQL itself keeps 63 and cuts longer ones; names
+/// here are also kept in logs and tables of ours, which sets a bound.
 const MAX_NAME_LEN: usize = 1024;
 /// Most settings; PostgreSQL 18 has about 400 in all, and looking for repeated names takes
 /// quadratic time.

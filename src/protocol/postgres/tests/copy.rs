@@ -4,8 +4,9 @@ use super::{
     BOUND, PARSED, answer, bind, cat, client, done, error, execute, msg, parse, query, ready, send,
     server, sync,
 };
+use crate::model::PinReason;
 use crate::protocol::postgres::request;
-use crate::protocol::{Back, Wants};
+use crate::protocol::{Back, Front, Wants};
 
 const COPY_IN: &[u8] = b"G\0\0\0\x07\0\0\0";
 
@@ -57,7 +58,7 @@ fn copy_data_that_comes_after_an_error_is_dropped_attached_or_not() {
 }
 
 #[test]
-fn a_sync_sent_ahead_of_a_copy_puts_the_connection_in_doubt() {
+fn a_sync_sent_ahead_of_a_copy_that_fails_leaves_the_connection_in_doubt() {
     let (mut front, mut back) = (client(), server());
     send(
         &mut front,
@@ -74,9 +75,10 @@ fn a_sync_sent_ahead_of_a_copy_puts_the_connection_in_doubt() {
         &mut back,
         &cat(&[msg(b'd', b"1\n"), msg(b'c', b""), sync()]),
     );
-    let end = cat(&[done("COPY 1"), ready(b'I')]);
+    let end = cat(&[error("23505", "no"), ready(b'I')]);
     assert_eq!(answer(&mut front, &mut back, &end), end);
     assert!(!back.progress().is_idle());
+    assert!(front.pins().contains(PinReason::ProtocolDoubt));
 }
 
 #[test]
@@ -92,5 +94,18 @@ fn rows_of_a_copy_out_pass_untouched() {
         ready(b'I'),
     ]);
     assert_eq!(answer(&mut front, &mut back, &reply), reply);
+    assert!(back.progress().is_idle());
+}
+
+#[test]
+fn a_sync_sent_ahead_of_a_copy_that_succeeds_was_part_of_it() {
+    let (mut front, mut back) = (client(), server());
+    let request = [parse("", "copy t from stdin"), bind(""), execute(), sync()];
+    send(&mut front, &mut back, &cat(&request));
+    let begun = cat(&[PARSED.into(), BOUND.into(), COPY_IN.into()]);
+    answer(&mut front, &mut back, &begun);
+    let data = cat(&[msg(b'd', b"1\n"), msg(b'c', b""), sync()]);
+    send(&mut front, &mut back, &data);
+    answer(&mut front, &mut back, &cat(&[done("COPY 1"), ready(b'I')]));
     assert!(back.progress().is_idle());
 }

@@ -1,8 +1,8 @@
 //! What is owed, and when a server connection is settled.
 
 use super::{
-    BOUND, PARSED, answer, bind, cat, client, done, error, execute, msg, parse, query, ready, send,
-    server, sync, try_send,
+    BOUND, PARSED, answer, bind, cat, client, describe, done, error, execute, msg, parse, query,
+    ready, send, server, sync, try_send,
 };
 use crate::model::{FaultKind, TxStatus};
 use crate::protocol::{Back, Chore, Front};
@@ -180,7 +180,8 @@ fn a_rollback_ends_what_a_lost_client_left_half_done() {
     );
     let mut out = Vec::new();
     back.request(Chore::Rollback, &mut out);
-    assert_eq!(out, cat(&[sync(), query("ROLLBACK")]));
+    // An error before the Sync, lest it commit.
+    assert_eq!(out, cat(&[describe("?"), sync(), query("ROLLBACK")]));
     let replies = cat(&[
         PARSED.into(),
         error("57014", "cancelled"),

@@ -1,0 +1,149 @@
+//! Connections that nobody has: taken in, handed to those who wait, stored, closed.
+
+use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
+
+use tokio::time::Instant;
+
+use super::{Handed, Pool};
+use crate::pool::manager::Loan;
+use crate::pool::metrics::CloseReason;
+use crate::pool::server::ServerConn;
+use crate::protocol::Engine;
+
+impl<E: Engine> Pool<E> {
+    /// The newest idle connection that is fit to be lent; unfit ones are closed on the way.
+    pub(super) fn take_idle(&self) -> Option<Loan<E>> {
+        let store = self.store.load();
+        loop {
+            let loan = store.take()?;
+            match loan.terms.verdict {
+                Ok(()) => return Some(loan),
+                Err(reason) => close(loan, reason),
+            }
+        }
+    }
+
+    /// Takes back a connection that is idle and clean: for the line, another pool, or the store.
+    pub(in crate::pool) fn put(self: &Arc<Self>, mut loan: Loan<E>) {
+        let now = Instant::now();
+        loan.terms.idle_since = now;
+        self.touch(now);
+        if let Err(reason) = self.welcome(&mut loan, now) {
+            return close(loan, reason);
+        }
+        if self.store.load().owns(&loan) {
+            self.place(loan);
+        } else {
+            self.admit(Loan::take(loan));
+        }
+    }
+
+    fn welcome(&self, conn: &mut ServerConn<E>, now: Instant) -> Result<(), CloseReason> {
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(CloseReason::Shutdown);
+        }
+        conn.examine(now)?;
+        if self.tally.held().slots > self.options.load().size || self.target.is_over() {
+            return Err(CloseReason::Shrunk);
+        }
+        if self.target.gives_up(self.id, self.line.waiting() > 0) {
+            return Err(CloseReason::GivenUp);
+        }
+        Ok(())
+    }
+
+    /// Takes a connection into the store, or to whoever waits.
+    pub(in crate::pool) fn admit(self: &Arc<Self>, conn: Box<ServerConn<E>>) {
+        let store = self.store.load_full();
+        store.leave(conn);
+        // Idle ones lie above it: they are lifted off and put back.
+        let mut lifted = Vec::new();
+        while !store.inbox_is_empty() {
+            let Some(loan) = store.take() else {
+                if let Some(mut conn) = store.reject() {
+                    conn.slot.close_as(CloseReason::Shrunk);
+                }
+                continue;
+            };
+            match loan.terms.verdict {
+                Ok(()) => lifted.push(loan),
+                Err(reason) => close(loan, reason),
+            }
+        }
+        while let Some(loan) = lifted.pop() {
+            self.place(loan);
+        }
+    }
+
+    fn place(&self, loan: Loan<E>) {
+        let handed = if self.line.waiting() > 0 {
+            self.line.hand(Handed::Conn(loan))
+        } else {
+            Err(Handed::Conn(loan))
+        };
+        if let Err(rejected) = handed {
+            // Back into the store.
+            drop(rejected);
+            fence(Ordering::SeqCst);
+            if self.line.waiting() > 0 {
+                self.serve_line();
+            }
+        }
+    }
+
+    /// Hands idle connections to the line, while there are both.
+    ///
+    /// Whoever joins the line calls this afterwards, and so does whoever has filled the store
+    /// and sees a waiter: one of them sees the other.
+    pub(super) fn serve_line(&self) {
+        fence(Ordering::SeqCst);
+        while !self.line.is_empty() {
+            let Some(loan) = self.take_idle() else {
+                return;
+            };
+            if let Err(rejected) = self.line.hand(Handed::Conn(loan)) {
+                drop(rejected);
+            }
+        }
+    }
+
+    /// Closes the oldest idle connection, for another pool's sake.
+    pub(in crate::pool) fn evict(&self) {
+        let mut evicted = false;
+        let removed = self
+            .store
+            .load()
+            .retain(|_| std::mem::replace(&mut evicted, true));
+        for mut conn in removed {
+            conn.slot.close_as(CloseReason::GivenUp);
+        }
+    }
+
+    /// Closes idle connections that no longer may be lent.
+    pub(in crate::pool) fn sweep(&self, now: Instant) {
+        let closed = self.closed.load(Ordering::SeqCst);
+        let keep = |conn: &ServerConn<E>| !closed && conn.outdated(now).is_ok();
+        for mut conn in self.store.load().retain(keep) {
+            let reason = conn.outdated(now).err().unwrap_or(CloseReason::Shutdown);
+            conn.slot.close_as(reason);
+        }
+    }
+
+    /// Removes idle connections that `keep` does not want, oldest first, and closes them.
+    pub(in crate::pool) fn reap(
+        &self,
+        reason: CloseReason,
+        keep: impl FnMut(&ServerConn<E>) -> bool,
+    ) {
+        for mut conn in self.store.load().retain(keep) {
+            conn.slot.close_as(reason);
+        }
+    }
+}
+
+/// Closes a connection that was lent or idle.
+pub(in crate::pool) fn close<E: Engine>(loan: Loan<E>, reason: CloseReason) {
+    let mut conn = Loan::take(loan);
+    conn.slot.close_as(reason);
+}

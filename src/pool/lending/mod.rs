@@ -1,0 +1,209 @@
+//! One pool: what it holds and what can be seen of it.
+//!
+//! A borrower takes the newest idle connection if nobody waits. Otherwise it joins the line
+//! (`turn`), and connections given back or newly opened are handed to the line in turn; only what
+//! nobody waits for goes into the store (`idle`).
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::time::Instant;
+
+use super::greeting::Greetings;
+use super::line::Line;
+use super::lock;
+use super::manager::{Loan, Store};
+use super::metrics::PoolMeters;
+use super::open::{BorrowError, ServerLogin};
+use super::options::PoolOptions;
+use super::quota::{Held, Idle, PoolId, Terms};
+use super::slot::Tally;
+use super::snapshot::PoolSnapshot;
+use super::target::{Failure, Target};
+use crate::model::PoolKey;
+use crate::protocol::Engine;
+
+mod idle;
+mod turn;
+
+pub(super) use idle::close;
+
+/// Server connections that any session of the same user, database and target may use.
+pub struct Pool<E: Engine> {
+    pub(super) id: PoolId,
+    pub(super) key: PoolKey,
+    pub(super) target: Arc<Target<E>>,
+    pub(super) tally: Arc<Tally>,
+    store: ArcSwap<Store<E>>,
+    line: Line<Handed<E>>,
+    options: ArcSwap<PoolOptions>,
+    login: ArcSwap<ServerLogin>,
+    pub(super) failure: Mutex<Option<Failure>>,
+    pub(super) greetings: Greetings<E::Greeting>,
+    closed: AtomicBool,
+    born: Instant,
+    /// Milliseconds from `born` to the last return of a connection.
+    last_used: AtomicU64,
+}
+
+/// What a waiter gets.
+pub(super) enum Handed<E: Engine> {
+    Conn(Loan<E>),
+    Failed(BorrowError),
+}
+
+impl<E: Engine> Pool<E> {
+    pub(super) fn new(
+        id: PoolId,
+        key: PoolKey,
+        target: Arc<Target<E>>,
+        login: ServerLogin,
+        options: PoolOptions,
+        meters: PoolMeters,
+    ) -> Arc<Self> {
+        target.set_terms(id, terms(&key, &options));
+        let pool = Arc::new(Self {
+            id,
+            tally: Arc::new(Tally::new(key.clone(), meters)),
+            key,
+            target,
+            store: ArcSwap::from_pointee(Store::new(options.size)),
+            line: Line::default(),
+            options: ArcSwap::from_pointee(options),
+            login: ArcSwap::from_pointee(login),
+            failure: Mutex::new(None),
+            greetings: Greetings::new(),
+            closed: AtomicBool::new(false),
+            born: Instant::now(),
+            last_used: AtomicU64::new(0),
+        });
+        pool.target.add(id, Arc::downgrade(&pool));
+        pool
+    }
+
+    /// What the pool is shared by.
+    pub fn key(&self) -> &PoolKey {
+        &self.key
+    }
+
+    /// The greeting remembered for clients of this profile.
+    pub fn greeting(&self, profile: u64) -> Option<E::Greeting> {
+        self.greetings.get(profile)
+    }
+
+    /// Remembers what a connection says once a client's settings are applied to it.
+    pub fn remember_greeting(&self, profile: u64, greeting: E::Greeting) {
+        self.greetings.remember(profile, greeting);
+    }
+
+    /// Clients that wait for a connection.
+    pub fn waiting(&self) -> usize {
+        self.line.waiting()
+    }
+
+    /// Counts of this moment.
+    pub fn snapshot(&self) -> PoolSnapshot {
+        let held = self.tally.held();
+        let idle = self.store.load().idle().min(held.live());
+        let meters = &self.tally.meters;
+        PoolSnapshot {
+            key: self.key.clone(),
+            size: self.options.load().size,
+            open: held.live(),
+            idle,
+            borrowed: held.live().saturating_sub(idle),
+            opening: held.opening,
+            waiting: u32::try_from(self.line.waiting()).unwrap_or(u32::MAX),
+            borrows: meters.borrows.get(),
+            timeouts: meters.timeouts.get(),
+            shed: meters.shed.get(),
+            logins_ok: meters.succeeded.get(),
+            logins_failed: meters.failed.get(),
+        }
+    }
+
+    /// Nobody may borrow any more.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.sweep(Instant::now());
+        self.fail_line(&BorrowError::Closed);
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    /// Takes a newer credential and options. Another size means another store.
+    pub(super) fn configure(self: &Arc<Self>, login: ServerLogin, options: PoolOptions) {
+        self.login.store(Arc::new(login));
+        let old = self.options.load_full();
+        if *old == options {
+            return;
+        }
+        let size = options.size;
+        self.target.set_terms(self.id, terms(&self.key, &options));
+        self.options.store(Arc::new(options));
+        if size == old.size {
+            return;
+        }
+        self.ask();
+        // Lent ones come over when they are given back.
+        let former = self.store.swap(Arc::new(Store::new(size)));
+        while let Some(loan) = former.take() {
+            match loan.terms.verdict {
+                Ok(()) => self.put(loan),
+                Err(reason) => close(loan, reason),
+            }
+        }
+    }
+
+    pub(super) fn lift_failure(&self) {
+        *lock(&self.failure) = None;
+        self.target.pause(self.id, None);
+    }
+
+    pub(super) fn options(&self) -> Arc<PoolOptions> {
+        self.options.load_full()
+    }
+
+    pub(super) fn login(&self) -> Arc<ServerLogin> {
+        self.login.load_full()
+    }
+
+    pub(super) fn held(&self) -> Held {
+        self.tally.held()
+    }
+
+    /// For the ledger; `None` if nothing is idle.
+    pub(super) fn idle_view(&self) -> Option<Idle> {
+        let count = self.store.load().idle();
+        (count > 0).then(|| Idle {
+            pool: self.id,
+            count,
+            last_used: self.last_used().into_std(),
+        })
+    }
+
+    /// When a connection was last given back, or the pool was made.
+    pub(super) fn last_used(&self) -> Instant {
+        let age = Duration::from_millis(self.last_used.load(Ordering::Relaxed));
+        self.born + age
+    }
+
+    fn touch(&self, now: Instant) {
+        let age = now.saturating_duration_since(self.born).as_millis();
+        let age = u64::try_from(age).unwrap_or(u64::MAX);
+        self.last_used.store(age, Ordering::Relaxed);
+    }
+}
+
+fn terms(key: &PoolKey, options: &PoolOptions) -> Terms {
+    Terms {
+        user: Arc::clone(&key.user),
+        database: Arc::clone(&key.database),
+        size: options.size,
+        min_size: options.min_size,
+    }
+}

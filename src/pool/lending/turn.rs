@@ -1,0 +1,202 @@
+//! Borrowing: at once if a connection lies idle, otherwise in turn.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Handed, Pool};
+use crate::pool::borrowed::Borrowed;
+use crate::pool::line::Ticket;
+use crate::pool::metrics::CloseReason;
+use crate::pool::open::BorrowError;
+use crate::pool::options::PoolOptions;
+use crate::pool::target::holding;
+use crate::protocol::{Chore, Engine};
+
+impl<E: Engine> Pool<E> {
+    /// Borrows a connection: idle, in the state after login, and alive as far as can be told.
+    /// Waits in turn for at most the borrow timeout. Cancel-safe: a borrower that leaves gives
+    /// up its turn, and a connection handed to it meanwhile goes to the next.
+    pub async fn borrow(self: &Arc<Self>) -> Result<Borrowed<E>, BorrowError> {
+        self.tally.meters.borrows.inc();
+        if self.line.waiting() == 0
+            && let Some(loan) = self.take_idle()
+        {
+            let borrowed = Borrowed::new(loan, Arc::clone(self));
+            let limit = self.options.load().check_delay;
+            if borrowed.idle_for() <= limit {
+                return Ok(borrowed);
+            }
+            return Box::pin(self.borrow_checked(borrowed)).await;
+        }
+        Box::pin(self.borrow_in_turn()).await
+    }
+
+    /// Asks a connection that was idle for long for a sign of life, and takes the next if it
+    /// gives none.
+    async fn borrow_checked(
+        self: &Arc<Self>,
+        borrowed: Borrowed<E>,
+    ) -> Result<Borrowed<E>, BorrowError> {
+        let options = self.options();
+        let mut next = Some(borrowed);
+        while let Some(borrowed) = next {
+            if let Some(alive) = self.checked(borrowed, &options).await {
+                return Ok(alive);
+            }
+            let idle = if self.line.waiting() == 0 {
+                self.take_idle()
+            } else {
+                None
+            };
+            next = idle.map(|loan| Borrowed::new(loan, Arc::clone(self)));
+        }
+        self.borrow_in_turn().await
+    }
+
+    async fn checked(
+        &self,
+        mut borrowed: Borrowed<E>,
+        options: &PoolOptions,
+    ) -> Option<Borrowed<E>> {
+        if borrowed.idle_for() <= options.check_delay {
+            return Some(borrowed);
+        }
+        let limit = options.reset_timeout;
+        match borrowed.conn().run(Chore::Ping, limit).await {
+            Ok(()) => Some(borrowed),
+            Err(error) => {
+                tracing::debug!(pool = %self.key, %error, "idle connection gave no sign of life");
+                borrowed.close(CloseReason::PingFailed);
+                None
+            }
+        }
+    }
+
+    async fn borrow_in_turn(self: &Arc<Self>) -> Result<Borrowed<E>, BorrowError> {
+        let options = self.options();
+        let start = Instant::now();
+        let result = self.wait_in_turn(&options, start).await;
+        let meters = &self.tally.meters;
+        match &result {
+            Ok(_) | Err(BorrowError::Timeout(_)) => {
+                meters.latency.observe(start.elapsed().as_secs_f64());
+            }
+            Err(_) => {}
+        }
+        match &result {
+            Err(BorrowError::Timeout(_)) => meters.timeouts.inc(),
+            Err(BorrowError::Overloaded) => meters.shed.inc(),
+            _ => {}
+        }
+        result
+    }
+
+    async fn wait_in_turn(
+        self: &Arc<Self>,
+        options: &PoolOptions,
+        start: Instant,
+    ) -> Result<Borrowed<E>, BorrowError> {
+        let limit = options.borrow_timeout;
+        if let Some(error) = self.refusal() {
+            return Err(error);
+        }
+        if limit.is_zero() && self.waiting() > 0 {
+            return Err(BorrowError::Timeout(limit));
+        }
+        let most = usize::try_from(options.max_waiting).unwrap_or(usize::MAX);
+        let pass_on = |handed| self.pass_on(handed);
+        let mut ticket = self
+            .line
+            .join(most, &pass_on)
+            .ok_or(BorrowError::Overloaded)?;
+        loop {
+            self.serve_line();
+            // Whoever notes a failure fails the line afterwards: it is seen here or told there.
+            if let Some(error) = self.refusal() {
+                return Err(error);
+            }
+            self.ask();
+            let handed = self.next_handed(ticket, limit, start).await;
+            match handed? {
+                Handed::Failed(error) => return Err(error),
+                Handed::Conn(loan) => {
+                    let borrowed = Borrowed::new(loan, Arc::clone(self));
+                    if let Some(alive) = self.checked(borrowed, options).await {
+                        return Ok(alive);
+                    }
+                    ticket = self.line.rejoin(&pass_on);
+                }
+            }
+        }
+    }
+
+    async fn next_handed<R: Fn(Handed<E>)>(
+        self: &Arc<Self>,
+        ticket: Ticket<'_, Handed<E>, R>,
+        limit: Duration,
+        start: Instant,
+    ) -> Result<Handed<E>, BorrowError> {
+        // Dropped last, whether served, cancelled or too late.
+        let _leave = Leave(self);
+        let mut ticket = ticket;
+        let handed = match start.checked_add(limit) {
+            Some(deadline) => tokio::time::timeout_at(deadline, ticket.served()).await,
+            None => Ok(ticket.served().await),
+        };
+        match handed {
+            Ok(handed) => handed.ok_or(BorrowError::Closed),
+            Err(_) => Err(BorrowError::Timeout(limit)),
+        }
+    }
+
+    /// Why waiting would be in vain.
+    fn refusal(&self) -> Option<BorrowError> {
+        if self.closed.load(Ordering::SeqCst) {
+            return Some(BorrowError::Closed);
+        }
+        if self.tally.held().slots > 0 {
+            return None;
+        }
+        let now = Instant::now();
+        let error = holding(&self.failure, now).or_else(|| self.target.failure(now));
+        error.map(BorrowError::Unavailable)
+    }
+
+    /// Asks for new connections if the line is longer than the logins under way.
+    pub(super) fn ask(&self) {
+        let held = self.tally.held();
+        if held.slots < self.options.load().size {
+            self.target.ask(self);
+        }
+    }
+
+    fn pass_on(self: &Arc<Self>, handed: Handed<E>) {
+        if let Handed::Conn(loan) = handed {
+            self.put(loan);
+        }
+    }
+
+    /// Tells all waiters that it is no use.
+    pub(in crate::pool) fn fail_line(&self, error: &BorrowError) {
+        while self.line.waiting() > 0 {
+            if self.line.hand(Handed::Failed(error.clone())).is_err() {
+                break;
+            }
+        }
+        self.target.ask(self);
+    }
+}
+
+/// Tells the ledger that a waiter has left, where that may matter to other pools.
+struct Leave<'a, E: Engine>(&'a Pool<E>);
+
+impl<E: Engine> Drop for Leave<'_, E> {
+    fn drop(&mut self) {
+        if self.0.target.is_short() {
+            self.0.target.ask(self.0);
+        }
+    }
+}
