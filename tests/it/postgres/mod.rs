@@ -8,6 +8,7 @@ mod extended;
 mod login;
 mod loss;
 mod memory;
+mod operation;
 mod prepared;
 mod rust_drivers;
 mod scale;

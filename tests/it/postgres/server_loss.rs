@@ -221,7 +221,12 @@ fn a_server_that_is_down_refuses_clients_in_time_and_welcomes_them_after() {
         Err(Refused::Error(message)) => message.sqlstate(),
         Err(Refused::Io(error)) => panic!("no word but {error}"),
     };
-    assert!(["08", "53", "57"].contains(&&outcome[..2]), "{outcome}");
+    assert!(
+        ["08", "53", "57"]
+            .iter()
+            .any(|class| outcome.starts_with(class)),
+        "{outcome}"
+    );
     postgres.start();
     wait::until_true("service after the server's return", || {
         Wire::connect(&proxy.login(&database))
@@ -245,7 +250,12 @@ fn a_server_that_never_answers_is_given_up_on() {
         Ok(mut wire) => try_query(&mut wire, "select 1").unwrap_err(),
         Err(refused) => refused.sqlstate(),
     };
-    assert!(["08", "53", "57"].contains(&&outcome[..2]), "{outcome}");
+    assert!(
+        ["08", "53", "57"]
+            .iter()
+            .any(|class| outcome.starts_with(class)),
+        "{outcome}"
+    );
 }
 
 #[test]
