@@ -36,7 +36,8 @@ pub struct File {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct General {
-    /// Threads that serve clients. 0 to 1024, default 0: one for each core. Restart.
+    /// Threads that serve clients. 0 to 1024, default 0: one for each core, or just one where there
+    /// are no more than two. Restart.
     pub worker_threads: usize,
     /// Most clients over all listeners. Default 10000; 0: no limit. Dynamic.
     pub max_client_conn: usize,

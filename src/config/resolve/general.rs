@@ -27,6 +27,9 @@ pub(super) fn resolve(source: &Source<'_>) -> Result<GeneralPlan, ConfigError> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(GeneralPlan {
         worker_threads: match raw.worker_threads {
+            // Up to two cores, a second thread costs more in coordination than it brings, and the
+            // kernel's share of the work needs a place too.
+            0 if cores <= 2 => 1,
             0 => cores.min(MOST_THREADS),
             n => n,
         },

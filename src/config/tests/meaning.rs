@@ -218,6 +218,30 @@ fn a_user_may_stand_in_both_places() {
 }
 
 #[test]
+fn a_configured_user_counts_before_the_userlist() {
+    let folder = Folder::new();
+    let list =
+        format!("\"app\" \"other\"\n\"asker\" \"plain\"\n\"bob\" \"{SCRAM}\"\n\"dan\" \"\"\n");
+    folder.write("list", &list);
+    let text = with(&[
+        (GROUP, "auth_query = \"SELECT $1\"\nauth_user = \"asker\""),
+        (USER, "[general]\nuserlist_file = \"list\""),
+    ]);
+    let plan = folder.load(&text).unwrap();
+    assert_eq!(plan.users.len(), 4);
+    assert_eq!(password(user(&plan, "app").verifier.as_ref()), b"a secret");
+    // An auth_user may stand in the userlist.
+    let asker = user(&plan, "asker");
+    assert_eq!(shown_password(asker.server_credential.as_ref()), b"plain");
+    // What bob proves is passed through.
+    let bob = user(&plan, "bob");
+    assert!(matches!(bob.verifier, Some(Verifier::Scram(_))));
+    assert!(bob.server_credential.is_none());
+    // No proof of dan's can be right.
+    assert!(user(&plan, "dan").verifier.is_none());
+}
+
+#[test]
 fn a_verifier_is_passed_through_and_needs_no_warning() {
     let plan = load_text(&LEAST.replace(
         "password_file = \"app.password\"",

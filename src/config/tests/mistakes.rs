@@ -26,6 +26,12 @@ fn unknown_keys_have_likely_ones() {
         &[(USER, "colour = \"blue\"")],
         "sluice.toml:14:1: unknown key `colour`",
     );
+    // A key of another table, and one so short that anything is near.
+    told_with(
+        &[(GROUP, "require_tls = true")],
+        "sluice.toml:7:1: unknown key `require_tls`",
+    );
+    told_with(&[(LISTENER, "x = 1")], "sluice.toml:4:1: unknown key `x`");
     told(
         &LEAST.replace("[[target_group.target]]", "[[target_group.targets]]"),
         &["sluice.toml:8:16: unknown key `targets`; did you mean `target`?"],
@@ -74,6 +80,10 @@ fn wrong_types() {
     told_with(
         &[(LISTENER, "allow_startup_options = [\n  \"a\",\n  3,\n]")],
         "sluice.toml:6:3: listener \"app\", `allow_startup_options`: expected a string, not 3",
+    );
+    told_with(
+        &[(LISTENER, "ignore_startup_options = \"a\"")],
+        "sluice.toml:4:26: listener \"app\", `ignore_startup_options`: expected a list, not \"a\"",
     );
     told(
         &format!("general = 3\n{LEAST}"),
@@ -154,6 +164,10 @@ fn keys_and_tables_that_are_missing() {
     told(
         &LEAST.replace("name = \"app\"\naddress", "address"),
         &["sluice.toml:1:1: `listener`: the key `name` is missing"],
+    );
+    told(
+        &LEAST.replace("address = \"127.0.0.1:6432\"\n", ""),
+        &["sluice.toml:1:1: listener \"app\": the key `address` is missing"],
     );
     told(
         &LEAST.replace("address = \"db:5432\"\n", ""),

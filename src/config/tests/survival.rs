@@ -80,6 +80,16 @@ fn pieces() -> impl Strategy<Value = String> {
     ]
 }
 
+/// A file that works, with a piece of it replaced.
+fn damaged() -> impl Strategy<Value = String> {
+    let length = LEAST.chars().count();
+    (0..length, 0..20_usize, ".{0,12}").prop_map(|(start, gone, text)| {
+        let before = LEAST.chars().take(start);
+        let after = LEAST.chars().skip(start + gone);
+        before.chain(text.chars()).chain(after).collect()
+    })
+}
+
 proptest! {
     #![proptest_config(Config::with_cases(400))]
 
@@ -90,6 +100,14 @@ proptest! {
             if let Err(problems) = folder.load(&text) {
                 assert!(!problems.is_empty());
             }
+        }
+    }
+
+    #[test]
+    fn any_damage_is_survived_and_told_on_short_lines(text in damaged()) {
+        for problem in Folder::new().load(&text).err().into_iter().flatten() {
+            assert!(problem.starts_with("sluice.toml"), "{problem}");
+            assert!(problem.len() < 400 && !problem.contains('\n'), "{problem}");
         }
     }
 }

@@ -448,6 +448,7 @@ fn malformed_bodies_are_errors_of_their_sender_alone() {
         wire.send(&[body.clone(), sync()].concat()).unwrap();
         let reply = wire.read_ready_or_close();
         assert!(error(&reply).is_some(), "{body:?}: {:?}", words(&reply));
+        drop(wire);
         assert_serves(&proxy, &database);
     }
     let mut wire = proxy.connect(&database);
