@@ -14,7 +14,7 @@ use crate::sql::statement::Verdict;
 use super::reported::Reported;
 use super::rules::Effects;
 use super::settings::Settings;
-use super::statements::{NAME_PREFIX, ServerStatements, Statement};
+use super::statements::{ELSEWHERE, NAME_PREFIX, ServerStatements, Statement};
 use super::track::Tracked;
 use super::{message, rename};
 
@@ -173,6 +173,11 @@ impl PgFront {
         statements: &ServerStatements,
     ) -> Option<Vec<u8>> {
         let start = memchr::memmem::find(whole, NAME_PREFIX)?;
+        if whole.get(..start)?.ends_with(ELSEWHERE) {
+            // The client's own name, which looks like one of ours.
+            let kept_away = [ELSEWHERE, NAME_PREFIX].concat();
+            return rename::replaced(whole, &kept_away, NAME_PREFIX);
+        }
         let rest = whole.get(start..)?;
         let digits = rest
             .get(NAME_PREFIX.len()..)?

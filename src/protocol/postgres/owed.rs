@@ -73,6 +73,8 @@ pub enum Owed {
     Close(Fate),
     /// CloseComplete, by Sluice itself when its turn comes.
     FakeClose(Undo),
+    /// Nothing: the client has ended a COPY that the server has not begun yet, or never will.
+    CopyEnd,
     /// ReadyForQuery alone.
     Sync,
     /// Anything, then ReadyForQuery.
@@ -144,12 +146,29 @@ impl Debts {
         self.0.back()
     }
 
-    /// Takes all Syncs behind the first entry out, and says how many they were.
-    pub fn drop_syncs(&mut self) -> usize {
-        let before = self.0.len();
+    /// COPY from the client begins: Syncs behind the first entry are part of it, up to the end
+    /// that the client may have sent already. Takes them out.
+    pub fn begin_copy(&mut self) -> Ahead {
+        let mut ahead = Ahead::default();
         let mut first = true;
-        self.0
-            .retain(|owed| std::mem::take(&mut first) || !matches!(owed, Owed::Sync));
-        before - self.0.len()
+        self.0.retain(|owed| {
+            if std::mem::take(&mut first) || ahead.ended {
+                return true;
+            }
+            ahead.ended = matches!(owed, Owed::CopyEnd);
+            let sync = matches!(owed, Owed::Sync);
+            ahead.syncs |= sync;
+            !sync && !ahead.ended
+        });
+        ahead
     }
+}
+
+/// What a client had sent of a COPY before it began.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ahead {
+    /// Syncs.
+    pub syncs: bool,
+    /// Its end.
+    pub ended: bool,
 }

@@ -274,10 +274,13 @@ impl Reader<'_> {
         if message.kind != b'H' {
             // Syncs that the client sent ahead will be read, and ignored, as part of the COPY.
             // If it fails before it reads, they count after all: nobody can tell.
-            if self.back.debts.drop_syncs() > 0 {
-                self.back.doubt = true;
-            }
-            self.back.copy = CopyIn::Reading;
+            let ahead = self.back.debts.begin_copy();
+            self.back.doubt |= ahead.syncs;
+            self.back.copy = if ahead.ended {
+                CopyIn::Ended
+            } else {
+                CopyIn::Reading
+            };
         }
         self.stream(message)
     }
@@ -362,9 +365,10 @@ impl Reader<'_> {
     /// Sends the replies of Sluice's own whose turn has come.
     pub(super) fn pay_fakes(&mut self) {
         while let Some(owed) = self.back.debts.first() {
-            let reply = match owed {
+            let reply: &[u8] = match owed {
                 Owed::FakeParse(_) => rename::PARSE_COMPLETE,
                 Owed::FakeClose(_) => rename::CLOSE_COMPLETE,
+                Owed::CopyEnd => b"",
                 _ => return,
             };
             self.back.debts.pop();

@@ -176,6 +176,8 @@ impl Reader<'_> {
             b'c' | b'f' => {
                 if self.back.copy == CopyIn::Reading {
                     self.back.copy = CopyIn::Ended;
+                } else if !self.back.debts.is_empty() {
+                    self.back.debts.push(Owed::CopyEnd);
                 }
                 Ok(Some(self.pass(message)))
             }

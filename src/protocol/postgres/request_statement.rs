@@ -17,7 +17,7 @@ use super::owed::{Fate, Gone, Owed, Undo};
 use super::rename;
 use super::request::{Message, Reader};
 use super::rules;
-use super::statements::{NAME_PREFIX, ServerName, Statement, StatementKey};
+use super::statements::{ELSEWHERE, NAME_PREFIX, ServerName, Statement, StatementKey};
 use super::track;
 
 /// Parse: name, text, parameter types.
@@ -312,7 +312,7 @@ fn resolve(reader: &mut Reader<'_>, name: &[u8]) -> Resolved {
             return Resolved::AsItIs;
         }
         // Somebody else's statement may go by this name.
-        let mut elsewhere: ServerName = SmallVec::from_slice(b"?");
+        let mut elsewhere: ServerName = SmallVec::from_slice(ELSEWHERE);
         elsewhere.extend_from_slice(name);
         return Resolved::Renamed(elsewhere, None);
     };

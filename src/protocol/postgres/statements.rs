@@ -76,6 +76,9 @@ pub type ServerName = SmallVec<[u8; 24]>;
 /// Every name of ours begins so; clients' own names are kept away from it.
 pub const NAME_PREFIX: &[u8] = b"sluice_";
 
+/// Put before a client's name that begins like ours, to a name that nobody gives to a statement.
+pub const ELSEWHERE: &[u8] = b"?";
+
 /// What one server connection has prepared, bounded, least recently used first to go.
 #[derive(Debug, Default)]
 pub struct ServerStatements {
