@@ -14,7 +14,7 @@ use super::back::{CopyIn, PgBack};
 use super::frame::{self, HEADER_LEN, Header};
 use super::front::{Barrier, PgFront};
 use super::message;
-use super::owed::{Fate, Owed};
+use super::owed::{Fate, Owed, Undo};
 use super::request_statement as statement;
 use super::{rename, rules};
 
@@ -175,11 +175,7 @@ impl Reader<'_> {
             b'H' => Ok(Some(self.pass(message))),
             b'd' => Ok(Some(self.pass(message))),
             b'c' | b'f' => {
-                if self.back.copy == CopyIn::Reading {
-                    self.back.copy = CopyIn::Ended;
-                } else if !self.back.debts.is_empty() {
-                    self.back.debts.push(Owed::CopyEnd);
-                }
+                self.back.end_copy();
                 Ok(Some(self.pass(message)))
             }
             b'F' => {
@@ -217,6 +213,9 @@ impl Reader<'_> {
         if !message.is_whole() && message.total <= limit {
             return Ok(None);
         }
+        if self.back.debts.named_in_doubt() && statement::is_by_name(message.body()) {
+            return Ok(None);
+        }
         if let Some(sql) = self.execute_by_name(message) {
             self.replace_query(&sql);
             return Ok(Some(message.total));
@@ -231,9 +230,7 @@ impl Reader<'_> {
             return Ok(Some(dealt));
         }
         self.front.requests += 1;
-        // A simple query replaces the unnamed statement (section 55.2.3).
-        self.front.unnamed.clear();
-        self.back.unnamed = None;
+        self.end_unnamed();
         self.back.unsynced = false;
         let dealt = self.pass(message);
         self.back.debts.push(match script {
@@ -241,6 +238,20 @@ impl Reader<'_> {
             None => Owed::Query(Fate::Client),
         });
         Ok(Some(dealt))
+    }
+
+    /// The unnamed statement ends on both sides, if the message that follows is carried out: a
+    /// simple query replaces it (section 55.2.3).
+    pub(super) fn end_unnamed(&mut self) {
+        self.back.unnamed = None;
+        if !self.back.debts.may_skip() {
+            return self.front.clear_unnamed();
+        }
+        let before = self.front.take_unnamed();
+        self.back.debts.push(Owed::Note(Undo::Unnamed {
+            generation: self.front.unnamed.generation,
+            before: Some(Box::new(before)),
+        }));
     }
 
     fn execute_by_name(&mut self, message: &Message<'_>) -> Option<Vec<u8>> {
@@ -253,8 +264,7 @@ impl Reader<'_> {
     /// Sends a query in place of the client's.
     fn replace_query(&mut self, sql: &[u8]) {
         self.front.requests += 1;
-        self.front.unnamed.clear();
-        self.back.unnamed = None;
+        self.end_unnamed();
         self.back.unsynced = false;
         self.script.insert_with(|out| rename::query(sql, out));
         self.back.debts.push(Owed::Query(Fate::Client));

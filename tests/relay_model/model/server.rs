@@ -25,6 +25,8 @@ pub struct Server {
     copy: Option<Copy>,
     /// Syncs were ignored because they came during COPY.
     pub ignored_sync: bool,
+    /// It has ended the connection.
+    dead: bool,
 }
 
 type Prepared = Sql;
@@ -73,6 +75,7 @@ impl Server {
             skipping: false,
             copy: None,
             ignored_sync: false,
+            dead: false,
         }
     }
 
@@ -101,7 +104,9 @@ impl Server {
     pub fn feed(&mut self, bytes: &[u8]) {
         self.input.extend_from_slice(bytes);
         for message in wire::take(&mut self.input) {
-            self.message(&message);
+            if !self.dead {
+                self.message(&message);
+            }
         }
     }
 
@@ -448,7 +453,14 @@ impl Server {
                     self.queries(rest);
                 }
             }
-            kind => panic!("{} during COPY", char::from(kind)),
+            kind => {
+                self.copy = None;
+                self.dead = true;
+                let text = format!("M{} during COPY", char::from(kind));
+                let mut body = wire::strings(&["SFATAL", "VFATAL", "C08P01", &text]);
+                body.push(0);
+                self.reply(b'E', body);
+            }
         }
     }
 
