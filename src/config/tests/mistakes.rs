@@ -85,6 +85,7 @@ fn wrong_keys() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn wrong_values() {
     check(&[
         (
@@ -225,6 +226,7 @@ fn values_out_of_range() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn tables_that_do_not_fit_together() {
     check(&[
         (
