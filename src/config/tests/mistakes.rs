@@ -85,7 +85,6 @@ fn wrong_keys() {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table")]
 fn wrong_values() {
     check(&[
         (
@@ -226,7 +225,6 @@ fn values_out_of_range() {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table")]
 fn tables_that_do_not_fit_together() {
     check(&[
         (
