@@ -34,10 +34,14 @@ fn text_of(name: &str) -> String {
     fs::read_to_string(config_folder().join(name)).unwrap()
 }
 
-/// Copies a file into a folder of its own, with all that it names, and loads it there.
 fn load(name: &str) -> Plan {
+    load_text(&text_of(name))
+}
+
+/// Copies a file into a folder of its own, with all that it names, and loads it there.
+fn load_text(text: &str) -> Plan {
     let folder = tempfile::tempdir().unwrap();
-    let text: String = text_of(name)
+    let text: String = text
         .lines()
         .map(|line| match line.split_once("_env = ") {
             Some((key, _)) => format!("{key}_env = \"{SET_VARIABLE}\"\n"),
@@ -51,7 +55,7 @@ fn load(name: &str) -> Plan {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content(&key)).unwrap();
     }
-    let file = folder.path().join(name);
+    let file = folder.path().join("sluice.toml");
     fs::write(&file, text).unwrap();
     config::load(&file).unwrap_or_else(|error| panic!("{error}"))
 }
@@ -110,6 +114,15 @@ fn every_file_loads() {
             _ => assert!(about.is_empty(), "{name}: {warnings:?}"),
         }
     }
+}
+
+#[test]
+fn the_readmes_configuration_loads() {
+    let readme = include_str!("../README.md");
+    let (_, rest) = readme.split_once("```toml\n").unwrap();
+    let plan = load_text(rest.split_once("```").unwrap().0);
+    assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
+    assert!(plan.users.user("app").is_some());
 }
 
 #[test]

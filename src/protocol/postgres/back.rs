@@ -39,13 +39,17 @@ pub struct PgBack {
     pub(super) settings: Arc<Settings>,
     pub(super) reported: Arc<Reported>,
     pub(super) statements: ServerStatements,
-    /// Whose unnamed statement the server has: session and generation; `None` if nobody's.
+    /// Whose unnamed statement the server has: client and generation, or [`UNKNOWN`]; `None` if
+    /// nobody's.
     pub(super) unnamed: Option<(u64, u64)>,
     pub(super) chore: ChoreResult,
     pid: u32,
     cancel_key: Bytes,
     tls: bool,
 }
+
+/// The server may have anybody's unnamed statement: clients and generations count from 1.
+pub(super) const UNKNOWN: Option<(u64, u64)> = Some((0, 0));
 
 /// Whether the server reads COPY data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,14 +116,24 @@ impl PgBack {
         }
     }
 
+    /// CopyDone or CopyFail goes to the server.
+    pub(super) fn end_copy(&mut self) {
+        if self.copy == CopyIn::Reading {
+            self.copy = CopyIn::Ended;
+        } else if !self.debts.is_empty() {
+            self.debts.push(Owed::CopyEnd);
+        }
+    }
+
     /// Ends what a vanished client has left half done, so that a query can follow.
     fn end_exchange(&mut self, out: &mut Vec<u8>) {
-        if self.copy == CopyIn::Reading {
+        // A COPY may begin before the server reads this; it ignores the message otherwise.
+        if self.copy == CopyIn::Reading || !self.debts.is_empty() {
             rename::copy_fail(b"the client has gone", out);
-            self.copy = CopyIn::Ended;
+            self.end_copy();
         }
-        let extended = self.debts.last().is_some_and(Owed::is_extended);
-        if self.unsynced || self.skipping || extended {
+        // Queries behind an extended message are skipped with it if it fails.
+        if self.unsynced || self.skipping || self.debts.has_extended() {
             // A Sync alone would commit the implicit transaction; with an error before it, it
             // rolls back.
             rename::nonsense(out);
@@ -137,7 +151,8 @@ impl PgBack {
     pub(super) fn discarded(&mut self) {
         self.settings = Settings::none();
         self.statements.clear();
-        self.unnamed = None;
+        // Neither DISCARD nor DEALLOCATE is about it.
+        self.unnamed = UNKNOWN;
         self.dirty = false;
     }
 }
@@ -207,6 +222,8 @@ impl protocol::Back for PgBack {
             Chore::Capacity => CAPACITY,
         };
         rename::query(sql.as_bytes(), out);
+        // A simple query replaces the unnamed statement (section 55.2.3), whoever it was of.
+        self.unnamed = None;
         self.debts.push(Owed::Query(Fate::Chore));
     }
 

@@ -29,6 +29,8 @@ pub struct PgFront {
     pub(super) reported: Arc<Reported>,
     pub(super) named: HashMap<Box<[u8]>, Arc<Statement>, RandomState>,
     pub(super) unnamed: Unnamed,
+    /// Unnamed statements so far.
+    generations: u64,
     /// Open portals whose statements change what is known of the session.
     pub(super) portals: HashMap<Box<[u8]>, Arc<Verdict>, RandomState>,
     /// Bytes of the current message that go on to the server as they come.
@@ -37,6 +39,8 @@ pub struct PgFront {
     pub(super) dropping: usize,
     /// A request has been answered with an error of ours: it is dropped up to its Sync.
     pub(super) declined: bool,
+    /// Requests wait until everything sent is answered: see [`Barrier`].
+    pub(super) barrier: Barrier,
     pub(super) requests: u64,
     pub(super) policy: Arc<FrontSettings>,
     pub(super) quit: bool,
@@ -50,25 +54,26 @@ pub struct PgFront {
     pin_cause: Option<Box<str>>,
 }
 
+/// DISCARD ALL and DEALLOCATE take effect in the books when they complete. What the client has
+/// sent behind them must not be in the books before that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Barrier {
+    /// No such request is under way.
+    None,
+    /// One is, and ends with the Sync to come.
+    AtSync,
+    /// One is.
+    Up,
+}
+
 /// The client's unnamed statement.
 #[derive(Debug, Default)]
 pub struct Unnamed {
     /// Parse message after the name; empty if there is none.
     pub(super) body: Vec<u8>,
-    /// Changes with every Parse.
+    /// Another one with every Parse.
     pub(super) generation: u64,
     pub(super) effects: Effects,
-}
-
-impl Unnamed {
-    /// There is none any more. Keeps a small buffer, since the next Parse comes soon.
-    pub(super) fn clear(&mut self) {
-        self.body.clear();
-        if self.body.capacity() > KEEP_UNNAMED {
-            self.body = Vec::new();
-        }
-        self.generation += 1;
-    }
 }
 
 impl PgFront {
@@ -85,10 +90,12 @@ impl PgFront {
             reported: Reported::new(Vec::new()),
             named: HashMap::default(),
             unnamed: Unnamed::default(),
+            generations: 0,
             portals: HashMap::default(),
             passing: 0,
             dropping: 0,
             declined: false,
+            barrier: Barrier::None,
             requests: 0,
             policy,
             quit: false,
@@ -98,6 +105,32 @@ impl PgFront {
             ran: false,
             pin_cause: None,
         }
+    }
+
+    /// The client has no unnamed statement any more. Keeps a small buffer, since the next Parse
+    /// comes soon.
+    pub(super) fn clear_unnamed(&mut self) {
+        let mut body = std::mem::take(&mut self.unnamed.body);
+        body.clear();
+        if body.capacity() > KEEP_UNNAMED {
+            body = Vec::new();
+        }
+        self.renew_unnamed(body);
+    }
+
+    /// The same; returns the one that there was.
+    pub(super) fn take_unnamed(&mut self) -> Unnamed {
+        self.renew_unnamed(Vec::new())
+    }
+
+    fn renew_unnamed(&mut self, body: Vec<u8>) -> Unnamed {
+        self.generations += 1;
+        let next = Unnamed {
+            body,
+            generation: self.generations,
+            effects: Effects::default(),
+        };
+        std::mem::replace(&mut self.unnamed, next)
     }
 
     /// In session mode the connection is the client's own, and so are the names on it.
@@ -137,10 +170,9 @@ impl PgFront {
         self.pins.insert(reason);
     }
 
-    /// The client's statements, named and unnamed, exist no more.
+    /// The client's named statements exist no more.
     pub(super) fn statements_gone(&mut self) {
         self.named.clear();
-        self.unnamed.clear();
         self.pins.remove(PinReason::SqlPrepare);
     }
 
@@ -166,10 +198,11 @@ impl PgFront {
     }
 
     /// An ErrorResponse in which Sluice's names of statements are replaced by the client's, if it
-    /// holds any.
+    /// holds any. `taken`: the one it is about, where that is known.
     pub(super) fn with_own_names(
         &self,
         whole: &[u8],
+        taken: Option<&[u8]>,
         statements: &ServerStatements,
     ) -> Option<Vec<u8>> {
         let start = memchr::memmem::find(whole, NAME_PREFIX)?;
@@ -185,6 +218,9 @@ impl PgFront {
             .take_while(|byte| byte.is_ascii_digit())
             .count();
         let name = rest.get(..NAME_PREFIX.len() + digits)?;
+        if let Some(own) = taken {
+            return rename::replaced(whole, name, own);
+        }
         let id = statements.statement_of(name)?;
         let (own, _) = self.named.iter().find(|(_, s)| s.id == id)?;
         rename::replaced(whole, name, own)

@@ -19,6 +19,7 @@ pub fn attach(
 ) -> Attach {
     back.statements.limit_to(front.policy.max_server_statements);
     if Settings::same(front.settings.wanted(), &back.settings) {
+        front.settings.applied();
         front.learn(&back.reported, replies);
         return Attach::Ready;
     }

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::statements::{Statement, StatementKey};
+use super::front::Unnamed;
+use super::statements::{ServerName, Statement, StatementKey};
 use crate::sql::statement::Verdict;
 
 /// For whom an answer is.
@@ -30,6 +31,8 @@ pub enum Fate {
 pub enum Undo {
     /// Nothing.
     Nothing,
+    /// Nothing: the client's name is taken, and the server is to say so.
+    Taken(Box<[u8]>),
     /// The connection has not prepared this, and the client's name does not exist.
     Named(StatementKey, Box<[u8]>),
     /// The connection has not prepared this.
@@ -38,10 +41,38 @@ pub enum Undo {
     Name(Box<[u8]>),
     /// The client's name still exists.
     Restore(Box<[u8]>, Arc<Statement>),
-    /// Neither side has an unnamed statement.
-    Unnamed,
-    /// The connection has no unnamed statement.
+    /// The client has the unnamed statement that it had before, or none if this is what failed;
+    /// what the connection has is unknown.
+    Unnamed {
+        /// Which unnamed statement the message made current.
+        generation: u64,
+        /// What was current before; not given where nothing can have kept the message from being
+        /// carried out.
+        before: Option<Box<Unnamed>>,
+    },
+    /// What unnamed statement the connection has is unknown.
     UnnamedHere,
+    /// The connection still has this.
+    Stale(ServerName),
+}
+
+impl Undo {
+    /// What a later message may mean something else for.
+    fn about(&self) -> About {
+        match self {
+            Self::Nothing | Self::Taken(_) | Self::Stale(_) => About::Nothing,
+            Self::Unnamed { .. } | Self::UnnamedHere => About::Unnamed,
+            Self::Named(..) | Self::Prepared(_) | Self::Name(_) | Self::Restore(..) => About::Named,
+        }
+    }
+}
+
+/// Which statements a message changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum About {
+    Nothing,
+    Named,
+    Unnamed,
 }
 
 /// A statement that is being deallocated.
@@ -73,6 +104,8 @@ pub enum Owed {
     Close(Fate),
     /// CloseComplete, by Sluice itself when its turn comes.
     FakeClose(Undo),
+    /// Nothing: says what to take back if the message that follows is not carried out.
+    Note(Undo),
     /// Nothing: the client has ended a COPY that the server has not begun yet, or never will.
     CopyEnd,
     /// ReadyForQuery alone.
@@ -97,6 +130,23 @@ impl Owed {
         }
     }
 
+    fn about(&self) -> About {
+        match self {
+            Self::Parse(_, undo) | Self::FakeParse(undo) => undo.about(),
+            Self::FakeClose(undo) | Self::Note(undo) => undo.about(),
+            Self::Deallocate(_) => About::Named,
+            _ => About::Nothing,
+        }
+    }
+
+    fn undo_mut(&mut self) -> Option<&mut Undo> {
+        match self {
+            Self::Parse(_, undo) | Self::FakeParse(undo) => Some(undo),
+            Self::FakeClose(undo) | Self::Note(undo) => Some(undo),
+            _ => None,
+        }
+    }
+
     /// True for messages that an earlier error makes the server skip.
     pub fn is_extended(&self) -> bool {
         !matches!(
@@ -108,42 +158,126 @@ impl Owed {
 
 /// The queue of a connection.
 #[derive(Debug, Default)]
-pub struct Debts(VecDeque<Owed>);
+pub struct Debts {
+    queue: VecDeque<Owed>,
+    /// Behind the last Sync.
+    open: Changes,
+    /// Before it: they happen or not, whatever the client sends from now on.
+    sealed: Changes,
+}
+
+/// How many messages on their way change statements, and may not be carried out.
+#[derive(Clone, Copy, Debug, Default)]
+struct Changes {
+    named: usize,
+    unnamed: usize,
+}
+
+impl Changes {
+    fn count(&mut self, about: About) -> Option<&mut usize> {
+        match about {
+            About::Nothing => None,
+            About::Named => Some(&mut self.named),
+            About::Unnamed => Some(&mut self.unnamed),
+        }
+    }
+}
 
 impl Debts {
     /// True if nothing is due.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.queue.is_empty()
     }
 
     /// True if exactly one answer is due.
     pub fn is_single(&self) -> bool {
-        self.0.len() == 1
+        self.queue.len() == 1
     }
 
     /// The answer due first.
     pub fn first(&self) -> Option<&Owed> {
-        self.0.front()
+        self.queue.front()
     }
 
     /// The answer due first, to be brought up to date.
     pub fn first_mut(&mut self) -> Option<&mut Owed> {
-        self.0.front_mut()
+        self.queue.front_mut()
     }
 
     /// An answer will be due after all others.
     pub fn push(&mut self, owed: Owed) {
-        self.0.push_back(owed);
+        self.note(&owed);
+        self.queue.push_back(owed);
+    }
+
+    fn note(&mut self, owed: &Owed) {
+        match owed {
+            Owed::Sync => {
+                self.sealed.named += self.open.named;
+                self.sealed.unnamed += self.open.unnamed;
+                self.open = Changes::default();
+            }
+            // No Sync is needed for it to happen.
+            Owed::Deallocate(_) => self.sealed.named += 1,
+            _ => {
+                if let Some(count) = self.open.count(owed.about()) {
+                    *count += 1;
+                }
+            }
+        }
     }
 
     /// The first answer has come.
     pub fn pop(&mut self) -> Option<Owed> {
-        self.0.pop_front()
+        let owed = self.queue.pop_front()?;
+        let about = owed.about();
+        let sealed = self.sealed.count(about).filter(|count| **count > 0);
+        if let Some(count) = sealed.or_else(|| self.open.count(about)) {
+            *count = count.saturating_sub(1);
+        }
+        Some(owed)
     }
 
-    /// The answer due last.
-    pub fn last(&self) -> Option<&Owed> {
-        self.0.back()
+    /// True if nobody can tell yet what a statement's name means in a message that is sent now:
+    /// messages before a Sync that is on its way may turn out not to be carried out.
+    pub fn named_in_doubt(&self) -> bool {
+        self.sealed.named > 0
+    }
+
+    /// The same for the unnamed statement.
+    pub fn unnamed_in_doubt(&self) -> bool {
+        self.sealed.unnamed > 0 && self.open.unnamed == 0
+    }
+
+    /// True if an error may keep the server from carrying out the next message.
+    pub fn may_skip(&self) -> bool {
+        !matches!(self.queue.back(), None | Some(Owed::Sync))
+    }
+
+    /// The unnamed statement `generation` never came to be: where it would be returned to,
+    /// `instead` is.
+    pub fn replace_unnamed(&mut self, generation: u64, instead: Unnamed) {
+        let kept = self
+            .queue
+            .iter_mut()
+            .find_map(|owed| match owed.undo_mut()? {
+                Undo::Unnamed {
+                    before: Some(before),
+                    ..
+                } if before.generation == generation => Some(before),
+                _ => None,
+            });
+        if let Some(kept) = kept {
+            **kept = instead;
+        }
+    }
+
+    /// True if messages of the extended protocol are on their way that no Sync follows.
+    pub fn has_extended(&self) -> bool {
+        let since = self.queue.iter().rev();
+        since
+            .take_while(|owed| !matches!(owed, Owed::Sync))
+            .any(Owed::is_extended)
     }
 
     /// COPY from the client begins: Syncs behind the first entry are part of it, up to the end
@@ -151,7 +285,7 @@ impl Debts {
     pub fn begin_copy(&mut self) -> Ahead {
         let mut ahead = Ahead::default();
         let mut first = true;
-        self.0.retain(|owed| {
+        self.queue.retain(|owed| {
             if std::mem::take(&mut first) || ahead.ended {
                 return true;
             }
@@ -160,7 +294,19 @@ impl Debts {
             ahead.syncs |= sync;
             !sync && !ahead.ended
         });
+        if ahead.syncs {
+            self.recount();
+        }
         ahead
+    }
+
+    fn recount(&mut self) {
+        (self.open, self.sealed) = (Changes::default(), Changes::default());
+        let queue = std::mem::take(&mut self.queue);
+        for owed in &queue {
+            self.note(owed);
+        }
+        self.queue = queue;
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::model::TxStatus;
 use crate::protocol::{Breach, Script};
 
-use super::back::{Body, CopyIn, PgBack};
+use super::back::{Body, CopyIn, PgBack, UNKNOWN};
 use super::frame::{self, HEADER_LEN};
 use super::front::PgFront;
 use super::owed::{Fate, Owed, Undo};
@@ -212,7 +212,6 @@ impl Reader<'_> {
             self.discarded(fate);
         } else if body == b"DEALLOCATE ALL\0" {
             self.back.statements.clear();
-            self.back.unnamed = None;
             if let Some(client) = &mut self.client {
                 client.front.statements_gone();
             }
@@ -368,7 +367,7 @@ impl Reader<'_> {
             let reply: &[u8] = match owed {
                 Owed::FakeParse(_) => rename::PARSE_COMPLETE,
                 Owed::FakeClose(_) => rename::CLOSE_COMPLETE,
-                Owed::CopyEnd => b"",
+                Owed::Note(_) | Owed::CopyEnd => b"",
                 _ => return,
             };
             self.back.debts.pop();
@@ -378,32 +377,38 @@ impl Reader<'_> {
         }
     }
 
-    /// Takes back what a message would have done.
-    pub(super) fn undo(&mut self, undo: Undo) {
+    /// Takes back what a message would have done. `failed`: it is what failed, rather than
+    /// skipped for an earlier failure.
+    pub(super) fn undo(&mut self, undo: Undo, failed: bool) {
         let back = &mut *self.back;
-        let front = self.client.as_mut().map(|client| &mut *client.front);
-        match (undo, front) {
-            (Undo::Named(key, name), front) => {
-                back.statements.forget(key);
-                if let Some(front) = front {
-                    front.named.remove(&name);
-                }
-            }
-            (Undo::Prepared(key), _) => back.statements.forget(key),
-            (Undo::Unnamed, front) => {
-                back.unnamed = None;
-                if let Some(front) = front {
-                    front.unnamed.clear();
-                }
-            }
-            (Undo::UnnamedHere, _) => back.unnamed = None,
-            (Undo::Name(name), Some(front)) => {
+        match &undo {
+            Undo::Named(key, _) | Undo::Prepared(key) => back.statements.forget(*key),
+            Undo::Unnamed { .. } | Undo::UnnamedHere => back.unnamed = UNKNOWN,
+            _ => {}
+        }
+        if let Undo::Stale(name) = undo {
+            return back.statements.close_later(name);
+        }
+        let Some(front) = self.client.as_mut().map(|client| &mut *client.front) else {
+            return;
+        };
+        match undo {
+            Undo::Named(_, name) | Undo::Name(name) => {
                 front.named.remove(&name);
             }
-            (Undo::Restore(name, statement), Some(front)) => {
+            Undo::Restore(name, statement) => {
                 front.named.insert(name, statement);
             }
-            (Undo::Nothing | Undo::Name(_) | Undo::Restore(..), _) => {}
+            Undo::Unnamed { generation, before } => {
+                let before = before.filter(|_| !failed).map(|before| *before);
+                let before = before.unwrap_or_default();
+                if front.unnamed.generation == generation {
+                    front.unnamed = before;
+                } else {
+                    back.debts.replace_unnamed(generation, before);
+                }
+            }
+            _ => {}
         }
     }
 

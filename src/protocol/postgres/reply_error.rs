@@ -4,6 +4,7 @@
 //! a Sync is reached" (PostgreSQL documentation, section 55.2.3). That includes simple queries.
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use crate::model::PinReason;
 use crate::protocol::{Breach, ServerError};
@@ -11,7 +12,7 @@ use crate::protocol::{Breach, ServerError};
 use super::back::CopyIn;
 use super::frame::HEADER_LEN;
 use super::message;
-use super::owed::{Fate, Owed};
+use super::owed::{Fate, Owed, Undo};
 use super::reply::{HOLD_LIMIT, Message, Reader};
 use super::statements::{NAME_PREFIX, StatementKey};
 
@@ -79,22 +80,24 @@ pub(super) fn read(
     Ok(Some(dealt))
 }
 
-/// Cancels what the server will not answer any more.
+/// Cancels what the server will not answer any more. What messages would have done is taken back
+/// in the opposite order.
 fn skip_to_sync(reader: &mut Reader<'_>) {
-    loop {
-        match reader.back.debts.first() {
-            Some(Owed::Sync) => return,
-            Some(_) => {}
-            None => {
-                reader.back.skipping = true;
-                return;
-            }
+    let mut undos: SmallVec<[Undo; 4]> = SmallVec::new();
+    while let Some(owed) = reader.back.debts.first() {
+        if matches!(owed, Owed::Sync) {
+            break;
         }
-        if let Some(Owed::Parse(_, undo) | Owed::FakeParse(undo) | Owed::FakeClose(undo)) =
-            reader.back.debts.pop()
-        {
-            reader.undo(undo);
-        }
+        undos.push(match reader.back.debts.pop() {
+            Some(Owed::Parse(_, undo) | Owed::FakeParse(undo) | Owed::FakeClose(undo)) => undo,
+            Some(Owed::Note(undo)) => undo,
+            _ => Undo::Nothing,
+        });
+    }
+    reader.back.skipping = reader.back.debts.is_empty();
+    // The first is what failed; the others were skipped.
+    for (place, undo) in undos.into_iter().enumerate().rev() {
+        reader.undo(undo, place == 0);
     }
 }
 
@@ -133,7 +136,15 @@ fn show(reader: &mut Reader<'_>, message: &Message<'_>) -> usize {
     if let Some(whole) = message.whole
         && memchr::memmem::find(whole, NAME_PREFIX).is_some()
         && let Some(client) = &mut reader.client
-        && let Some(renamed) = client.front.with_own_names(whole, &reader.back.statements)
+        && let Some(renamed) = {
+            let taken = match reader.back.debts.first() {
+                Some(Owed::Parse(_, Undo::Taken(name))) => Some(&**name),
+                _ => None,
+            };
+            client
+                .front
+                .with_own_names(whole, taken, &reader.back.statements)
+        }
     {
         client.script.insert(&renamed);
         return message.size();

@@ -12,9 +12,9 @@ use crate::sql::statement::Verdict;
 
 use super::back::{CopyIn, PgBack};
 use super::frame::{self, HEADER_LEN, Header};
-use super::front::PgFront;
+use super::front::{Barrier, PgFront};
 use super::message;
-use super::owed::{Fate, Owed};
+use super::owed::{Fate, Owed, Undo};
 use super::request_statement as statement;
 use super::{rename, rules};
 
@@ -98,6 +98,7 @@ pub fn read(
         && !rest.is_empty()
         && reader.front.passing == 0
         && !reader.front.quit
+        && !reader.waits()
     {
         let Some(header) = checked_header(rest)? else {
             break;
@@ -174,11 +175,7 @@ impl Reader<'_> {
             b'H' => Ok(Some(self.pass(message))),
             b'd' => Ok(Some(self.pass(message))),
             b'c' | b'f' => {
-                if self.back.copy == CopyIn::Reading {
-                    self.back.copy = CopyIn::Ended;
-                } else if !self.back.debts.is_empty() {
-                    self.back.debts.push(Owed::CopyEnd);
-                }
+                self.back.end_copy();
                 Ok(Some(self.pass(message)))
             }
             b'F' => {
@@ -198,10 +195,25 @@ impl Reader<'_> {
         }
     }
 
+    /// True if the next request must wait for the answers to those before it.
+    fn waits(&mut self) -> bool {
+        if self.front.barrier != Barrier::Up {
+            return false;
+        }
+        if self.back.debts.is_empty() {
+            self.front.barrier = Barrier::None;
+            return false;
+        }
+        true
+    }
+
     /// Query.
     fn query(&mut self, message: &Message<'_>) -> Result<Option<usize>, Fault> {
         let limit = self.front.policy.max_statement_bytes;
         if !message.is_whole() && message.total <= limit {
+            return Ok(None);
+        }
+        if self.back.debts.named_in_doubt() && statement::is_by_name(message.body()) {
             return Ok(None);
         }
         if let Some(sql) = self.execute_by_name(message) {
@@ -209,15 +221,16 @@ impl Reader<'_> {
             return Ok(Some(message.total));
         }
         let script = self.effects_of_query(message);
+        if script.as_deref().is_some_and(rules::clears_the_table) {
+            self.front.barrier = Barrier::Up;
+        }
         if let Some(verdict) = &script
             && let Some(dealt) = statement::deallocate(self, message, verdict)
         {
             return Ok(Some(dealt));
         }
         self.front.requests += 1;
-        // A simple query replaces the unnamed statement (section 55.2.3).
-        self.front.unnamed.clear();
-        self.back.unnamed = None;
+        self.end_unnamed();
         self.back.unsynced = false;
         let dealt = self.pass(message);
         self.back.debts.push(match script {
@@ -225,6 +238,20 @@ impl Reader<'_> {
             None => Owed::Query(Fate::Client),
         });
         Ok(Some(dealt))
+    }
+
+    /// The unnamed statement ends on both sides, if the message that follows is carried out: a
+    /// simple query replaces it (section 55.2.3).
+    pub(super) fn end_unnamed(&mut self) {
+        self.back.unnamed = None;
+        if !self.back.debts.may_skip() {
+            return self.front.clear_unnamed();
+        }
+        let before = self.front.take_unnamed();
+        self.back.debts.push(Owed::Note(Undo::Unnamed {
+            generation: self.front.unnamed.generation,
+            before: Some(Box::new(before)),
+        }));
     }
 
     fn execute_by_name(&mut self, message: &Message<'_>) -> Option<Vec<u8>> {
@@ -237,8 +264,7 @@ impl Reader<'_> {
     /// Sends a query in place of the client's.
     fn replace_query(&mut self, sql: &[u8]) {
         self.front.requests += 1;
-        self.front.unnamed.clear();
-        self.back.unnamed = None;
+        self.end_unnamed();
         self.back.unsynced = false;
         self.script.insert_with(|out| rename::query(sql, out));
         self.back.debts.push(Owed::Query(Fate::Client));
@@ -269,6 +295,9 @@ impl Reader<'_> {
             let portal = rename::split_cstr(message.body()).map(|(name, _)| name);
             script = portal.and_then(|name| self.front.portals.get(name).cloned());
         }
+        if script.as_deref().is_some_and(rules::clears_the_table) {
+            self.front.barrier = Barrier::AtSync;
+        }
         self.front.requests += 1;
         Ok(Some(self.ask(message, Owed::Execute(script))))
     }
@@ -280,6 +309,9 @@ impl Reader<'_> {
             self.back.skipping = false;
             self.back.unsynced = false;
             self.back.debts.push(Owed::Sync);
+            if self.front.barrier == Barrier::AtSync {
+                self.front.barrier = Barrier::Up;
+            }
         }
         dealt
     }

@@ -51,6 +51,9 @@ pub(super) fn parse(
     if name.is_empty() {
         return Ok(Some(parse_unnamed(reader, message, body, text)));
     }
+    if reader.back.debts.named_in_doubt() {
+        return Ok(None);
+    }
     parse_named(reader, message, name, body, text).map(Some)
 }
 
@@ -60,12 +63,19 @@ fn parse_unnamed(
     body: &[u8],
     text: &[u8],
 ) -> usize {
+    let before = if reader.back.debts.may_skip() {
+        Some(Box::new(reader.front.take_unnamed()))
+    } else {
+        reader.front.clear_unnamed();
+        None
+    };
     let unnamed = &mut reader.front.unnamed;
-    unnamed.clear();
     unnamed.body.extend_from_slice(body);
     unnamed.effects = rules::effects(text);
-    reader.back.unnamed = Some((reader.front.id, reader.front.unnamed.generation));
-    reader.ask(message, Owed::Parse(Fate::Client, Undo::Unnamed))
+    let generation = unnamed.generation;
+    reader.back.unnamed = Some((reader.front.id, generation));
+    let undo = Undo::Unnamed { generation, before };
+    reader.ask(message, Owed::Parse(Fate::Client, undo))
 }
 
 fn parse_named(
@@ -85,7 +95,7 @@ fn parse_named(
         reader
             .back
             .debts
-            .push(Owed::Parse(Fate::Client, Undo::Nothing));
+            .push(Owed::Parse(Fate::Client, Undo::Taken(name.into())));
         return Ok(message.total);
     }
     if reader.front.named.len() >= reader.front.policy.max_client_statements {
@@ -149,6 +159,9 @@ pub(super) fn bind(reader: &mut Reader<'_>, message: &Message<'_>) -> Result<Opt
     if reader.front.keeps_names() {
         return Ok(Some(reader.ask(message, Owed::Bind(None))));
     }
+    if in_doubt(reader, name) {
+        return Ok(None);
+    }
     open_portal(reader, portal, name);
     match resolve(reader, name) {
         Resolved::AsItIs => Ok(Some(reader.ask(message, Owed::Bind(None)))),
@@ -201,8 +214,7 @@ pub(super) fn deallocate(
     let statement = reader.front.named.get(name.as_bytes()).cloned()?;
     let (server_name, key) = prepared(reader, &statement);
     reader.front.requests += 1;
-    reader.front.unnamed.clear();
-    reader.back.unnamed = None;
+    reader.end_unnamed();
     reader.back.unsynced = false;
     let mut sql = b"DEALLOCATE ".to_vec();
     sql.extend_from_slice(&server_name);
@@ -247,6 +259,9 @@ pub(super) fn describe(
     if reader.front.keeps_names() {
         return Ok(Some(reader.ask(message, Owed::Describe)));
     }
+    if in_doubt(reader, name) {
+        return Ok(None);
+    }
     match resolve(reader, name) {
         Resolved::AsItIs => Ok(Some(reader.ask(message, Owed::Describe))),
         Resolved::Renamed(server_name, _) => {
@@ -275,9 +290,11 @@ pub(super) fn close(
     if reader.front.keeps_names() {
         return Ok(Some(reader.ask(message, own)));
     }
+    if in_doubt(reader, name) {
+        return Ok(None);
+    }
     if name.is_empty() {
-        reader.front.unnamed.clear();
-        reader.back.unnamed = None;
+        reader.end_unnamed();
         return Ok(Some(reader.ask(message, own)));
     }
     if let Some(statement) = reader.front.named.remove(name) {
@@ -333,8 +350,7 @@ fn resolve_unnamed(reader: &mut Reader<'_>) {
             reader
                 .script
                 .insert_with(|out| rename::about_statement(b'C', b"", out));
-            reader.back.unsynced = true;
-            reader.back.debts.push(Owed::Close(Fate::Ours));
+            close_ours(reader, Undo::UnnamedHere);
         }
         return;
     }
@@ -375,9 +391,33 @@ fn close_stale(reader: &mut Reader<'_>) {
         reader
             .script
             .insert_with(|out| rename::about_statement(b'C', &name, out));
-        reader.back.unsynced = true;
-        reader.back.debts.push(Owed::Close(Fate::Ours));
+        close_ours(reader, Undo::Stale(name));
     }
+}
+
+/// Notes that a Close of Sluice's own will be answered, or not carried out.
+fn close_ours(reader: &mut Reader<'_>, undo: Undo) {
+    reader.back.unsynced = true;
+    if reader.back.debts.may_skip() {
+        reader.back.debts.push(Owed::Note(undo));
+    }
+    reader.back.debts.push(Owed::Close(Fate::Ours));
+}
+
+/// True if it depends on the answer to earlier messages what the name means: the message waits.
+/// Behind a Sync that is on its way, so that the answer comes whatever the client does.
+fn in_doubt(reader: &Reader<'_>, name: &[u8]) -> bool {
+    let debts = &reader.back.debts;
+    if name.is_empty() {
+        debts.unnamed_in_doubt()
+    } else {
+        debts.named_in_doubt()
+    }
+}
+
+/// True for a query that may run or deallocate a statement by its name.
+pub(super) fn is_by_name(text: &[u8]) -> bool {
+    rules::first_word_is(text, &[b"execute", b"deallocate"])
 }
 
 fn key_of(front: &PgFront, statement: &Statement) -> StatementKey {

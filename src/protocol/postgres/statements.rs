@@ -153,6 +153,11 @@ impl ServerStatements {
         self.stale.clear();
     }
 
+    /// The server still has it: it has not been closed.
+    pub fn close_later(&mut self, name: ServerName) {
+        self.stale.push(name);
+    }
+
     /// Names to close now.
     pub fn take_stale(&mut self) -> Vec<ServerName> {
         std::mem::take(&mut self.stale)

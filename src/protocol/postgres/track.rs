@@ -69,8 +69,11 @@ impl Tracked {
         &self.now.actual
     }
 
-    /// The server connection has been given what is wanted, outside a transaction.
+    /// What is wanted is in force on the server connection, outside a transaction.
     pub(super) fn applied(&mut self) {
+        if Arc::ptr_eq(&self.now.actual, &self.now.wanted) {
+            return;
+        }
         self.now.actual = Arc::clone(&self.now.wanted);
         self.committed = self.now.clone();
     }

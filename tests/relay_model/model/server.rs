@@ -2,6 +2,7 @@
 //! the work.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use super::settings::Settings;
 use super::sql::{self, Sql};
@@ -24,6 +25,8 @@ pub struct Server {
     copy: Option<Copy>,
     /// Syncs were ignored because they came during COPY.
     pub ignored_sync: bool,
+    /// It has ended the connection.
+    dead: bool,
 }
 
 type Prepared = Sql;
@@ -72,6 +75,7 @@ impl Server {
             skipping: false,
             copy: None,
             ignored_sync: false,
+            dead: false,
         }
     }
 
@@ -100,7 +104,9 @@ impl Server {
     pub fn feed(&mut self, bytes: &[u8]) {
         self.input.extend_from_slice(bytes);
         for message in wire::take(&mut self.input) {
-            self.message(&message);
+            if !self.dead {
+                self.message(&message);
+            }
         }
     }
 
@@ -158,11 +164,16 @@ impl Server {
         }
         if name.is_empty() {
             self.unnamed = Some(sql.clone());
-        } else if self.named.contains_key(&name) {
-            let text = format!("prepared statement \"{name}\" already exists");
-            return fail("42P05", text);
         } else {
-            self.named.insert(name, sql.clone());
+            match self.named.entry(name) {
+                Entry::Occupied(taken) => {
+                    let text = format!("prepared statement \"{}\" already exists", taken.key());
+                    return fail("42P05", text);
+                }
+                Entry::Vacant(free) => {
+                    free.insert(sql.clone());
+                }
+            }
         }
         self.reply(b'1', "");
         Ok(())
@@ -338,7 +349,10 @@ impl Server {
     /// Everything that is the same in both protocols.
     fn run(&mut self, sql: &Sql) -> Done {
         match sql {
-            Sql::Empty => return Ok(self.reply(b'I', "")),
+            Sql::Empty => {
+                self.reply(b'I', "");
+                return Ok(());
+            }
             Sql::Select(value) => {
                 self.row(value);
                 self.complete("SELECT");
@@ -439,7 +453,14 @@ impl Server {
                     self.queries(rest);
                 }
             }
-            kind => panic!("{} during COPY", char::from(kind)),
+            kind => {
+                self.copy = None;
+                self.dead = true;
+                let text = format!("M{} during COPY", char::from(kind));
+                let mut body = wire::strings(&["SFATAL", "VFATAL", "C08P01", &text]);
+                body.push(0);
+                self.reply(b'E', body);
+            }
         }
     }
 
