@@ -104,7 +104,7 @@ fn case() -> impl Strategy<Value = Case> {
 }
 
 proptest::proptest! {
-    #![proptest_config(Config { cases: 2000, failure_persistence: None, ..Config::default() })]
+    #![proptest_config(Config { cases: 1000, failure_persistence: None, ..Config::default() })]
 
     #[test]
     fn a_client_sees_what_a_direct_connection_shows(case in case()) {
