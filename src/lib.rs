@@ -25,10 +25,10 @@
 //! | 3 | [`auth`] | users and what is stored about them | 0–2, not `protocol` |
 //! | 4 | [`pool`] | server connections, on deadpool under our own policy | 0–3 |
 //! | 5 | [`session`] | one client from accept to close | 0–4 |
-//! | 6 | [`config`] | the file: raw, checked, planned | anyone's options |
+//! | 6 | [`config`] | the file: raw, checked, planned | `model`, anyone's options, checks of users and log filters |
 //! | 7 | [`daemon`], [`demo`], [`cli`] | the program | all |
 //!
-//! Imports go down only; `tests/architecture.rs` checks it, and that what is meant to be pure
+//! Imports go down only; `tests/architecture` checks it, and that what is meant to be pure
 //! neither awaits nor reads the clock.
 //!
 //! # The seam between engines

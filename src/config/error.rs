@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::phrase;
+
 /// A configuration that cannot be used. `Display` is for the person who wrote the file.
 #[derive(Debug)]
 pub struct ConfigError {
@@ -39,17 +41,27 @@ impl ConfigError {
     pub(super) fn syntax(file: &Path, text: &str, error: &toml::de::Error) -> Self {
         let at = error.span().map(|span| span.start);
         let line = at.map(|at| line_of(text, at));
-        let message = error.message();
-        let key = line.and_then(|line| key_on(text, line));
-        let text = match (unknown_key(message), key) {
-            (Some(text), _) => text,
-            (None, Some(key)) => format!("`{key}`: {message}"),
-            (None, None) => message.to_owned(),
-        };
+        let words = line.and_then(|line| text.lines().nth(line.checked_sub(1)?));
+        let secret = words.is_some_and(|words| words.contains("password"));
+        let text = phrase::explain(
+            error.message(),
+            words.and_then(key_of),
+            words.and_then(header_of),
+            secret,
+        );
         Self {
             file: file.into(),
             line,
             text,
+        }
+    }
+
+    /// The file lacks something as a whole.
+    pub(super) fn lacking(file: &Path, what: &str) -> Self {
+        Self {
+            file: file.into(),
+            line: None,
+            text: what.into(),
         }
     }
 
@@ -82,13 +94,10 @@ impl Place<'_> {
         let mut seen = 0;
         let mut table = None;
         for (number, line) in (1..).zip(text.lines()) {
-            let line = line.trim();
-            if line.starts_with('[') {
+            if let Some(header) = header_of(line) {
                 if table.is_some() {
                     break;
                 }
-                let header = line.split('#').next().unwrap_or_default();
-                let header = header.trim().trim_matches(['[', ']']).trim();
                 if header == self.table {
                     if seen == self.index {
                         table = Some(number);
@@ -113,39 +122,24 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-/// serde's sentence about an unknown key, with the nearest valid one.
-fn unknown_key(message: &str) -> Option<String> {
-    let rest = message.strip_prefix("unknown field `")?;
-    let (unknown, expected) = rest.split_once('`')?;
-    // Every second piece between backticks is a valid key.
-    let nearest = expected
-        .split('`')
-        .skip(1)
-        .step_by(2)
-        .map(|key| (strsim::damerau_levenshtein(unknown, key), key))
-        .min();
-    let hint = match nearest {
-        Some((distance, key)) if distance <= MOST_EDITS => format!("; did you mean `{key}`?"),
-        _ => String::new(),
-    };
-    Some(format!("unknown key `{unknown}`{hint}"))
-}
-
 fn line_of(text: &str, at: usize) -> usize {
     let before = text.as_bytes().iter().take(at);
     1 + before.filter(|byte| **byte == b'\n').count()
 }
 
-fn key_on(text: &str, line: usize) -> Option<&str> {
-    key_of(text.lines().nth(line.checked_sub(1)?)?)
-}
-
 fn key_of(line: &str) -> Option<&str> {
     let (key, _) = line.split_once('=')?;
     let key = key.trim();
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     (!key.is_empty() && key.chars().all(plain)).then_some(key)
 }
 
-/// A key further away than this is no likely misspelling.
-const MOST_EDITS: usize = 4;
+/// The name of the table that begins on this line.
+fn header_of(line: &str) -> Option<&str> {
+    let line = line.trim();
+    if !line.starts_with('[') {
+        return None;
+    }
+    let header = line.split('#').next().unwrap_or_default();
+    Some(header.trim().trim_matches(['[', ']']).trim())
+}

@@ -7,6 +7,7 @@ use std::path::Path;
 
 pub mod difference;
 pub mod error;
+mod phrase;
 pub mod plan;
 pub mod raw;
 mod resolve;
@@ -44,3 +45,6 @@ pub fn show(file: &Path) -> Result<(String, Plan), ConfigError> {
 fn parse(file: &Path, text: &str) -> Result<raw::File, ConfigError> {
     toml::from_str(text).map_err(|error| ConfigError::syntax(file, text, &error))
 }
+
+#[cfg(test)]
+mod tests;

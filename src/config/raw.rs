@@ -35,7 +35,8 @@ pub struct File {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct General {
-    /// Threads that serve clients. Default 0: one for each core. Restart.
+    /// Threads that serve clients. Default 0: one for each core, or just one where there are no
+    /// more than two. Restart.
     pub worker_threads: usize,
     /// Most clients over all listeners. Default 10000; 0: no limit. Dynamic.
     pub max_client_conn: usize,
@@ -162,7 +163,7 @@ pub enum TlsMode {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Listener {
-    /// Name for logs, metrics and systemd's `FileDescriptorName=`. Required, unique.
+    /// Name for logs, metrics and systemd's `FileDescriptorName=`. Required, unique. Restart.
     pub name: String,
     /// "postgresql". Default "postgresql". Restart.
     #[serde(default = "postgresql")]
@@ -199,7 +200,7 @@ pub struct Listener {
     /// RDS Proxy; "0s": never. Dynamic, for new clients.
     #[serde(default = "half_an_hour")]
     pub idle_client_timeout: Time,
-    /// From accept to the end of the login. Default "60s". Dynamic.
+    /// From accept to the end of the login. Above "0s", default "60s". Dynamic.
     #[serde(default = "a_minute")]
     pub client_login_timeout: Time,
     /// A client silent for longer inside a transaction is disconnected. Default "0s": never.
@@ -216,22 +217,23 @@ pub struct Listener {
     /// Startup options that are silently left out. Default []. Dynamic, for new clients.
     #[serde(default)]
     pub ignore_startup_options: Vec<String>,
-    /// Prepared statements that one client may hold. Default 10000. Dynamic, for new clients.
+    /// Prepared statements that one client may hold. At least 1, default 10000. Dynamic, for
+    /// new clients.
     #[serde(default = "ten_thousand")]
     pub max_prepared_statements_per_client: usize,
-    /// Connections that wait to be accepted. Default 1024. Restart.
+    /// Connections that wait to be accepted. At least 1, default 1024. Restart.
     #[serde(default = "backlog")]
     pub backlog: u32,
-    /// Silence before the first TCP keepalive probe. Default "60s"; "0s": no keepalive.
+    /// Silence before the first TCP keepalive probe. Default "60s"; "0s": no keepalive. Restart.
     #[serde(default = "a_minute")]
     pub tcp_keepalive_idle: Time,
-    /// Time between probes. Default "15s".
+    /// Time between probes. Default "15s". Restart.
     #[serde(default = "fifteen_seconds")]
     pub tcp_keepalive_interval: Time,
-    /// Probes without answer before the connection is dead. Default 4.
+    /// Probes without answer before the connection is dead. Default 4. Restart.
     #[serde(default = "four")]
     pub tcp_keepalive_count: u32,
-    /// How long sent bytes may stay unacknowledged. Default "0s": the system's.
+    /// How long sent bytes may stay unacknowledged. Default "0s": the system's. Restart.
     #[serde(default = "never")]
     pub tcp_user_timeout: Time,
 }
@@ -240,12 +242,12 @@ pub struct Listener {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct TargetGroup {
-    /// Name. Required, unique.
+    /// Name. Required, unique. Dynamic.
     pub name: String,
     /// "postgresql". Default "postgresql". Restart.
     #[serde(default = "postgresql")]
     pub engine: Engine,
-    /// The servers. One, the primary.
+    /// The servers. One, the primary. Dynamic.
     pub target: Vec<Target>,
     /// Share of the server's own connection limit, less those it reserves. 1 to 100, default 100.
     /// Dynamic.
@@ -293,7 +295,7 @@ pub struct TargetGroup {
     /// Dynamic.
     #[serde(default = "half_a_minute")]
     pub server_check_delay: Time,
-    /// For resolving, connecting, TLS and login together. Default "15s". Dynamic.
+    /// For resolving, connecting, TLS and login together. Above "0s", default "15s". Dynamic.
     #[serde(default = "fifteen_seconds")]
     pub server_connect_timeout: Time,
     /// After a failed login, those who wait are refused for this long. Default "1s". Dynamic.
@@ -302,8 +304,8 @@ pub struct TargetGroup {
     /// Logins under way at once. At least 1, default 8. Dynamic.
     #[serde(default = "eight")]
     pub server_login_concurrency: u32,
-    /// Longest wait for a rollback or reset before the connection is closed. Default "5s".
-    /// Dynamic.
+    /// Longest wait for a rollback or reset before the connection is closed. Above "0s", default
+    /// "5s". Dynamic.
     #[serde(default = "five_seconds")]
     pub server_reset_timeout: Time,
     /// How long the cancelled request of a lost client may take to end. Default "10s". Dynamic.
@@ -337,15 +339,18 @@ pub struct TargetGroup {
     /// Database it runs in. Default: the one the client asked for. Dynamic.
     pub auth_database: Option<String>,
     /// Silence before the first TCP keepalive probe. Default "60s"; "0s": no keepalive.
+    /// Dynamic, for new connections.
     #[serde(default = "a_minute")]
     pub tcp_keepalive_idle: Time,
-    /// Time between probes. Default "15s".
+    /// Time between probes. Default "15s". Dynamic, for new connections.
     #[serde(default = "fifteen_seconds")]
     pub tcp_keepalive_interval: Time,
     /// Probes without answer before the connection is dead. Default 4.
+    /// Dynamic, for new connections.
     #[serde(default = "four")]
     pub tcp_keepalive_count: u32,
     /// How long sent bytes may stay unacknowledged. Default "0s": the system's.
+    /// Dynamic, for new connections.
     #[serde(default = "never")]
     pub tcp_user_timeout: Time,
 }
@@ -363,19 +368,19 @@ pub struct Target {
 #[serde(deny_unknown_fields)]
 pub struct Database {
     /// The name clients use; "*": any other. Required, unique. If any database is listed, others
-    /// are refused. Dynamic, as all keys here, for new clients.
+    /// are refused. Dynamic.
     pub name: String,
-    /// Default: the listener's.
+    /// Default: the listener's. Dynamic.
     pub target_group: Option<String>,
-    /// The name on the server. Default: the same.
+    /// The name on the server. Default: the same. Dynamic.
     pub server_database: Option<String>,
-    /// Default: the listener's or target group's.
+    /// Default: the listener's or target group's. Dynamic.
     pub pool_mode: Option<PoolMode>,
-    /// Default: the target group's `default_pool_size`.
+    /// Default: the target group's `default_pool_size`. Dynamic.
     pub pool_size: Option<u32>,
-    /// Default: the target group's.
+    /// Default: the target group's. Dynamic.
     pub min_pool_size: Option<u32>,
-    /// Most clients of this database. Default 0: no limit.
+    /// Most clients of this database. Default 0: no limit. Dynamic.
     #[serde(default)]
     pub max_client_conn: usize,
 }
@@ -384,32 +389,34 @@ pub struct Database {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct User {
-    /// The name clients use. Required, unique. Dynamic, as all keys here, for new clients.
+    /// The name clients use. Required, unique. Dynamic.
     pub name: String,
-    /// Password, `SCRAM-SHA-256$…` verifier or `md5…`.
+    /// Password, `SCRAM-SHA-256$…` verifier or `md5…`. Dynamic.
     pub password: Option<String>,
-    /// File that holds it.
+    /// File that holds it. Dynamic.
     pub password_file: Option<PathBuf>,
-    /// Environment variable that holds it.
+    /// Environment variable that holds it. Dynamic.
     pub password_env: Option<String>,
-    /// Default: the listener's.
+    /// Default: the listener's. Dynamic.
     pub auth_method: Option<AuthMethod>,
     /// Common names of certificates that may log in as this user. Default: the user's name.
+    /// Dynamic.
     #[serde(default)]
     pub certificate_names: Vec<String>,
-    /// The name on the server. Default: the same.
+    /// The name on the server. Default: the same. Dynamic.
     pub server_user: Option<String>,
     /// Password on the server. Default: the one above, or what the client proved (pass-through).
+    /// Dynamic.
     pub server_password: Option<String>,
-    /// File that holds it.
+    /// File that holds it. Dynamic.
     pub server_password_file: Option<PathBuf>,
-    /// Environment variable that holds it.
+    /// Environment variable that holds it. Dynamic.
     pub server_password_env: Option<String>,
-    /// Default: the database's, listener's or target group's.
+    /// Default: the database's, listener's or target group's. Dynamic.
     pub pool_mode: Option<PoolMode>,
-    /// Default: the database's or target group's.
+    /// Default: the database's or target group's. Dynamic.
     pub pool_size: Option<u32>,
-    /// Most clients of this user. Default 0: no limit.
+    /// Most clients of this user. Default 0: no limit. Dynamic.
     #[serde(default)]
     pub max_client_conn: usize,
 }

@@ -19,10 +19,21 @@ impl Time {
 
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(input)?;
-        humantime::parse_duration(&text)
-            .map(Self)
-            .map_err(|_| Error::invalid_value(Unexpected::Str(&text), &A_TIME))
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Time;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(A_TIME)
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Time, E> {
+                humantime::parse_duration(text)
+                    .map(Time)
+                    .map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
+            }
+        }
+        input.deserialize_str(Text)
     }
 }
 
@@ -92,21 +103,29 @@ fn parse_size(text: &str) -> Option<usize> {
     number.parse::<usize>().ok()?.checked_mul(scale)
 }
 
-/// A share from 1 to 100.
+/// A share of a hundred, from `LEAST` to 100.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Percent<const LEAST: u8>(pub u8);
 
 impl<'de, const LEAST: u8> Deserialize<'de> for Percent<LEAST> {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        let n = i64::deserialize(input)?;
-        u8::try_from(n)
-            .ok()
-            .filter(|n| (LEAST..=100).contains(n))
-            .map(Self)
-            .ok_or_else(|| {
-                let expected = format!("a percentage from {LEAST} to 100");
-                Error::invalid_value(Unexpected::Signed(n), &&*expected)
-            })
+        struct Share<const LEAST: u8>;
+        impl<const LEAST: u8> Visitor<'_> for Share<LEAST> {
+            type Value = Percent<LEAST>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a percentage, a whole number from {LEAST} to 100")
+            }
+
+            fn visit_i64<E: Error>(self, n: i64) -> Result<Percent<LEAST>, E> {
+                u8::try_from(n)
+                    .ok()
+                    .filter(|n| (LEAST..=100).contains(n))
+                    .map(Percent)
+                    .ok_or_else(|| E::invalid_value(Unexpected::Signed(n), &self))
+            }
+        }
+        input.deserialize_i64(Share)
     }
 }
 

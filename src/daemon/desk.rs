@@ -26,8 +26,11 @@ pub(super) struct ListenerDesk<E: Engine> {
     /// Before a group is known.
     options: Arc<SessionOptions>,
     /// Shared by all sessions that agree in these.
-    shared: Mutex<HashMap<(Arc<str>, PoolMode), Arc<SessionOptions>>>,
+    shared: Mutex<HashMap<OptionsKey, Arc<SessionOptions>>>,
 }
+
+/// Target group and pool mode.
+type OptionsKey = (Arc<str>, PoolMode);
 
 impl<E: Engine> ListenerDesk<E> {
     /// The desk of a listener that the world knows.

@@ -119,7 +119,7 @@ impl<'a, E: Engine> Exchange<'a, E> {
             return Ok(false);
         }
         let mut inbox = std::mem::take(&mut self.client.inbox);
-        let dealt = self.to_server(cx, &inbox);
+        let dealt = self.ask(cx, &inbox);
         if let Ok(dealt) = dealt {
             inbox.advance(dealt);
         }
@@ -130,7 +130,7 @@ impl<'a, E: Engine> Exchange<'a, E> {
     }
 
     /// Deals with client bytes; returns how many.
-    fn to_server(&mut self, cx: &mut Context<'_>, input: &[u8]) -> Result<usize, Outcome> {
+    fn ask(&mut self, cx: &mut Context<'_>, input: &[u8]) -> Result<usize, Outcome> {
         let flushed = match self.to_server.poll(&mut self.server.stream, cx) {
             Poll::Ready(result) => result.map_err(server_gone).map(|()| true)?,
             Poll::Pending => false,
@@ -208,7 +208,7 @@ impl<'a, E: Engine> Exchange<'a, E> {
                 Poll::Ready(Err(error)) => Err(server_gone(error)),
                 Poll::Ready(Ok(n)) => {
                     let input = scratch.get(..n).unwrap_or_default();
-                    self.from_server(cx, input).map(Some)
+                    self.answer(cx, input).map(Some)
                 }
             },
         )?;
@@ -220,7 +220,7 @@ impl<'a, E: Engine> Exchange<'a, E> {
         Ok(true)
     }
 
-    fn from_server(&mut self, cx: &mut Context<'_>, input: &[u8]) -> Result<(), Outcome> {
+    fn answer(&mut self, cx: &mut Context<'_>, input: &[u8]) -> Result<(), Outcome> {
         let Client {
             front,
             script,
@@ -281,7 +281,7 @@ impl<'a, E: Engine> Exchange<'a, E> {
             self.client.inbox.extend_from_slice(input);
             return Ok(());
         }
-        let dealt = self.to_server(cx, input)?;
+        let dealt = self.ask(cx, input)?;
         let rest = input.get(dealt..).unwrap_or_default();
         self.client.inbox.extend_from_slice(rest);
         Ok(())

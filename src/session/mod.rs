@@ -27,7 +27,7 @@ use desk::Desk;
 use handle::{Identity, Limits};
 use login::{Arrival, Door, LoggedIn, LoginError, LoginName};
 use meter::ClientMeter;
-use registry::{CancelKeys, Entry, TICK};
+use registry::{CancelGuard, CancelKeys, Entry, TICK};
 use relay::{End, Relay};
 use tally::Tally;
 
@@ -48,7 +48,7 @@ pub async fn serve<E: Engine>(
     desk: Arc<dyn Desk<E>>,
     stream: Stream,
     entry: Entry,
-    mut meter: ClientMeter,
+    meter: ClientMeter,
     place: impl Send,
 ) {
     let session = entry.handle.id;
@@ -69,12 +69,7 @@ pub async fn serve<E: Engine>(
         )))
     });
     match arrival {
-        Ok(Arrival::Session(arrived)) => {
-            if arrived.client.stream.is_tls() {
-                meter.encrypted();
-            }
-            talk(&hall, *arrived, &entry, meter).await;
-        }
+        Ok(Arrival::Session(arrived)) => talk(&hall, arrived, &entry, meter).await,
         Ok(Arrival::Over) => {}
         Err(LoginError::Lost(why)) => {
             debug!(%session, peer = %entry.handle.peer, why, "login ended")
@@ -91,7 +86,7 @@ pub async fn serve<E: Engine>(
                 "login failed"
             );
             if let Some(stream) = stream.take() {
-                tell::<E>(stream, &fault).await;
+                Box::pin(tell::<E>(stream, &fault)).await;
             }
         }
     }
@@ -101,24 +96,65 @@ pub async fn serve<E: Engine>(
 /// The part after the login.
 async fn talk<E: Engine>(
     hall: &Hall<E>,
-    arrived: LoggedIn<E>,
+    arrived: Box<LoggedIn<E>>,
+    entry: &Entry,
+    meter: ClientMeter,
+) {
+    let (mut relay, cancel) = introduce(hall, arrived, entry, meter);
+    let end = relay.run().await;
+    drop(cancel);
+    let requests = relay.client.front.requests();
+    let log = relay.route.options.log_connections;
+    let why = match end {
+        End::ClientGone => "client left".into(),
+        End::Told(why) => why.into(),
+        End::Fault(fault) => {
+            relay.tally.meter.fault(fault.kind);
+            // Boxed, as all that is rare: the future of an idle client stays small.
+            Box::pin(relay.end_with(&fault)).await;
+            fault.message
+        }
+    };
+    if log {
+        info!(
+            session = %entry.handle.id,
+            reason = %why,
+            requests,
+            "client disconnected"
+        );
+    }
+}
+
+/// Makes a session of a client that has logged in, and tells everybody. Not part of the future
+/// above, which would keep room for every step of it.
+#[expect(
+    clippy::boxed_local,
+    reason = "it comes boxed, so that the caller's future has no room for it"
+)]
+fn introduce<E: Engine>(
+    hall: &Hall<E>,
+    arrived: Box<LoggedIn<E>>,
     entry: &Entry,
     mut meter: ClientMeter,
-) {
+) -> (Box<Relay<E>>, CancelGuard<E::CancelKey>) {
     let LoggedIn {
         client,
         route,
         login,
         cancel,
-    } = arrived;
-    let options = Arc::clone(&route.options);
+    } = *arrived;
+    let options = &route.options;
     let handle = &entry.handle;
+    let tls = client.stream.is_tls();
+    if tls {
+        meter.encrypted();
+    }
     handle.identify(Identity {
         user: Arc::clone(login.user()),
         database: Arc::clone(login.database()),
         application: login.application().into(),
         pool: route.key.clone(),
-        tls: client.stream.is_tls(),
+        tls,
         limits: Limits {
             idle: ticks(options.idle_client_timeout),
             idle_transaction: ticks(options.idle_transaction_timeout),
@@ -135,39 +171,19 @@ async fn talk<E: Engine>(
             user = %login.user(),
             database = %login.database(),
             application = login.application(),
-            tls = client.stream.is_tls(),
+            tls,
             "client connected"
         );
     }
-    drop(login);
     let tally = Tally::new(meter, Arc::clone(handle), Arc::clone(entry.registry()));
-    let mut relay = Relay {
+    let relay = Relay {
         client,
         route,
         handle: Arc::clone(handle),
         tally,
         leaving: false,
     };
-    let end = relay.run().await;
-    drop(cancel);
-    let requests = relay.client.front.requests();
-    let why = match end {
-        End::ClientGone => "client left".into(),
-        End::Told(why) => why.into(),
-        End::Fault(fault) => {
-            relay.tally.meter.fault(fault.kind);
-            relay.end_with(&fault).await;
-            fault.message
-        }
-    };
-    if options.log_connections {
-        info!(
-            session = %handle.id,
-            reason = %why,
-            requests,
-            "client disconnected"
-        );
-    }
+    (Box::new(relay), cancel)
 }
 
 impl<E: Engine> Relay<E> {

@@ -102,7 +102,7 @@ impl Registry {
             tick.tick().await;
             let now = self.now.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
             // All sessions at once, each second; more precise limits would cost what they save.
-            if now % SWEEP_EVERY == 0 {
+            if now.is_multiple_of(SWEEP_EVERY) {
                 self.each(|handle| enforce(handle, now));
             }
         }
@@ -110,7 +110,6 @@ impl Registry {
 
     fn shard(&self, id: u64) -> MutexGuard<'_, HashMap<u64, Arc<Handle>>> {
         let index = usize::try_from(id).unwrap_or_default() % SHARDS;
-        // The index is a remainder.
         self.shards
             .get(index)
             .map_or_else(|| lock(&self.shards[0]), lock)

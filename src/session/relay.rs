@@ -140,7 +140,7 @@ impl<E: Engine> Relay<E> {
             if let Poll::Ready(result) = borrow.as_mut().poll(cx) {
                 return Poll::Ready(result.map_err(Missed::Borrow));
             }
-            self.poll_waiting(cx).map(|missed| Err(missed))
+            self.poll_waiting(cx).map(Err)
         })
         .await;
         match result {
@@ -226,7 +226,7 @@ impl<E: Engine> Relay<E> {
             None if front.outlives_reset() => {}
             None => lent.give_back(),
             Some(_) if half_sent || front.outlives_reset() => {}
-            Some(_) => part(lent, canceller, &self.route.options).await,
+            Some(_) => Box::pin(part(lent, canceller, &self.route.options)).await,
         }
         end.map_or(Ok(()), Err)
     }

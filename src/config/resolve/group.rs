@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Source, engine, keepalive, place, pool_mode, tls_mode, tls_version};
+use super::{
+    ABOVE_ZERO, AT_LEAST_ONE, Source, engine, keepalive, place, pool_mode, tls_mode, tls_version,
+};
 use crate::auth::options::AuthQuery;
 use crate::config::error::ConfigError;
 use crate::config::plan::{GroupPlan, TargetPlan};
@@ -14,22 +16,70 @@ pub(super) fn resolve(
     source: &Source<'_>,
     index: usize,
     raw: &raw::TargetGroup,
+    warnings: &mut Vec<String>,
 ) -> Result<GroupPlan, ConfigError> {
     let at = |key| place("target_group", index, &raw.name, key);
     let [target] = &*raw.target else {
         return Err(source.error(&at("target"), "exactly one target is supported"));
     };
-    let idle = raw.max_idle_connections_percent.map(|p| p.0);
-    if idle.is_some_and(|idle| idle > raw.max_connections_percent.0) {
+    check(source, index, raw)?;
+    if raw.server_tls_ca_file.is_some() && !verifies(raw.server_tls_mode) {
+        warnings.push(format!(
+            "target group \"{}\": server_tls_ca_file is not used, as server_tls_mode verifies \
+             nothing; \"verify-full\" does",
+            raw.name
+        ));
+    }
+    Ok(GroupPlan {
+        name: (&*raw.name).into(),
+        engine: engine(raw.engine),
+        primary: primary(source, index, raw, target)?,
+        limits: TargetOptions {
+            max_connections_percent: raw.max_connections_percent.0,
+            max_idle_connections_percent: raw
+                .max_idle_connections_percent
+                .map_or(raw.max_connections_percent.0 / 2, |p| p.0),
+            max_db_connections: raw.max_db_connections,
+            max_user_connections: raw.max_user_connections,
+            login_concurrency: raw.server_login_concurrency,
+            login_retry: raw.server_login_retry.0,
+        },
+        pool: pool(raw),
+        pool_mode: pool_mode(raw.pool_mode),
+        cancel_wait_timeout: raw.cancel_wait_timeout.0,
+        max_server_statements: raw.max_prepared_statements,
+        max_statement_bytes: raw.max_statement_size.0,
+        auth_query: auth_query(source, index, raw)?,
+    })
+}
+
+/// Ranges, and values beside each other.
+fn check(source: &Source<'_>, index: usize, raw: &raw::TargetGroup) -> Result<(), ConfigError> {
+    let at = |key| place("target_group", index, &raw.name, key);
+    let idle = raw.max_idle_connections_percent;
+    if idle.is_some_and(|idle| idle.0 > raw.max_connections_percent.0) {
         let what = "must not be above max_connections_percent";
         return Err(source.error(&at("max_idle_connections_percent"), what));
     }
-    for (key, value) in [
-        ("default_pool_size", raw.default_pool_size),
-        ("server_login_concurrency", raw.server_login_concurrency),
+    for (key, zero) in [
+        ("default_pool_size", raw.default_pool_size == 0),
+        (
+            "server_login_concurrency",
+            raw.server_login_concurrency == 0,
+        ),
+        ("max_prepared_statements", raw.max_prepared_statements == 0),
+        ("tcp_keepalive_count", raw.tcp_keepalive_count == 0),
     ] {
-        if value == 0 {
-            return Err(source.error(&at(key), "must be at least 1"));
+        if zero {
+            return Err(source.error(&at(key), AT_LEAST_ONE));
+        }
+    }
+    for (key, time) in [
+        ("server_connect_timeout", raw.server_connect_timeout),
+        ("server_reset_timeout", raw.server_reset_timeout),
+    ] {
+        if time.0.is_zero() {
+            return Err(source.error(&at(key), ABOVE_ZERO));
         }
     }
     if raw.min_pool_size > raw.default_pool_size {
@@ -40,25 +90,11 @@ pub(super) fn resolve(
         let what = "must be from \"1KB\" to \"1MB\"";
         return Err(source.error(&at("max_statement_size"), what));
     }
-    Ok(GroupPlan {
-        name: (&*raw.name).into(),
-        engine: engine(raw.engine),
-        primary: primary(source, index, raw, target)?,
-        limits: TargetOptions {
-            max_connections_percent: raw.max_connections_percent.0,
-            max_idle_connections_percent: idle.unwrap_or(raw.max_connections_percent.0 / 2),
-            max_db_connections: raw.max_db_connections,
-            max_user_connections: raw.max_user_connections,
-            login_concurrency: raw.server_login_concurrency,
-            login_retry: raw.server_login_retry.0,
-        },
-        pool: pool(raw),
-        pool_mode: pool_mode(raw.pool_mode),
-        cancel_wait_timeout: raw.cancel_wait_timeout.0,
-        max_server_statements: raw.max_prepared_statements.max(1),
-        max_statement_bytes: raw.max_statement_size.0,
-        auth_query: auth_query(source, index, raw)?,
-    })
+    Ok(())
+}
+
+const fn verifies(mode: raw::TlsMode) -> bool {
+    !matches!(mode, raw::TlsMode::Disable | raw::TlsMode::Prefer)
 }
 
 fn pool(raw: &raw::TargetGroup) -> PoolOptions {
@@ -114,17 +150,25 @@ fn tls(
     let identity = match (&raw.server_tls_cert_file, &raw.server_tls_key_file) {
         (Some(cert), Some(key)) => Some((folder.join(cert), folder.join(key))),
         (None, None) => None,
-        _ => {
-            let what = "server_tls_cert_file and server_tls_key_file belong together";
+        (Some(_), None) => {
+            let what = "needs server_tls_key_file beside it";
             return Err(source.error(&at("server_tls_cert_file"), what));
+        }
+        (None, Some(_)) => {
+            let what = "needs server_tls_cert_file beside it";
+            return Err(source.error(&at("server_tls_key_file"), what));
         }
     };
     let ca_file = raw.server_tls_ca_file.as_ref().map(|f| folder.join(f));
-    if let Some(file) = &ca_file
-        && let Err(error) = std::fs::File::open(file)
-    {
-        let what = format!("cannot read {}: {error}", file.display());
-        return Err(source.error(&at("server_tls_ca_file"), &what));
+    let (cert, key) = identity.as_ref().map(|(c, k)| (c, k)).unzip();
+    for (name, file) in [
+        ("server_tls_ca_file", ca_file.as_ref()),
+        ("server_tls_cert_file", cert),
+        ("server_tls_key_file", key),
+    ] {
+        if let Some(file) = file {
+            source.readable(&at(name), file)?;
+        }
     }
     Ok(ClientTlsOptions {
         mode: tls_mode(raw.server_tls_mode),
@@ -147,10 +191,6 @@ fn auth_query(
         (Some(_), None) => return Err(source.error(&at("auth_query"), "needs auth_user")),
         (None, Some(_)) => return Err(source.error(&at("auth_user"), "needs auth_query")),
     };
-    let configured = source.raw.user.iter().find(|u| u.name == *user);
-    if configured.is_none() && source.raw.general.userlist_file.is_none() {
-        return Err(source.error(&at("auth_user"), "there is no such [[user]]"));
-    }
     Ok(Some(AuthQuery {
         query: (&**query).into(),
         user: (&**user).into(),

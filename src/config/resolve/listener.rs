@@ -1,7 +1,8 @@
 //! One `[[listener]]`.
 
 use super::{
-    Source, auth_method, client_cert, engine, group_named, keepalive, place, pool_mode, tls_version,
+    ABOVE_ZERO, AT_LEAST_ONE, Source, auth_method, client_cert, engine, group_named, keepalive,
+    place, pool_mode, tls_version,
 };
 use crate::config::error::ConfigError;
 use crate::config::plan::{ClientLimits, ListenerPlan};
@@ -16,17 +17,23 @@ pub(super) fn resolve(
     warnings: &mut Vec<String>,
 ) -> Result<ListenerPlan, ConfigError> {
     let at = |key| place("listener", index, &raw.name, key);
+    check(source, index, raw)?;
     let group = match group_named(source, &at("target_group"), raw.target_group.as_deref())? {
         Some(group) => Some(group),
         None => match &*source.raw.target_group {
             [only] => Some((&*only.name).into()),
             _ if source.raw.database.iter().any(|d| d.target_group.is_some()) => None,
-            _ => return Err(source.error(&at("target_group"), "name one of the target groups")),
+            _ => {
+                let what = "is needed, as there are several target groups";
+                return Err(source.error(&at("target_group"), what));
+            }
         },
     };
     let tls = tls(source, index, raw)?;
     let method = auth_method(raw.auth_method);
-    check_method(source, index, raw, method, tls.as_ref())?;
+    if let Some(problem) = problem(method, raw.is_loopback(), tls.as_ref()) {
+        return Err(source.error(&at("auth_method"), problem));
+    }
     if tls.is_none() && !raw.is_loopback() {
         warnings.push(format!(
             "listener \"{}\" takes clients from other machines without TLS",
@@ -38,7 +45,7 @@ pub(super) fn resolve(
         engine: engine(raw.engine),
         listen: ListenOptions {
             address: raw.address,
-            backlog: raw.backlog.max(1),
+            backlog: raw.backlog,
             keepalive: keepalive(
                 raw.tcp_keepalive_idle,
                 raw.tcp_keepalive_interval,
@@ -56,6 +63,33 @@ pub(super) fn resolve(
     })
 }
 
+/// Ranges, and listeners beside each other.
+fn check(source: &Source<'_>, index: usize, raw: &raw::Listener) -> Result<(), ConfigError> {
+    let at = |key| place("listener", index, &raw.name, key);
+    for (key, zero) in [
+        (
+            "max_prepared_statements_per_client",
+            raw.max_prepared_statements_per_client == 0,
+        ),
+        ("backlog", raw.backlog == 0),
+        ("tcp_keepalive_count", raw.tcp_keepalive_count == 0),
+    ] {
+        if zero {
+            return Err(source.error(&at(key), AT_LEAST_ONE));
+        }
+    }
+    if raw.client_login_timeout.0.is_zero() {
+        return Err(source.error(&at("client_login_timeout"), ABOVE_ZERO));
+    }
+    let mut before = source.raw.listener.iter().take(index);
+    // Of port 0 the system makes a different one each time.
+    if let Some(other) = before.find(|l| l.address == raw.address && raw.address.port() != 0) {
+        let what = format!("listener \"{}\" has this address already", other.name);
+        return Err(source.error(&at("address"), &what));
+    }
+    Ok(())
+}
+
 fn limits(raw: &raw::Listener) -> ClientLimits {
     let any = raw.allow_startup_options.iter().any(|name| name == "*");
     let lower = |names: &[String]| names.iter().map(|n| n.to_ascii_lowercase()).collect();
@@ -66,7 +100,7 @@ fn limits(raw: &raw::Listener) -> ClientLimits {
         query_timeout: raw.query_timeout.0,
         allow_options: (!any).then(|| lower(&raw.allow_startup_options)),
         ignore_options: lower(&raw.ignore_startup_options),
-        max_statements: raw.max_prepared_statements_per_client.max(1),
+        max_statements: raw.max_prepared_statements_per_client,
     }
 }
 
@@ -82,6 +116,9 @@ fn tls(
         (None, Some(_)) => return Err(source.error(&at("tls_key_file"), NEEDS_CERT)),
         (None, None) if raw.require_tls => {
             return Err(source.error(&at("require_tls"), NEEDS_BOTH));
+        }
+        (None, None) if raw.tls_client_cert != raw::ClientCert::Off => {
+            return Err(source.error(&at("tls_client_cert"), NEEDS_BOTH));
         }
         (None, None) => return Ok(None),
     };
@@ -102,38 +139,31 @@ fn tls(
         ("tls_key_file", Some(&options.key_file)),
         ("tls_client_ca_file", options.client_ca_file.as_ref()),
     ] {
-        if let Some(file) = file
-            && let Err(error) = std::fs::File::open(file)
-        {
-            let what = format!("cannot read {}: {error}", file.display());
-            return Err(source.error(&at(key), &what));
+        if let Some(file) = file {
+            source.readable(&at(key), file)?;
         }
     }
     Ok(Some(options))
 }
 
-/// What a method needs before it is safe.
-fn check_method(
-    source: &Source<'_>,
-    index: usize,
-    raw: &raw::Listener,
+/// What a method lacks to be safe on a listener.
+pub(super) fn problem(
     method: AuthMethod,
+    loopback: bool,
     tls: Option<&ServerTlsOptions>,
-) -> Result<(), ConfigError> {
-    let problem = match method {
-        AuthMethod::Trust if !raw.is_loopback() => {
-            "\"trust\" lets anybody in: it is for listeners on a loopback address"
+) -> Option<&'static str> {
+    match method {
+        AuthMethod::Trust if !loopback => {
+            Some("\"trust\" lets anybody in: it is for listeners on a loopback address")
         }
-        AuthMethod::Password if tls.is_none() => {
-            "\"password\" sends passwords in the clear: it needs tls_cert_file and tls_key_file"
-        }
+        AuthMethod::Password if tls.is_none() => Some(
+            "\"password\" sends passwords in the clear: it needs tls_cert_file and tls_key_file",
+        ),
         AuthMethod::Certificate if tls.is_none_or(|tls| tls.client_cert == ClientCert::Off) => {
-            "\"cert\" needs TLS with tls_client_cert = \"optional\" or \"required\""
+            Some("\"cert\" needs TLS with tls_client_cert = \"optional\" or \"required\"")
         }
-        _ => return Ok(()),
-    };
-    let at = place("listener", index, &raw.name, "auth_method");
-    Err(source.error(&at, problem))
+        _ => None,
+    }
 }
 
 const NEEDS_KEY: &str = "needs tls_key_file beside it";

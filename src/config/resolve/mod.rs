@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::error::{ConfigError, Place};
+use super::phrase;
 use super::plan::{DatabasePlan, GeneralPlan, Plan};
 use super::raw;
 use crate::auth::UserStore;
@@ -28,6 +29,19 @@ impl Source<'_> {
     /// An error at a key of the `index`-th table of a name.
     fn error(&self, place: &Place<'_>, what: &str) -> ConfigError {
         ConfigError::value(self.file, self.text, place, what)
+    }
+
+    /// An error at a key whose file cannot be read.
+    fn readable(&self, place: &Place<'_>, file: &Path) -> Result<(), ConfigError> {
+        // A folder can be opened, but not read.
+        let opened = std::fs::File::open(file).and_then(|f| f.metadata());
+        let what = match opened {
+            Ok(facts) if facts.is_dir() => "is a folder".to_owned(),
+            Ok(_) => return Ok(()),
+            Err(error) => error.to_string(),
+        };
+        let what = format!("cannot read {}: {what}", file.display());
+        Err(self.error(place, &what))
     }
 
     /// The folder that paths are relative to.
@@ -53,25 +67,29 @@ pub(super) fn resolve(file: &Path, text: &str, raw: &raw::File) -> Result<Plan, 
         ("target_group", raw.target_group.is_empty()),
     ] {
         if missing {
-            let place = place(table, 0, "", "name");
-            return Err(source.error(&place, &format!("at least one [[{table}]] is needed")));
+            let what = format!("at least one [[{table}]] is needed");
+            return Err(ConfigError::lacking(file, &what));
         }
     }
-    let groups = each(&raw.target_group, |i, g| group::resolve(&source, i, g))?;
+    let groups = each(&raw.target_group, |i, g| {
+        group::resolve(&source, i, g, &mut warnings)
+    })?;
     let listeners = each(&raw.listener, |i, l| {
         listener::resolve(&source, i, l, &mut warnings)
     })?;
     let databases = each(&raw.database, |i, d| database(&source, i, d))?;
     let configured = each(&raw.user, |i, u| {
-        user::resolve(&source, i, u, &mut warnings)
+        user::resolve(&source, i, u, &listeners, &mut warnings)
     })?;
     let listed = user::userlist(&source)?;
+    let users = UserStore::new(configured.into_iter().chain(listed));
+    auth_users(&source, &users)?;
     Ok(Plan {
         general: general(&source)?,
         listeners,
         groups,
         databases,
-        users: UserStore::new(configured.into_iter().chain(listed)),
+        users,
         warnings,
     })
 }
@@ -128,7 +146,29 @@ fn group_named(
     {
         return Ok(Some(name.into()));
     }
-    Err(source.error(place, &format!("there is no target group \"{name}\"")))
+    let names = source.raw.target_group.iter().map(|group| &*group.name);
+    let hint = match phrase::nearest(name, names) {
+        Some(near) => format!("; did you mean \"{near}\"?"),
+        None => String::new(),
+    };
+    Err(source.error(place, &format!("there is no target group \"{name}\"{hint}")))
+}
+
+/// Those that run an `auth_query` must be known, and able to log in to the server unasked.
+fn auth_users(source: &Source<'_>, users: &UserStore) -> Result<(), ConfigError> {
+    for (index, group) in source.raw.target_group.iter().enumerate() {
+        let Some(name) = &group.auth_user else {
+            continue;
+        };
+        let what = match users.user(name) {
+            Some(user) if user.server_credential.is_some() => continue,
+            Some(_) => format!("the password of \"{name}\" on the server is not known"),
+            None => format!("there is no user \"{name}\", neither as [[user]] nor in a userlist"),
+        };
+        let at = place("target_group", index, &group.name, "auth_user");
+        return Err(source.error(&at, &what));
+    }
+    Ok(())
 }
 
 fn general(source: &Source<'_>) -> Result<GeneralPlan, ConfigError> {
@@ -139,6 +179,9 @@ fn general(source: &Source<'_>) -> Result<GeneralPlan, ConfigError> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(GeneralPlan {
         worker_threads: match raw.worker_threads {
+            // Up to two cores, a second thread costs more in coordination than it brings, and the
+            // kernel's share of the work needs a place too.
+            0 if cores <= 2 => 1,
             0 => cores,
             n => n,
         },
@@ -162,18 +205,19 @@ fn database(
     index: usize,
     raw: &raw::Database,
 ) -> Result<DatabasePlan, ConfigError> {
-    let at = place("database", index, &raw.name, "target_group");
-    let size = place("database", index, &raw.name, "pool_size");
+    let at = |key| place("database", index, &raw.name, key);
     if raw.pool_size == Some(0) {
-        return Err(source.error(&size, "must be at least 1"));
+        return Err(source.error(&at("pool_size"), AT_LEAST_ONE));
+    }
+    if raw.min_pool_size > raw.pool_size.or(raw.min_pool_size) {
+        return Err(source.error(&at("min_pool_size"), "must not be above pool_size"));
     }
     if raw.name == "*" && raw.server_database.is_some() {
-        let at = place("database", index, &raw.name, "server_database");
-        return Err(source.error(&at, "cannot be given for \"*\""));
+        return Err(source.error(&at("server_database"), "cannot be given for \"*\""));
     }
     Ok(DatabasePlan {
         name: (&*raw.name).into(),
-        group: group_named(source, &at, raw.target_group.as_deref())?,
+        group: group_named(source, &at("target_group"), raw.target_group.as_deref())?,
         server_database: raw.server_database.as_deref().map(Into::into),
         pool_mode: raw.pool_mode.map(pool_mode),
         pool_size: raw.pool_size,
@@ -243,3 +287,6 @@ const fn keepalive(
         user_timeout: user_timeout.0,
     }
 }
+
+const AT_LEAST_ONE: &str = "must be at least 1";
+const ABOVE_ZERO: &str = "must be longer than \"0s\"";

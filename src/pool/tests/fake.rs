@@ -349,10 +349,6 @@ impl Login for Never {
 }
 
 impl Front for Never {
-    fn outlives_reset(&self) -> bool {
-        match *self {}
-    }
-
     fn pins(&self) -> Pins {
         match *self {}
     }

@@ -39,6 +39,8 @@ pub struct PgFront {
     pub(super) dropping: usize,
     /// A request has been answered with an error of ours: it is dropped up to its Sync.
     pub(super) declined: bool,
+    /// Requests wait until everything sent is answered: see [`Barrier`].
+    pub(super) barrier: Barrier,
     pub(super) requests: u64,
     pub(super) policy: Arc<FrontSettings>,
     pub(super) quit: bool,
@@ -50,6 +52,18 @@ pub struct PgFront {
     /// A statement of the batch has been carried out.
     pub(super) ran: bool,
     pin_cause: Option<Box<str>>,
+}
+
+/// DISCARD ALL and DEALLOCATE take effect in the books when they complete. What the client has
+/// sent behind them must not be in the books before that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Barrier {
+    /// No such request is under way.
+    None,
+    /// One is, and ends with the Sync to come.
+    AtSync,
+    /// One is.
+    Up,
 }
 
 /// The client's unnamed statement.
@@ -81,6 +95,7 @@ impl PgFront {
             passing: 0,
             dropping: 0,
             declined: false,
+            barrier: Barrier::None,
             requests: 0,
             policy,
             quit: false,

@@ -12,7 +12,7 @@ use crate::sql::statement::Verdict;
 
 use super::back::{CopyIn, PgBack};
 use super::frame::{self, HEADER_LEN, Header};
-use super::front::PgFront;
+use super::front::{Barrier, PgFront};
 use super::message;
 use super::owed::{Fate, Owed, Undo};
 use super::request_statement as statement;
@@ -98,6 +98,7 @@ pub fn read(
         && !rest.is_empty()
         && reader.front.passing == 0
         && !reader.front.quit
+        && !reader.waits()
     {
         let Some(header) = checked_header(rest)? else {
             break;
@@ -194,6 +195,18 @@ impl Reader<'_> {
         }
     }
 
+    /// True if the next request must wait for the answers to those before it.
+    fn waits(&mut self) -> bool {
+        if self.front.barrier != Barrier::Up {
+            return false;
+        }
+        if self.back.debts.is_empty() {
+            self.front.barrier = Barrier::None;
+            return false;
+        }
+        true
+    }
+
     /// Query.
     fn query(&mut self, message: &Message<'_>) -> Result<Option<usize>, Fault> {
         let limit = self.front.policy.max_statement_bytes;
@@ -208,6 +221,9 @@ impl Reader<'_> {
             return Ok(Some(message.total));
         }
         let script = self.effects_of_query(message);
+        if script.as_deref().is_some_and(rules::clears_the_table) {
+            self.front.barrier = Barrier::Up;
+        }
         if let Some(verdict) = &script
             && let Some(dealt) = statement::deallocate(self, message, verdict)
         {
@@ -279,6 +295,9 @@ impl Reader<'_> {
             let portal = rename::split_cstr(message.body()).map(|(name, _)| name);
             script = portal.and_then(|name| self.front.portals.get(name).cloned());
         }
+        if script.as_deref().is_some_and(rules::clears_the_table) {
+            self.front.barrier = Barrier::AtSync;
+        }
         self.front.requests += 1;
         Ok(Some(self.ask(message, Owed::Execute(script))))
     }
@@ -290,6 +309,9 @@ impl Reader<'_> {
             self.back.skipping = false;
             self.back.unsynced = false;
             self.back.debts.push(Owed::Sync);
+            if self.front.barrier == Barrier::AtSync {
+                self.front.barrier = Barrier::Up;
+            }
         }
         dealt
     }

@@ -23,6 +23,13 @@ pub struct Effects {
     pub script: Option<Arc<Verdict>>,
 }
 
+/// True if the text takes away what later requests may build on: they wait until it is done.
+pub fn clears_the_table(verdict: &Verdict) -> bool {
+    verdict
+        .touches
+        .intersects(Touches::of(Touch::Deallocate).with(Touch::DiscardAll))
+}
+
 /// The name that an EXECUTE, which is all of `text`, runs, and where it stands in the text.
 pub fn executed(text: &[u8]) -> Option<(Box<str>, Range<usize>)> {
     let mut tokens = Lexer::new(text, Quoting::Standard);
@@ -134,7 +141,7 @@ const SETS: Touches = Touches::of(Touch::SetSession)
     .with(Touch::SetUnknown);
 
 /// Statements whose success changes what is known of the session.
-const SCRIPTED: Touches = SETS.with(Touch::Deallocate);
+const SCRIPTED: Touches = SETS.with(Touch::Deallocate).with(Touch::DiscardAll);
 
 /// Which touch is a reason to pin.
 const PINNED: [(Touch, PinReason); 17] = [

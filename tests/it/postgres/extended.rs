@@ -151,15 +151,26 @@ fn an_error_in_an_extended_pipeline_skips_to_sync_including_a_simple_query() {
     wire.succeed("create table skipped (id int)");
     let reply = wire.ask(
         &[
-            run_unnamed("selec", &[]),
+            run_unnamed("select * from nowhere", &[]),
             query("insert into skipped values (1)"),
             run_unnamed("insert into skipped values (2)", &[]),
             sync(),
         ]
         .concat(),
     );
-    assert_eq!(words(&reply), ["Error(42601)", "Ready(I)"]);
+    assert_eq!(words(&reply), ["Error(42P01)", "Ready(I)"]);
     assert_eq!(wire.value("select count(*) from skipped"), "0");
+    assert_in_step(&proxy, &database, &mut wire);
+}
+
+#[test]
+fn a_text_that_the_server_could_not_parse_keeps_no_connection() {
+    let (database, proxy) = narrow();
+    let mut wire = proxy.connect(&database);
+    assert_eq!(words(&wire.simple("selec 1")), ["Error(42601)", "Ready(I)"]);
+    assert_in_step(&proxy, &database, &mut wire);
+    let reply = wire.ask(&[run_unnamed("selec 1", &[]), sync()].concat());
+    assert_eq!(words(&reply), ["Error(42601)", "Ready(I)"]);
     assert_in_step(&proxy, &database, &mut wire);
 }
 
@@ -580,10 +591,11 @@ fn the_last_query_before_a_terminate_in_the_same_write_is_run() {
 fn notices_and_parameter_reports_stay_with_their_query() {
     let (database, proxy) = narrow();
     let mut wire = proxy.connect(&database);
-    let reply = wire.simple("do $$ begin raise notice 'one'; raise warning 'two'; end $$");
+    let reply = wire.simple("drop table if exists nowhere; drop table if exists never");
+    let dropped = ["Notice(00000)", "Complete(DROP TABLE)"];
     assert_eq!(
         words(&reply),
-        ["Notice(00000)", "Notice(01000)", "Complete(DO)", "Ready(I)"]
+        [&dropped[..], &dropped, &["Ready(I)"]].concat()
     );
     // A code block may change the session unseen, and pins.
     wire.simple("discard all");

@@ -92,6 +92,7 @@ pub struct Postgres {
 
 impl Postgres {
     /// The server all tests share, started if need be.
+    #[expect(clippy::zombie_processes, reason = "it outlives this process")]
     pub fn shared() -> Self {
         static USER: OnceLock<File> = OnceLock::new();
         USER.get_or_init(|| place::lock_shared("postgres-users.lock"));
@@ -183,11 +184,6 @@ impl Postgres {
         Wire::connect(&Login::new(self.port, database, ADMIN)).expect("a login of the superuser's")
     }
 
-    /// What the server has logged.
-    pub fn log(&self) -> String {
-        String::from_utf8_lossy(&fs::read(self.data.join("server.log")).unwrap()).into_owned()
-    }
-
     /// Ends a private server at once, as a crash would: its clients are cut without a word.
     pub fn kill(&mut self) {
         let child = self
@@ -244,7 +240,6 @@ impl Drop for Postgres {
                 fs::read_to_string(self.data.join("server.log")).unwrap_or_default()
             );
         }
-        let child = child;
         if child.try_wait().is_ok_and(|status| status.is_some()) {
             return;
         }
@@ -419,6 +414,7 @@ fn spawn(data: &Path, port: u16, arguments: &[&str], outlives_us: bool) -> Child
 }
 
 /// Leaves behind a process that ends the shared server once no test has used it for a while.
+#[expect(clippy::zombie_processes, reason = "it outlives this process")]
 fn reap(pid: u32) {
     let script = format!(
         "while sleep 15 && kill -0 {pid}; do

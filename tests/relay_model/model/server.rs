@@ -2,6 +2,7 @@
 //! the work.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use super::settings::Settings;
 use super::sql::{self, Sql};
@@ -163,11 +164,16 @@ impl Server {
         }
         if name.is_empty() {
             self.unnamed = Some(sql.clone());
-        } else if self.named.contains_key(&name) {
-            let text = format!("prepared statement \"{name}\" already exists");
-            return fail("42P05", text);
         } else {
-            self.named.insert(name, sql.clone());
+            match self.named.entry(name) {
+                Entry::Occupied(taken) => {
+                    let text = format!("prepared statement \"{}\" already exists", taken.key());
+                    return fail("42P05", text);
+                }
+                Entry::Vacant(free) => {
+                    free.insert(sql.clone());
+                }
+            }
         }
         self.reply(b'1', "");
         Ok(())
@@ -343,7 +349,10 @@ impl Server {
     /// Everything that is the same in both protocols.
     fn run(&mut self, sql: &Sql) -> Done {
         match sql {
-            Sql::Empty => return Ok(self.reply(b'I', "")),
+            Sql::Empty => {
+                self.reply(b'I', "");
+                return Ok(());
+            }
             Sql::Select(value) => {
                 self.row(value);
                 self.complete("SELECT");

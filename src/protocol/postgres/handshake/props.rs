@@ -34,11 +34,11 @@ fn pair(method: Index, verifier: u8, right: bool, tls: bool) -> Pair {
     }
 }
 
+/// How an exchange ended; `None`: it waits for more.
+type Outcome<X> = Option<Result<<X as Exchange>::Done, <X as Exchange>::Error>>;
+
 /// Feeds the pieces one after the other; what was written, and the end.
-fn replay<X: Exchange>(
-    exchange: X,
-    pieces: &[&[u8]],
-) -> (Vec<u8>, Option<Result<X::Done, X::Error>>) {
+fn replay<X: Exchange>(exchange: X, pieces: &[&[u8]]) -> (Vec<u8>, Outcome<X>) {
     let mut side = Side::new(exchange);
     let facts = TlsFacts::default();
     let mut written = side.turn(Some(&facts));

@@ -16,11 +16,12 @@ pub(super) struct ScramLogin {
     stage: Stage,
 }
 
+/// What the client is expected to send.
 #[derive(Clone, Copy)]
 enum Stage {
-    ExpectMechanism,
-    ExpectFirst,
-    ExpectFinal,
+    Mechanism,
+    First,
+    Final,
 }
 
 impl ScramLogin {
@@ -28,7 +29,7 @@ impl ScramLogin {
         let nonce = entropy.first_chunk().copied().unwrap_or_default();
         Self {
             server: Server::new(lookup, end_point, &nonce),
-            stage: Stage::ExpectMechanism,
+            stage: Stage::Mechanism,
         }
     }
 
@@ -40,10 +41,10 @@ impl ScramLogin {
     /// Reads an answer of the client.
     pub(super) fn answered(&mut self, body: &[u8], out: &mut BytesMut) -> Result<Turn, Refusal> {
         match self.stage {
-            Stage::ExpectMechanism => {
+            Stage::Mechanism => {
                 let (mechanism, first) = initial_response(body)?;
                 self.server.select(mechanism).map_err(refusal)?;
-                self.stage = Stage::ExpectFirst;
+                self.stage = Stage::First;
                 let Some(first) = first else {
                     // SASL lets a client name the mechanism alone; it is then asked again.
                     message::authentication_sasl_continue(out, b"");
@@ -51,8 +52,8 @@ impl ScramLogin {
                 };
                 self.first(first, out)
             }
-            Stage::ExpectFirst => self.first(body, out),
-            Stage::ExpectFinal => match self.server.last(body).map_err(refusal)? {
+            Stage::First => self.first(body, out),
+            Stage::Final => match self.server.last(body).map_err(refusal)? {
                 Some(work) => Ok(Turn::Compute(work)),
                 None => self.verdict(out),
             },
@@ -68,7 +69,7 @@ impl ScramLogin {
     fn first(&mut self, first: &[u8], out: &mut BytesMut) -> Result<Turn, Refusal> {
         let reply = self.server.first(first).map_err(refusal)?;
         message::authentication_sasl_continue(out, reply.as_bytes());
-        self.stage = Stage::ExpectFinal;
+        self.stage = Stage::Final;
         Ok(Turn::More)
     }
 

@@ -2,7 +2,7 @@
 
 use super::{
     BOUND, CLOSED, PARSED, answer, bind, cat, client, close, describe, done, error, execute, parse,
-    query, ready, send, server, sync,
+    query, ready, send, server, sync, try_send,
 };
 use crate::protocol::Back;
 
@@ -277,4 +277,22 @@ fn a_plan_that_changed_its_result_is_prepared_anew() {
         sync(),
     ];
     assert_eq!(wire.server, cat(&expected));
+}
+
+#[test]
+fn what_follows_a_deallocate_all_waits_for_it() {
+    let (mut front, mut back) = (client(), server());
+    let input = cat(&[query("DEALLOCATE ALL"), parse("a", "select 21"), sync()]);
+    let (wire, dealt) = try_send(&mut front, &mut back, &input).unwrap();
+    assert_eq!(wire.server, query("DEALLOCATE ALL"));
+    answer(
+        &mut front,
+        &mut back,
+        &cat(&[done("DEALLOCATE ALL"), ready(b'I')]),
+    );
+    let wire = send(&mut front, &mut back, &input[dealt..]);
+    assert_eq!(wire.server, cat(&[parse("sluice_1", "select 21"), sync()]));
+    answer(&mut front, &mut back, &cat(&[PARSED.into(), ready(b'I')]));
+    let wire = send(&mut front, &mut back, &cat(&[bind("a"), sync()]));
+    assert_eq!(wire.server, cat(&[bind("sluice_1"), sync()]));
 }

@@ -305,6 +305,19 @@ impl Wire {
         }
     }
 
+    /// Everything up to and with the next ReadyForQuery, or until the peer closes.
+    pub fn read_ready_or_close(&mut self) -> Vec<Message> {
+        let mut messages = Vec::new();
+        while messages
+            .last()
+            .is_none_or(|last: &Message| last.tag != b'Z')
+        {
+            let Ok(message) = self.read() else { break };
+            messages.push(message);
+        }
+        messages
+    }
+
     /// Whether bytes wait to be read, without waiting for them.
     pub fn has_input(&mut self) -> bool {
         if !self.received.is_empty() {

@@ -7,7 +7,9 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use md5::{Digest, Md5};
 
 /// Salted passwords by password, salt and iterations: thousands of test clients log in alike.
-static SALTED: Mutex<Option<HashMap<(String, String, u32), [u8; 32]>>> = Mutex::new(None);
+static SALTED: Mutex<Option<SaltedPasswords>> = Mutex::new(None);
+
+type SaltedPasswords = HashMap<(String, String, u32), [u8; 32]>;
 
 /// Where a login stands.
 #[derive(Default)]
