@@ -103,8 +103,19 @@ fn case() -> impl Strategy<Value = Case> {
         })
 }
 
+/// As many cases as `PROPTEST_CASES` says. What fails is made a test of its own, so that nothing
+/// is left behind in files.
+fn config() -> Config {
+    let cases = std::env::var("PROPTEST_CASES").ok();
+    Config {
+        cases: cases.and_then(|cases| cases.parse().ok()).unwrap_or(1000),
+        failure_persistence: None,
+        ..Config::default()
+    }
+}
+
 proptest::proptest! {
-    #![proptest_config(Config { cases: 2000, failure_persistence: None, ..Config::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn a_client_sees_what_a_direct_connection_shows(case in case()) {

@@ -151,7 +151,13 @@ impl Owed {
     pub fn is_extended(&self) -> bool {
         !matches!(
             self,
-            Self::Sync | Self::Query(_) | Self::Scripted(..) | Self::Deallocate(_) | Self::Function
+            Self::Sync
+                | Self::Query(_)
+                | Self::Scripted(..)
+                | Self::Deallocate(_)
+                | Self::Function
+                | Self::Note(_)
+                | Self::CopyEnd
         )
     }
 }

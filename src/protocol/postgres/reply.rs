@@ -88,6 +88,9 @@ impl Reader<'_> {
             self.pass(0, n);
         }
         self.back.body.left = body.left - n;
+        if n > 0 && n == body.left {
+            self.pay_fakes();
+        }
         n
     }
 
@@ -171,7 +174,10 @@ impl Reader<'_> {
         }
         let dealt = self.stream_for(message, owed.fate());
         self.back.debts.pop();
-        self.pay_fakes();
+        // A reply of ours must not overtake the rest of this one.
+        if self.back.body.left == 0 {
+            self.pay_fakes();
+        }
         Ok(Some(dealt))
     }
 
@@ -182,15 +188,6 @@ impl Reader<'_> {
         fits: impl Fn(&Owed) -> bool,
     ) -> Result<Option<usize>, Breach> {
         if self.back.debts.first().is_some_and(&fits) {
-            // The bytes may still be coming; a fake reply must not overtake them.
-            if message.whole.is_none() && matches!(message.kind, b'T') {
-                if message.total <= HOLD_LIMIT {
-                    return Ok(None);
-                }
-                let dealt = self.stream(message)?;
-                self.back.debts.pop();
-                return Ok(dealt);
-            }
             return self.answers(message, fits);
         }
         self.stream(message)

@@ -216,8 +216,8 @@ impl Reader<'_> {
         if self.back.debts.named_in_doubt() && statement::is_by_name(message.body()) {
             return Ok(None);
         }
-        if let Some(sql) = self.execute_by_name(message) {
-            self.replace_query(&sql);
+        if let Some((sql, owed)) = self.execute_by_name(message) {
+            self.replace_query(&sql, owed);
             return Ok(Some(message.total));
         }
         let script = self.effects_of_query(message);
@@ -254,7 +254,7 @@ impl Reader<'_> {
         }));
     }
 
-    fn execute_by_name(&mut self, message: &Message<'_>) -> Option<Vec<u8>> {
+    fn execute_by_name(&mut self, message: &Message<'_>) -> Option<(Vec<u8>, Owed)> {
         if self.front.keeps_names() || !message.is_whole() {
             return None;
         }
@@ -262,12 +262,12 @@ impl Reader<'_> {
     }
 
     /// Sends a query in place of the client's.
-    fn replace_query(&mut self, sql: &[u8]) {
+    fn replace_query(&mut self, sql: &[u8], owed: Owed) {
         self.front.requests += 1;
         self.end_unnamed();
         self.back.unsynced = false;
         self.script.insert_with(|out| rename::query(sql, out));
-        self.back.debts.push(Owed::Query(Fate::Client));
+        self.back.debts.push(owed);
     }
 
     /// Notes what a simple query will do; returns its statements if they must be followed.

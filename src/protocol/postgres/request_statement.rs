@@ -228,8 +228,9 @@ pub(super) fn deallocate(
 }
 
 /// A query that is nothing but the EXECUTE of a statement that the protocol prepared: the same
-/// query by the name that the server knows. `None`: it is something else.
-pub(super) fn execute_by_name(reader: &mut Reader<'_>, text: &[u8]) -> Option<Vec<u8>> {
+/// query by the name that the server knows, and what its completion will mean. `None`: it is
+/// something else.
+pub(super) fn execute_by_name(reader: &mut Reader<'_>, text: &[u8]) -> Option<(Vec<u8>, Owed)> {
     if reader.front.named.is_empty() {
         return None;
     }
@@ -242,7 +243,11 @@ pub(super) fn execute_by_name(reader: &mut Reader<'_>, text: &[u8]) -> Option<Ve
     let mut sql = text.get(..place.start)?.to_vec();
     sql.extend_from_slice(&server_name);
     sql.extend_from_slice(text.get(place.end..)?);
-    Some(sql)
+    let owed = match &statement.effects.script {
+        Some(script) => Owed::Scripted(Arc::clone(script), 0),
+        None => Owed::Query(Fate::Client),
+    };
+    Some((sql, owed))
 }
 
 /// Describe: a statement or a portal.

@@ -92,6 +92,8 @@ pub enum Text {
     Two,
     Three,
     Rows,
+    /// Its description is long.
+    Wide,
     Nonsense,
     Divide,
     Empty,
@@ -110,11 +112,12 @@ pub enum Text {
 }
 
 impl Text {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::One,
         Self::Two,
         Self::Three,
         Self::Rows,
+        Self::Wide,
         Self::Nonsense,
         Self::Divide,
         Self::Empty,
@@ -138,6 +141,7 @@ impl Text {
             Self::Two => "select 2",
             Self::Three => "select 3",
             Self::Rows => "select rows",
+            Self::Wide => "select wide",
             Self::Nonsense => "selec",
             Self::Divide => "select 1/0",
             Self::Empty => "",

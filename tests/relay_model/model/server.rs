@@ -229,7 +229,9 @@ impl Server {
     }
 
     fn describe_rows(&mut self, sql: &Sql) {
-        if sql.has_rows() {
+        if *sql == Sql::Select("wide".into()) {
+            self.reply(b'T', [b'x'; 70_000]);
+        } else if sql.has_rows() {
             self.reply(b'T', "\0\x01value\0");
         } else {
             self.reply(b'n', "");

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::model::PinReason;
 use crate::protocol::postgres::request;
-use crate::protocol::{Back, Front, Wants};
+use crate::protocol::{Back, Chore, Front, Wants};
 
 const COPY_IN: &[u8] = b"G\0\0\0\x07\0\0\0";
 
@@ -107,5 +107,47 @@ fn a_sync_sent_ahead_of_a_copy_that_succeeds_was_part_of_it() {
     let data = cat(&[msg(b'd', b"1\n"), msg(b'c', b""), sync()]);
     send(&mut front, &mut back, &data);
     answer(&mut front, &mut back, &cat(&[done("COPY 1"), ready(b'I')]));
+    assert!(back.progress().is_idle());
+}
+
+#[test]
+fn an_end_sent_before_the_copy_begins_ends_it_and_its_sync_counts() {
+    let (mut front, mut back) = (client(), server());
+    let request = [
+        parse("", "copy t from stdin"),
+        bind(""),
+        execute(),
+        msg(b'd', b"1\n"),
+        msg(b'c', b""),
+        sync(),
+    ];
+    send(&mut front, &mut back, &cat(&request));
+    let replies = [
+        PARSED.into(),
+        BOUND.into(),
+        COPY_IN.into(),
+        done("COPY 1"),
+        ready(b'I'),
+    ];
+    assert_eq!(answer(&mut front, &mut back, &cat(&replies)), cat(&replies));
+    assert!(back.progress().is_idle());
+}
+
+#[test]
+fn the_rollback_for_a_lost_client_ends_a_copy_that_has_not_begun() {
+    let (mut front, mut back) = (client(), server());
+    send(&mut front, &mut back, &query("copy t from stdin"));
+    let mut out = Vec::new();
+    back.request(Chore::Rollback, &mut out);
+    let fail = msg(b'f', b"the client has gone\0");
+    assert_eq!(out, cat(&[fail, query("ROLLBACK")]));
+    let replies = cat(&[
+        COPY_IN.into(),
+        error("57014", "failed"),
+        ready(b'I'),
+        done("ROLLBACK"),
+        ready(b'I'),
+    ]);
+    assert_eq!(back.absorb(&replies), Ok(replies.len()));
     assert!(back.progress().is_idle());
 }

@@ -14,9 +14,11 @@ use super::settings::Settings;
 use crate::model::{Fault, PoolMode};
 use crate::protocol::{Attach, Back, FrontSettings, Script};
 
+mod borrowed;
 mod copy;
 mod pipeline;
 mod prepared;
+mod skipped;
 mod split;
 
 /// A message with this type and body.

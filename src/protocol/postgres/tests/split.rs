@@ -3,8 +3,8 @@
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof, proptest};
 
 use super::{
-    BOUND, PARSED, bind, cat, client, close, describe, done, error, execute, msg, parse, query,
-    ready, server, sync,
+    BOUND, CLOSED, PARSED, bind, cat, client, close, describe, done, error, execute, msg, parse,
+    query, ready, server, sync,
 };
 use crate::protocol::postgres::back::PgBack;
 use crate::protocol::postgres::front::PgFront;
@@ -131,5 +131,18 @@ proptest! {
         let mut back = server();
         to_server(&mut front, &mut back, &query("select"));
         in_pieces(&bytes, &cuts, |input| to_client(&mut front, &mut back, input));
+    }
+
+    #[test]
+    fn a_reply_of_ours_does_not_overtake_a_long_one(cuts: Vec<prop::sample::Index>) {
+        let (mut front, mut back) = (client(), server());
+        to_server(&mut front, &mut back, &cat(&[parse("a", "select 8"), sync()])).unwrap();
+        to_client(&mut front, &mut back, &cat(&[PARSED.into(), ready(b'I')])).unwrap();
+        let request = [describe("a"), close("a"), sync()];
+        to_server(&mut front, &mut back, &cat(&request)).unwrap();
+        let described = cat(&[msg(b't', b"\0\0"), msg(b'T', &[7; 70_000])]);
+        let reply = cat(&[described.clone(), ready(b'I')]);
+        let seen = in_pieces(&reply, &cuts, |input| to_client(&mut front, &mut back, input));
+        assert_eq!(seen, Some(cat(&[described, CLOSED.into(), ready(b'I')])));
     }
 }

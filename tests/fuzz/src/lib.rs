@@ -1,0 +1,90 @@
+//! What the fuzz targets share: cutting streams into pieces, and driving exchanges.
+
+use bytes::BytesMut;
+use sluice::model::TlsFacts;
+use sluice::protocol::{Exchange, Step};
+
+/// Input of a target that reads a stream: four bytes of choices, then the stream.
+///
+/// The first is for the target; the others say where the stream is cut, in 255ths of its length.
+#[derive(Clone, Copy, Debug)]
+pub struct Cut<'a> {
+    pub choice: u8,
+    places: [u8; 3],
+    pub stream: &'a [u8],
+}
+
+impl<'a> Cut<'a> {
+    /// `None` if there are no choices.
+    pub fn new(data: &'a [u8]) -> Option<Self> {
+        let (head, stream) = data.split_first_chunk::<4>()?;
+        let [choice, places @ ..] = *head;
+        Some(Self {
+            choice,
+            places,
+            stream,
+        })
+    }
+
+    /// The stream in one piece, and in four.
+    pub fn both(self) -> [Vec<&'a [u8]>; 2] {
+        let mut ends = self.places.map(|place| usize::from(place) * self.stream.len() / 255);
+        ends.sort_unstable();
+        let mut start = 0;
+        let mut pieces: Vec<_> = ends
+            .into_iter()
+            .map(|end| {
+                let piece = &self.stream[start..end];
+                start = end;
+                piece
+            })
+            .collect();
+        pieces.push(&self.stream[start..]);
+        [vec![self.stream], pieces]
+    }
+}
+
+/// What came of an exchange.
+#[derive(Debug)]
+pub struct Ending<D, E> {
+    pub end: Option<Result<D, E>>,
+    pub written: Vec<u8>,
+    /// What it left of the input.
+    pub left: usize,
+    pub tls: bool,
+}
+
+/// Feeds an exchange with pieces until it ends. TLS is pretended: what follows was inside it.
+pub fn drive<X: Exchange>(mut exchange: X, pieces: &[&[u8]]) -> Ending<X::Done, X::Error> {
+    let mut input = BytesMut::new();
+    let mut ending = Ending {
+        end: None,
+        written: Vec::new(),
+        left: 0,
+        tls: false,
+    };
+    // Client roles speak first.
+    for piece in [&b""[..]].iter().chain(pieces) {
+        input.extend_from_slice(piece);
+        while ending.end.is_none() {
+            let mut out = BytesMut::new();
+            let before = input.len();
+            let step = exchange.advance(&mut input, &mut out);
+            assert!(input.len() <= before);
+            ending.written.extend_from_slice(&out);
+            match step {
+                Ok(Step::Read) => break,
+                Ok(Step::UpgradeTls) => {
+                    assert!(input.is_empty(), "bytes before TLS would pass for bytes inside");
+                    ending.tls = true;
+                    exchange.secured(&TlsFacts::default());
+                }
+                Ok(Step::Compute(work)) => exchange.computed(work.run()),
+                Ok(Step::Done(done)) => ending.end = Some(Ok(done)),
+                Err(error) => ending.end = Some(Err(error)),
+            }
+        }
+    }
+    ending.left = input.len();
+    ending
+}
