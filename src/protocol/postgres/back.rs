@@ -206,6 +206,8 @@ impl protocol::Back for PgBack {
         self.chore = ChoreResult::default();
         if matches!(chore, Chore::Rollback) {
             self.end_exchange(out);
+            // What the lost client's statements have set, and the rollback unset, nobody follows.
+            self.dirty = true;
         }
         let account;
         let sql = match chore {

@@ -223,6 +223,9 @@ impl Reader<'_> {
     /// Brings what is known of the session up to date with a statement that is complete.
     fn follow(&mut self, tag: &[u8]) {
         let Some(client) = &mut self.client else {
+            // Nobody follows what a lost client's statement has set.
+            let owed = self.back.debts.first();
+            self.back.dirty |= owed.is_some_and(|owed| owed.fate() == Fate::Client);
             return;
         };
         let (front, back) = (&mut *client.front, &mut *self.back);
