@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::auth::options::UserOptions;
 use crate::config::plan::{DatabasePlan, ListenerPlan};
 use crate::model::{
-    AuthMethod, Credential, Fault, FaultKind, PoolKey, PoolMode, Proof, TlsFacts, Verifier,
+    AuthMethod, Credential, Fault, FaultKind, PinPolicy, PoolKey, PoolMode, Proof, TlsFacts,
+    Verifier,
 };
 use crate::net::ServerTls;
 use crate::pool::options::PoolOptions;
@@ -269,6 +270,7 @@ fn options<E: Engine>(
             max_client_statements: limits.max_statements,
             max_server_statements: group.map_or(0, |g| g.max_server_statements),
             max_statement_bytes: group.map_or(0, |g| g.max_statement_bytes),
+            pins: PinPolicy::default(),
         }),
         log_connections: world.plan.general.log_connections,
     }
