@@ -132,6 +132,9 @@ pub trait Engine: Sized + Send + Sync + 'static {
         input: &[u8],
         script: &mut Script,
     ) -> Result<usize, Breach>;
+    /// Writes what must be asked before it can be said in which state the last reply has left the
+    /// server connection. Called when server bytes have been read; the answers are owed to nobody.
+    fn inquire(front: &mut Self::Front, back: &mut Self::Back, request: &mut Vec<u8>);
 }
 
 /// What every login says, in any protocol.

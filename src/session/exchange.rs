@@ -223,6 +223,7 @@ impl<'a, E: Engine> Exchange<'a, E> {
             },
         )?;
         let Some(()) = read else { return Ok(false) };
+        self.inquire(cx)?;
         if let Some(fault) = self.client.front.failure() {
             return Err(Outcome::Fault(fault));
         }
@@ -256,6 +257,19 @@ impl<'a, E: Engine> Exchange<'a, E> {
         carry.advance(dealt);
         if carry.is_empty() {
             *carry = BytesMut::new();
+        }
+        Ok(())
+    }
+
+    /// Sends the server what Sluice itself must know.
+    fn inquire(&mut self, cx: &mut Context<'_>) -> Result<(), Outcome> {
+        let mut request = Vec::new();
+        E::inquire(&mut self.client.front, &mut self.server.back, &mut request);
+        if !request.is_empty() {
+            self.to_server.push(&request);
+            if let Poll::Ready(sent) = self.to_server.poll(&mut self.server.stream, cx) {
+                sent.map_err(server_gone)?;
+            }
         }
         Ok(())
     }

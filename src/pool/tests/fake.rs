@@ -451,4 +451,7 @@ impl Engine for Fake {
     ) -> Result<usize, Breach> {
         match *front {}
     }
+    fn inquire(front: &mut Never, _: &mut FakeBack, _: &mut Vec<u8>) {
+        match *front {}
+    }
 }

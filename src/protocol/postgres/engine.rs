@@ -142,6 +142,9 @@ impl Engine for Postgres {
     ) -> Result<usize, Breach> {
         reply::read(back, Some(Watcher { front, script }), input)
     }
+
+    // ReadyForQuery says it.
+    fn inquire(_: &mut PgFront, _: &mut PgBack, _: &mut Vec<u8>) {}
 }
 
 /// An exchange in server role that tells the client why it fails.
