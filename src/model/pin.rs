@@ -88,7 +88,7 @@ impl PinReason {
 }
 
 /// A set of pin reasons; empty means the session may change its server connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Pins(u32);
 
 impl Pins {
@@ -161,7 +161,7 @@ impl FromIterator<PinReason> for Pins {
 }
 
 /// What is decided about pins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct PinPolicy {
     /// Reasons that do not pin: their state is lost with the server connection, which is reset
     /// before somebody else gets it.
@@ -172,7 +172,7 @@ pub struct PinPolicy {
 }
 
 /// A share of many: none, some, or all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Share(u32);
 
 impl Share {

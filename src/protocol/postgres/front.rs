@@ -147,9 +147,7 @@ impl PgFront {
     /// Notes what a text about to be executed does.
     pub(super) fn affect(&mut self, effects: &Effects, cause: impl FnOnce() -> String) {
         let policy = self.policy.pins;
-        let drawn = self
-            .inspection
-            .draws(&policy, self.id, effects.may_call);
+        let drawn = self.inspection.draws(&policy, self.id, effects.may_call);
         if effects.pins.is_empty() && !drawn {
             if effects.gives_up && !self.pins.is_empty() {
                 self.inspection.given_up();

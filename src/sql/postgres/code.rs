@@ -85,12 +85,24 @@ mod tests {
     fn what_cannot_is() {
         for (text, touch) in [
             ("do $$ begin set a.b = 1; end $$", Touch::SetUnknown),
-            ("do $$begin update t set a=1; set b.c=1; end$$", Touch::SetUnknown),
+            (
+                "do $$begin update t set a=1; set b.c=1; end$$",
+                Touch::SetUnknown,
+            ),
             ("do $$ begin execute 'RESET a.b'; end $$", Touch::SetUnknown),
-            ("do 'perform Set_Config(''a.b'', ''1'', false)'", Touch::SetUnknown),
+            (
+                "do 'perform Set_Config(''a.b'', ''1'', false)'",
+                Touch::SetUnknown,
+            ),
             ("do $$ begin load 'auto_explain'; end $$", Touch::Load),
-            ("do $$ begin perform setseed(0.5); end $$", Touch::RandomSeed),
-            ("do $$ begin perform nextval('s'); end $$", Touch::SequenceState),
+            (
+                "do $$ begin perform setseed(0.5); end $$",
+                Touch::RandomSeed,
+            ),
+            (
+                "do $$ begin perform nextval('s'); end $$",
+                Touch::SequenceState,
+            ),
         ] {
             assert_eq!(hidden(text.as_bytes()), Touches::of(touch), "{text}");
         }

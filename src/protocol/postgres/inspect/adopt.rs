@@ -40,7 +40,10 @@ impl SettingRow {
             _ => return None,
         };
         Some(Self {
-            name: std::str::from_utf8((*name)?).ok()?.to_ascii_lowercase().into(),
+            name: std::str::from_utf8((*name)?)
+                .ok()?
+                .to_ascii_lowercase()
+                .into(),
             value: value.map(Into::into),
             shown: shown.map(Into::into),
             origin,

@@ -75,8 +75,7 @@ const SETTINGS: &str = ";SELECT name, setting, CASE WHEN source OPERATOR(pg_cata
     FROM pg_catalog.pg_settings WHERE source OPERATOR(pg_catalog.=) 'session' \
     OR pg_catalog.lower(name) OPERATOR(pg_catalog.=) ANY (";
 
-const CUSTOM: &str =
-    " UNION ALL SELECT n, pg_catalog.current_setting(n, true), NULL, 'n' FROM ";
+const CUSTOM: &str = " UNION ALL SELECT n, pg_catalog.current_setting(n, true), NULL, 'n' FROM ";
 
 /// Settings with a dot in their name exist when they are first set, and no view lists them. Functions
 /// that set or read one by a constant name show it in their source. 16384 is the first number of
