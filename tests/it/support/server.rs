@@ -52,7 +52,6 @@ pub struct Server {
 
 impl Server {
     /// The server all tests share, started if need be.
-    #[expect(clippy::zombie_processes, reason = "it outlives this process")]
     pub fn shared(recipe: &'static Recipe) -> Self {
         use_shared(recipe);
         let _guard = place::lock(&format!("{}.lock", recipe.name));
@@ -147,11 +146,6 @@ impl Server {
         }
         self.child = Some(self.spawn(false));
         self.wait_ready();
-    }
-
-    /// The process id of a private server.
-    pub fn pid(&self) -> u32 {
-        self.child.as_ref().expect("a private server").id()
     }
 
     /// What the server has logged so far.
