@@ -18,6 +18,7 @@ use crate::net::listener::{Accepted, Listener};
 use crate::pool::Pools;
 use crate::protocol::{Addressee, Engine};
 use crate::session::desk::Desk;
+use crate::session::feed::Feeds;
 use crate::session::meter::ClientMeter;
 use crate::session::metrics::ListenerMetrics;
 use crate::session::registry::{CancelKeys, Registry};
@@ -34,6 +35,7 @@ pub(super) struct House<E: Engine> {
     world: ArcSwap<World<E>>,
     desks: HashMap<Arc<str>, Arc<ArcSwap<ListenerDesk<E>>>>,
     pools: Pools<E>,
+    feeds: Arc<Feeds<E>>,
     places: Arc<Places>,
     reach: Reach,
 }
@@ -42,8 +44,10 @@ impl<E: Engine> House<E> {
     /// Builds what the plan says for this engine. Must run inside the runtime.
     pub(super) fn build(plan: &Arc<Plan>, process: &Process) -> Result<Self, BuildError> {
         let pools = Pools::new(Arc::clone(&process.pool_metrics));
+        let metrics = &process.session_metrics;
+        let feeds = Arc::new(Feeds::new(metrics.feeds()));
         let places = Arc::default();
-        let world = World::build(Arc::clone(plan), &pools, &process.session_metrics, &places)?;
+        let world = World::build(Arc::clone(plan), &pools, &feeds, metrics, &places)?;
         let world = Arc::new(world);
         let listeners = plan.listeners.iter().filter(|l| l.engine == E::FAMILY);
         let desks = listeners
@@ -61,6 +65,7 @@ impl<E: Engine> House<E> {
             world: ArcSwap::new(world),
             desks,
             pools,
+            feeds,
             places,
             reach,
         })
@@ -69,7 +74,13 @@ impl<E: Engine> House<E> {
     /// Puts a new plan in force; an error changes nothing.
     pub(super) fn reload(&self, plan: &Arc<Plan>, process: &Process) -> Result<(), BuildError> {
         let metrics = &process.session_metrics;
-        let world = World::build(Arc::clone(plan), &self.pools, metrics, &self.places)?;
+        let world = World::build(
+            Arc::clone(plan),
+            &self.pools,
+            &self.feeds,
+            metrics,
+            &self.places,
+        )?;
         let world = Arc::new(world);
         for (name, desk) in &self.desks {
             // A removed listener goes on until the restart that its removal needs.

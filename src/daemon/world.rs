@@ -12,6 +12,7 @@ use crate::model::EngineFamily;
 use crate::net::{ServerTls, TlsSetupError};
 use crate::pool::{Dialer, Pools};
 use crate::protocol::Engine;
+use crate::session::feed::Feeds;
 use crate::session::metrics::{SessionMetrics, TargetMetrics};
 
 use super::accounts::Accounts;
@@ -21,6 +22,7 @@ use super::places::Places;
 pub(super) struct World<E: Engine> {
     pub(super) plan: Arc<Plan>,
     pub(super) pools: Pools<E>,
+    pub(super) feeds: Arc<Feeds<E>>,
     pub(super) groups: HashMap<Arc<str>, Arc<Group<E>>>,
     tls: HashMap<Arc<str>, Arc<ServerTls>>,
     pub(super) accounts: Arc<Accounts>,
@@ -85,6 +87,7 @@ impl<E: Engine> World<E> {
     pub(super) fn build(
         plan: Arc<Plan>,
         pools: &Pools<E>,
+        feeds: &Arc<Feeds<E>>,
         metrics: &SessionMetrics,
         places: &Arc<Places>,
     ) -> Result<Self, BuildError> {
@@ -117,6 +120,7 @@ impl<E: Engine> World<E> {
         Ok(Self {
             plan,
             pools: pools.clone(),
+            feeds: Arc::clone(feeds),
             groups,
             tls,
             accounts: Arc::default(),

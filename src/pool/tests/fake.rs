@@ -18,7 +18,7 @@ use crate::pool::{Open, OpenError, Opened, Opening, ServerLogin};
 use crate::protocol::{
     Addressee, Affinity, Attach, Back, Breach, Caller, CancelOrder, Chore, ConnectError,
     ConnectPlan, Engine, Entropy, Errand, Exchange, Front, FrontSettings, HelloOffer, Login,
-    Opening as Hello, ProofDemand, Script, ServerError, Step, Wants,
+    Opening as Hello, ProofDemand, Script, ServerError, Silence, Step, Wants,
 };
 
 /// The engine. Its client side is never entered.
@@ -350,6 +350,9 @@ impl Login for Never {
 }
 
 impl Front for Never {
+    fn news(&mut self, _: &mut Vec<u8>) -> Result<(), Fault> {
+        match *self {}
+    }
     fn pins(&self) -> Pins {
         match *self {}
     }
@@ -392,6 +395,7 @@ impl Engine for Fake {
     type Back = FakeBack;
     type Greeting = u32;
     type Announcement = ();
+    type Feed = Silence;
     type Probe = Mute<(), ConnectError>;
 
     fn hello(_: HelloOffer, _: Caller<()>, _: Entropy) -> Self::Hello {
@@ -435,6 +439,12 @@ impl Engine for Fake {
         match *front {}
     }
     fn attach(front: &mut Never, _: &mut FakeBack, _: &mut Vec<u8>, _: &mut Vec<u8>) -> Attach {
+        match *front {}
+    }
+    fn feed(_: u64) -> Silence {
+        Silence
+    }
+    fn tune(front: &mut Never, _: &Arc<Silence>, _: &Arc<str>, _: Waker) {
         match *front {}
     }
     fn inspect(front: &mut Never, _: &mut FakeBack, _: &mut Vec<u8>) -> bool {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Waker;
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
@@ -12,6 +13,7 @@ use crate::protocol::{self, FrontSettings};
 use crate::sql::statement::Verdict;
 
 use super::inspect::Inspection;
+use super::listen::{Board, Listener};
 use super::reported::Reported;
 use super::rules::Effects;
 use super::settings::Settings;
@@ -54,6 +56,8 @@ pub struct PgFront {
     pub(super) ran: bool,
     pub(super) pin_cause: Option<Box<str>>,
     pub(super) inspection: Inspection,
+    /// What it needs to listen over the shared connection, where that is wanted.
+    pub(super) listener: Option<Box<Listener>>,
     /// State whose reason to pin is filtered may be left behind.
     pub(super) untidy: bool,
 }
@@ -109,6 +113,7 @@ impl PgFront {
             ran: false,
             pin_cause: None,
             inspection: Inspection::default(),
+            listener: None,
             untidy: false,
         }
     }
@@ -168,6 +173,13 @@ impl PgFront {
         }
         if is_new {
             self.pin_cause = Some(cause);
+        }
+    }
+
+    /// See [`Engine::tune`](crate::protocol::Engine::tune).
+    pub(super) fn tune(&mut self, board: Arc<Board>, user: Arc<str>, bell: Waker) {
+        if self.policy.pins.share_feeds && !self.keeps_names() {
+            self.listener = Some(Box::new(Listener::new(board, user, bell)));
         }
     }
 
@@ -266,6 +278,13 @@ impl protocol::Front for PgFront {
 
     fn finding(&mut self) -> Option<Finding> {
         self.inspection.finding()
+    }
+
+    fn news(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
+        match &self.listener {
+            Some(listener) => listener.news(out),
+            None => Ok(()),
+        }
     }
 
     fn mid_request(&self) -> bool {

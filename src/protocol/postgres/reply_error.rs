@@ -11,6 +11,7 @@ use crate::protocol::{Breach, ServerError};
 
 use super::back::CopyIn;
 use super::frame::HEADER_LEN;
+use super::front::PgFront;
 use super::message;
 use super::owed::{Fate, Owed, Undo};
 use super::reply::{HOLD_LIMIT, Message, Reader};
@@ -42,10 +43,21 @@ pub(super) fn read(
     }
     let dealt = match fate {
         // The server ends the connection: that is for the client to know.
-        Fate::Inspection if reader.back.closing => show(reader, message),
+        Fate::Inspection | Fate::Move if reader.back.closing => show(reader, message),
         Fate::Inspection => {
             if let Some(client) = &mut reader.client {
                 client.front.inspection.refused();
+            }
+            reader.stream_for(message, fate)
+        }
+        Fate::Move => {
+            if let Some(client) = &mut reader.client {
+                let PgFront {
+                    listener, settings, ..
+                } = &mut *client.front;
+                if let Some(listener) = listener {
+                    listener.failed(settings.heard());
+                }
             }
             reader.stream_for(message, fate)
         }

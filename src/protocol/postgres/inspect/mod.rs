@@ -16,6 +16,7 @@ use crate::model::{Finding, PinPolicy, PinReason, Pins};
 
 use super::back::PgBack;
 use super::front::PgFront;
+use super::listen::{self, Channels};
 use super::owed::{Fate, Owed};
 use super::rename;
 use super::settings::Settings;
@@ -119,8 +120,11 @@ impl Inspection {
 pub fn inspect(front: &mut PgFront, back: &mut PgBack, request: &mut Vec<u8>) -> bool {
     let doubt = front.inspection.doubt;
     let pins = front.pins;
-    if doubt == Doubt::None || !pins.since(ASKED).is_empty() {
+    if !pins.since(ASKED).is_empty() {
         return false;
+    }
+    if doubt == Doubt::None {
+        return listen::advance(front, back, request);
     }
     front.inspection.doubt = Doubt::None;
     if pins.is_empty() && doubt == Doubt::Holdings {
@@ -147,7 +151,7 @@ struct Answer {
     /// Statements of the question that are complete.
     part: u8,
     holdings: Option<Holdings>,
-    channels: Vec<Box<[u8]>>,
+    channels: Channels,
     settings: Vec<SettingRow>,
 }
 
@@ -174,7 +178,7 @@ impl Answer {
             },
             1 => {
                 let channel = values.first().copied().flatten().unwrap_or_default();
-                self.channels.push(channel.into());
+                self.channels.insert(channel.into());
             }
             _ => match SettingRow::read(&values) {
                 Some(row) => self.settings.push(row),
@@ -230,6 +234,7 @@ pub(super) fn conclude(front: &mut PgFront, back: &mut PgBack) {
     if !channels.is_empty() {
         held.insert(PinReason::Listen);
     }
+    listen::found(front, channels);
     let asked = if everything { ASKED } else { HELD };
     let mut found = held.since(front.pins);
     if everything {
