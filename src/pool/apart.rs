@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::lending::Pool;
-use super::open::{OpenError, Opened};
+use super::open::{OpenError, Opening};
 use crate::protocol::Engine;
 
 impl<E: Engine> Pool<E> {
@@ -12,12 +12,15 @@ impl<E: Engine> Pool<E> {
     ///
     /// # Errors
     /// If it cannot be opened in time.
-    pub async fn open_apart(self: &Arc<Self>) -> Result<Opened<E>, OpenError> {
-        let opener = self.target.opener();
-        let limit = opener.time_limit();
-        let login = self.login();
-        let opening = tokio::time::timeout(limit, opener.open(&self.key, &login));
-        opening.await.map_err(|_| OpenError::TimedOut(limit))?
+    pub fn open_apart(self: &Arc<Self>) -> Opening<'static, E> {
+        let pool = Arc::clone(self);
+        Box::pin(async move {
+            let opener = pool.target.opener();
+            let limit = opener.time_limit();
+            let login = pool.login();
+            let opening = tokio::time::timeout(limit, opener.open(&pool.key, &login));
+            opening.await.map_err(|_| OpenError::TimedOut(limit))?
+        })
     }
 
     /// Changes when connections opened before are out of date.

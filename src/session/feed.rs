@@ -79,12 +79,12 @@ impl<E: Engine> Feeds<E> {
     }
 
     fn start(&self) -> Arc<Channel<E>> {
-        let channel = Arc::new(Channel {
+        let channel: Arc<Channel<E>> = Arc::new(Channel {
             feed: Arc::new(E::feed(random())),
             pools: Mutex::default(),
             task: Mutex::new(None),
         });
-        let line = Line {
+        let line: Line<E> = Line {
             feed: Arc::clone(&channel.feed),
             channel: Arc::downgrade(&channel),
             metrics: Arc::clone(&self.metrics),

@@ -209,6 +209,7 @@ fn watching(share: Share) -> PgFront {
         pins: PinPolicy {
             filtered: Pins::of(&[PinReason::TempObject]),
             verify: share,
+            share_feeds: false,
         },
         ..(*policy(PoolMode::Transaction)).clone()
     };
