@@ -44,20 +44,10 @@ pub(super) fn read(
     let dealt = match fate {
         // The server ends the connection: that is for the client to know.
         Fate::Inspection | Fate::Move if reader.back.closing => show(reader, message),
-        Fate::Inspection => {
-            if let Some(client) = &mut reader.client {
-                client.front.inspection.refused();
-            }
-            reader.stream_for(message, fate)
-        }
-        Fate::Move => {
-            if let Some(client) = &mut reader.client {
-                let PgFront {
-                    listener, settings, ..
-                } = &mut *client.front;
-                if let Some(listener) = listener {
-                    listener.failed(settings.heard());
-                }
+        Fate::Inspection | Fate::Move => {
+            let client = reader.client.as_mut();
+            if let Some(front) = client.map(|client| &mut *client.front) {
+                refused(front, fate);
             }
             reader.stream_for(message, fate)
         }
@@ -98,6 +88,16 @@ pub(super) fn read(
         forgive(reader);
     }
     Ok(Some(dealt))
+}
+
+/// Notes that a request of Sluice's own has failed, which changes nothing for the client.
+fn refused(front: &mut PgFront, fate: Fate) {
+    if fate == Fate::Inspection {
+        return front.inspection.refused();
+    }
+    if let Some(listener) = &mut front.listener {
+        listener.failed(front.settings.heard());
+    }
 }
 
 /// Cancels what the server will not answer any more. What messages would have done is taken back

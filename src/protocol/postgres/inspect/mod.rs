@@ -123,12 +123,9 @@ pub fn inspect(front: &mut PgFront, back: &mut PgBack, request: &mut Vec<u8>) ->
     if !pins.since(ASKED).is_empty() {
         return false;
     }
-    if doubt == Doubt::None {
-        return listen::advance(front, back, request);
-    }
     front.inspection.doubt = Doubt::None;
-    if pins.is_empty() && doubt == Doubt::Holdings {
-        return false;
+    if doubt == Doubt::None || pins.is_empty() && doubt == Doubt::Holdings {
+        return listen::advance(front, back, request);
     }
     let everything = doubt == Doubt::Everything;
     let sql = question::write(everything.then_some(&*back.settings), back.customs.as_ref());

@@ -174,8 +174,8 @@ impl Board {
         let mut state = self.lock();
         if let Some(ear) = state.ears.get_mut(&id) {
             ear.live.retain(|channel| channels.contains(channel));
-            if let Some(move_) = &mut ear.move_ {
-                // On its way, and given up already.
+            // Those under way are not among them yet, unless the session has changed over.
+            if let Some(move_) = ear.move_.as_mut().filter(|move_| move_.crossing) {
                 move_.channels.retain(|channel| channels.contains(channel));
             }
             ear.mailbox.purge(|channel| !channels.contains(channel));

@@ -99,7 +99,7 @@ impl Listener {
         }
     }
 
-    fn ear(&mut self) -> &mut Ear {
+    fn ear(&mut self, heard: &Arc<Channels>) -> &mut Ear {
         let Self {
             board,
             user,
@@ -112,7 +112,7 @@ impl Listener {
                 id: board.join(Arc::clone(user), Arc::clone(&mailbox)),
                 mailbox,
                 stage: Stage::Rest,
-                told: Arc::default(),
+                told: Arc::clone(heard),
             }
         })
     }
@@ -144,13 +144,16 @@ impl Listener {
         *note.channel != *self.board.marker() && !heard.contains(note.channel)
     }
 
-    /// A request of the move has failed.
+    /// The move does not go on: a request of it has failed, or nothing is to be moved any more.
     pub(super) fn failed(&mut self, heard: &Channels) {
-        if let Some(ear) = &mut self.ear
-            && let Stage::Marking(..) | Stage::Asked(_) = ear.stage
-        {
-            self.board.stay(ear.id, heard);
-            ear.stage = Stage::Rest;
+        let Some(ear) = &mut self.ear else { return };
+        match ear.stage {
+            Stage::Rest => {}
+            Stage::Marking(..) | Stage::Asked(_) => {
+                self.board.stay(ear.id, heard);
+                ear.stage = Stage::Rest;
+            }
+            Stage::Marked | Stage::Clearing => ear.stage = Stage::Rest,
         }
     }
 }
@@ -180,7 +183,7 @@ pub(super) fn found(front: &mut PgFront, channels: Channels) {
         .filter(|channel| **channel != *marker && !heard.contains(channel))
         .collect();
     let board = Arc::clone(&listener.board);
-    let ear = listener.ear();
+    let ear = listener.ear(&heard);
     if new.is_empty() {
         ear.stage = Stage::Marked;
         return;
@@ -194,9 +197,16 @@ pub(super) fn found(front: &mut PgFront, channels: Channels) {
 
 /// Writes the next request of a move, if one is due; true if so.
 pub(super) fn advance(front: &mut PgFront, back: &mut PgBack, request: &mut Vec<u8>) -> bool {
+    let listens = front.pins.contains(PinReason::Listen);
+    let heard = front.settings.heard();
     let Some(listener) = front.listener.as_deref_mut() else {
         return false;
     };
+    if !listens {
+        // DISCARD ALL has ended it.
+        listener.failed(heard);
+        return false;
+    }
     let board = Arc::clone(&listener.board);
     let Some(ear) = &mut listener.ear else {
         return false;
@@ -261,8 +271,10 @@ pub(super) fn answered(front: &mut PgFront, back: &mut PgBack) {
             front.set_pins(pins);
         }
         Stage::Rest => {
-            // It has failed: the connection may listen to markers.
+            // It has failed, and the connection may still listen: it is reset before others get
+            // it. While this client has it, `is_for_client` keeps out what comes twice.
             back.dirty = true;
+            ear.stage = Stage::Rest;
         }
         stage => ear.stage = stage,
     }

@@ -381,3 +381,32 @@ fn nonsense_on_the_shared_connection_is_a_breach() {
     assert!(board.hear(&msg(b'T', b"")).is_err());
     assert_eq!(board.hear(b"A\0\0").unwrap(), 0);
 }
+
+#[test]
+fn requests_between_do_not_disturb_the_move() {
+    let board = Arc::new(Board::new(1));
+    board.opened();
+    let (mut front, mut back) = (client(&board), back());
+    run(&mut front, &mut back, "listen a", "LISTEN");
+    look(&mut front, &mut back, &["a"]);
+    run(&mut front, &mut back, "select 1", "SELECT 1");
+    assert!(spoken(&board).contains("LISTEN \"a\""));
+    run(&mut front, &mut back, "select 1", "SELECT 1");
+    confirm(&board);
+    assert_eq!(moved(&mut front, &mut back).len(), 2);
+}
+
+#[test]
+fn a_session_that_discards_all_does_not_move() {
+    let board = Arc::new(Board::new(1));
+    board.opened();
+    let (mut front, mut back) = (client(&board), back());
+    run(&mut front, &mut back, "listen a", "LISTEN");
+    look(&mut front, &mut back, &["a"]);
+    spoken(&board);
+    confirm(&board);
+    run(&mut front, &mut back, "discard all", "DISCARD ALL");
+    assert_eq!(moved(&mut front, &mut back), Vec::<String>::new());
+    assert_eq!(board.follower(0), None);
+    assert_eq!(spoken(&board), "UNLISTEN \"a\";");
+}
