@@ -2,7 +2,7 @@
 //! and keys are at hand, as they are for every login but the first.
 
 #![allow(
-    clippy::unwrap_used,
+    clippy::unreachable,
     clippy::expect_used,
     reason = "a bench may end where it cannot go on"
 )]

@@ -4,11 +4,7 @@
 //! One iteration is what one wake-up of a session does: one read's worth of bytes in, an edit list
 //! out. What the other direction needs in between is not timed.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a bench may end where it cannot go on"
-)]
+#![allow(clippy::expect_used, reason = "a bench may end where it cannot go on")]
 
 use std::hint::black_box;
 use std::sync::Arc;
