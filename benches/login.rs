@@ -16,7 +16,8 @@ use sluice::model::{AuthMethod, Credential, ScramVerifier, Verifier};
 use sluice::protocol::postgres::Postgres;
 use sluice::protocol::postgres::scram::{derive_verifier, keys, salted_password};
 use sluice::protocol::{
-    ConnectPlan, Engine, Exchange, HelloOffer, Login, Opening, ProofDemand, Step, TlsOffer, TlsWish,
+    Caller, ConnectPlan, Engine, Exchange, HelloOffer, Login, Opening, ProofDemand, Step, TlsOffer,
+    TlsWish,
 };
 
 const SALT: &[u8] = b"sixteen bytes of";
@@ -36,6 +37,7 @@ impl Known {
             plan: ConnectPlan {
                 user: "app".into(),
                 database: "shop".into(),
+                variant: 0,
                 credential: Credential::ScramKeys(keys(&salted_password(
                     b"pencil", SALT, ITERATIONS,
                 ))),
@@ -123,7 +125,11 @@ fn hello(startup: &[u8]) -> <Postgres as Engine>::Login {
         tls: TlsOffer::Optional,
         direct_tls: false,
     };
-    let mut hello = Postgres::hello(offer);
+    let caller = Caller {
+        session: 1,
+        announcement: None,
+    };
+    let mut hello = Postgres::hello(offer, caller, [4; 48]);
     let (mut input, mut out) = (BytesMut::from(startup), BytesMut::new());
     match hello.advance(&mut input, &mut out) {
         Ok(Step::Done(Opening::Login(login))) => login,

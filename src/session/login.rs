@@ -13,16 +13,16 @@ use super::pipe::Outbox;
 use super::registry::{CancelGuard, CancelKeys};
 use crate::model::{Fault, FaultKind, Proof, TlsFacts};
 use crate::net::{DriveError, Stream, TlsRole, detect_direct_tls, drive, drive_unsaid};
-use crate::pool::{Borrowed, ServerConn};
+use crate::pool::{Borrowed, CloseReason, ServerConn};
 use crate::protocol::{
-    Back, Engine, Entropy, Front, HelloOffer, Login, Opening, ProofDemand, Script,
+    Attach, Back, Caller, Engine, Entropy, Front, HelloOffer, Login, Opening, ProofDemand, Script,
 };
 
 /// A client whose login is complete.
 pub(super) struct LoggedIn<E: Engine> {
     pub(super) client: Client<E>,
     pub(super) route: Route<E>,
-    pub(super) login: E::Login,
+    pub(super) login: Arc<E::Login>,
     pub(super) cancel: CancelGuard<E::CancelKey>,
 }
 
@@ -39,6 +39,8 @@ pub(super) enum Arrival<E: Engine> {
 pub(super) enum LoginError {
     /// The client is to be told.
     Fault(Fault),
+    /// The client has been told.
+    Told(Fault),
     /// There is nobody to tell.
     Lost(String),
 }
@@ -52,7 +54,7 @@ impl From<Fault> for LoginError {
 impl From<DriveError<Fault>> for LoginError {
     fn from(error: DriveError<Fault>) -> Self {
         match error {
-            DriveError::Exchange(fault) => Self::Fault(fault),
+            DriveError::Exchange(fault) => Self::Told(fault),
             other => Self::Lost(other.to_string()),
         }
     }
@@ -73,7 +75,7 @@ impl<E: Engine> Door<'_, E> {
     pub(super) async fn admit(
         &self,
         stream: &mut Option<Stream>,
-        name: &mut LoginName,
+        known: &mut Option<Arc<E::Login>>,
     ) -> Result<Arrival<E>, LoginError> {
         let Some(socket) = stream.as_mut() else {
             return Ok(Arrival::Over);
@@ -82,16 +84,16 @@ impl<E: Engine> Door<'_, E> {
         let Some(login) = self.greet(socket, &mut input).await? else {
             return Ok(Arrival::Over);
         };
-        name.user = Some(Arc::clone(login.user()));
-        name.database = Some(Arc::clone(login.database()));
+        let login = &**known.insert(Arc::new(login));
         let facts = socket.tls_facts();
         let mut words = Vec::new();
         let proof = self
-            .prove(socket, &mut input, &mut words, &login, facts.as_ref())
+            .prove(socket, &mut input, &mut words, login, facts.as_ref())
             .await?;
-        let visitor = self.visitor(&login, facts.as_ref());
-        let found = self.desk.route(visitor, &proof).and_then(|route| {
-            let front = E::front(&login, Arc::clone(&route.options.front))?;
+        let visitor = self.visitor(login, facts.as_ref());
+        let found = self.desk.route(visitor, login, &proof).and_then(|route| {
+            let policy = Arc::clone(&route.options.front);
+            let front = E::front(login, &route.database, policy)?;
             Ok((route.pool.greeting(front.profile()), front, route))
         });
         // What ends the proof goes out with the welcome, where that follows at once.
@@ -104,11 +106,11 @@ impl<E: Engine> Door<'_, E> {
             Some(greeting) => greeting,
             None => greeting(&mut front, &route).await?,
         };
-        let key = E::cancel_key(&login, self.handle.id.0, entropy()?);
+        let key = E::cancel_key(login, self.handle.id.0, entropy()?);
         let cancel = self.keys.register(key.clone(), Arc::clone(self.handle));
         E::welcome(&mut front, &greeting, &key, &mut words);
         say(socket, &words).await?;
-        let Some(stream) = stream.take() else {
+        let (Some(stream), Some(login)) = (stream.take(), known.take()) else {
             return Ok(Arrival::Over);
         };
         let client = Client {
@@ -143,10 +145,15 @@ impl<E: Engine> Door<'_, E> {
                 return Err(LoginError::Lost("direct TLS for another protocol".into()));
             }
         }
-        let mut hello = E::hello(HelloOffer {
+        let offer = HelloOffer {
             tls: self.desk.tls_offer(),
             direct_tls,
-        });
+        };
+        let caller = Caller {
+            session: self.handle.id.0,
+            announcement: self.desk.announcement(),
+        };
+        let mut hello = E::hello(offer, caller, entropy()?);
         match drive(stream, &mut hello, input, &self.tls_role(), LOGIN_INPUT).await? {
             Opening::Login(login) => Ok(Some(login)),
             Opening::Cancel(key) => {
@@ -196,13 +203,6 @@ impl<E: Engine> Door<'_, E> {
     }
 }
 
-/// Who tries to log in, as far as is known, for the log.
-#[derive(Debug, Default)]
-pub(super) struct LoginName {
-    pub(super) user: Option<Arc<str>>,
-    pub(super) database: Option<Arc<str>>,
-}
-
 /// What the server tells at login to a client with these settings: as remembered, or as a server
 /// connection says that has been brought to them.
 async fn greeting<E: Engine>(
@@ -213,26 +213,33 @@ async fn greeting<E: Engine>(
     if let Some(greeting) = route.pool.greeting(profile) {
         return Ok(greeting);
     }
-    let mut lent: Borrowed<E> = route.pool.borrow().await.map_err(|error| error.fault())?;
     let limit = route.options.login_timeout;
-    let settled = tokio::time::timeout(limit, settle::<E>(front, lent.conn())).await;
-    settled
-        .map_err(|_| Fault::new(FaultKind::TargetUnavailable, "the server does not answer"))??;
+    let mut lent: Borrowed<E> = loop {
+        let mut lent = route.pool.borrow().await.map_err(|error| error.fault())?;
+        let settled = tokio::time::timeout(limit, settle::<E>(front, lent.conn())).await;
+        if settled.map_err(|_| silent())?? {
+            break lent;
+        }
+        lent.close(CloseReason::Unfit);
+    };
     let greeting = lent.conn().back.greeting();
     route.pool.remember_greeting(profile, greeting.clone());
     lent.give_back();
     Ok(greeting)
 }
 
-/// Brings a server connection to the client's settings and waits for the server's word on them.
+/// Brings a server connection to the client's settings and waits for the server's word on them;
+/// false if it cannot be brought to them.
 async fn settle<E: Engine>(
     front: &mut E::Front,
     conn: &mut ServerConn<E>,
-) -> Result<(), LoginError> {
+) -> Result<bool, LoginError> {
     let mut request = Vec::new();
     // What the client is told comes from the greeting instead.
     let mut replies = Vec::new();
-    let _ = E::attach(front, &mut conn.back, &mut request, &mut replies);
+    if E::attach(front, &mut conn.back, &mut request, &mut replies) == Attach::Unfit {
+        return Ok(false);
+    }
     conn.stream.write_all(&request).await.map_err(lost)?;
     conn.stream.flush().await.map_err(lost)?;
     let mut script = Script::default();
@@ -248,7 +255,12 @@ async fn settle<E: Engine>(
             return Err(LoginError::Fault(fault));
         }
     }
-    Ok(())
+    Ok(true)
+}
+
+fn silent() -> LoginError {
+    let what = "the server does not answer";
+    LoginError::Fault(Fault::new(FaultKind::TargetUnavailable, what))
 }
 
 /// Writes `words` to a client, if there are any.
