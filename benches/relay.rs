@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use sluice::model::PoolMode;
+use sluice::model::{PinPolicy, PoolMode};
 use sluice::protocol::postgres::Postgres;
 use sluice::protocol::postgres::back::{LoggedIn, PgBack};
 use sluice::protocol::postgres::front::PgFront;
@@ -78,6 +78,7 @@ fn client(options: &[(&str, &[u8])]) -> PgFront {
         max_client_statements: 100,
         max_server_statements: 100,
         max_statement_bytes: 1 << 20,
+        pins: PinPolicy::default(),
     };
     let settings = Settings::from_pairs(options.iter().copied());
     PgFront::new(settings, Arc::new(policy))
