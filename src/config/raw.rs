@@ -336,6 +336,11 @@ pub struct TargetGroup {
     /// "1.2" or "1.3". Default "1.2". Dynamic.
     #[serde(default = "tls_1_2")]
     pub server_tls_min_version: TlsVersion,
+    /// MySQL without TLS: ask the server for its RSA key, to seal passwords with, as
+    /// `get-server-public-key` of MySQL's clients does. Somebody on the way could put in a key of
+    /// his own and read them. Default false. Dynamic, for new connections.
+    #[serde(default)]
+    pub server_public_key_retrieval: bool,
     /// Query that yields the name and password hash of user `$1`, for users that are not configured.
     /// Needs `auth_user`. Default: none. Dynamic.
     pub auth_query: Option<String>,

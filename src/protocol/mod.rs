@@ -349,6 +349,9 @@ pub struct ConnectPlan {
     pub credential: Credential,
     /// Whether to ask for TLS.
     pub tls: TlsWish,
+    /// Without TLS, the server may be asked for a public key to seal the password with. Nothing
+    /// tells whose key that is.
+    pub ask_public_key: bool,
 }
 
 /// Whether to ask a server for TLS. Verification is `net`'s business.

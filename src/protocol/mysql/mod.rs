@@ -19,3 +19,6 @@ pub mod prove;
 pub mod response;
 pub mod status;
 pub mod wire;
+
+#[cfg(test)]
+mod handshake;
