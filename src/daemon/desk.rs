@@ -232,11 +232,14 @@ fn credential(user: Option<&UserOptions>, proof: &Proof) -> Credential {
     if let Some(configured) = user.and_then(|user| user.server_credential.clone()) {
         return configured;
     }
-    match (&proof.scram_keys, &proof.password) {
-        (Some(keys), _) => Credential::ScramKeys(keys.clone()),
-        (None, Some(password)) => Credential::Password(password.clone()),
-        (None, None) => Credential::None,
+    if let Some(keys) = &proof.scram_keys {
+        return Credential::ScramKeys(keys.clone());
     }
+    if let Some(key) = &proof.native_key {
+        return Credential::NativeKey(key.clone());
+    }
+    let password = proof.password.clone();
+    password.map_or(Credential::None, Credential::Password)
 }
 
 fn check_certificate(visitor: Visitor<'_>, user: Option<&UserOptions>) -> Result<(), Fault> {

@@ -109,6 +109,10 @@ fn locked_out(raw: &File, user: &User, users: &UserStore) -> Option<String> {
         // An MD5 hash is not enough to check SCRAM's proof.
         AuthMethod::Scram => matches!(verifier, Some(Verifier::Password(_) | Verifier::Scram(_))),
         AuthMethod::Password | AuthMethod::Md5 => verifier.is_some(),
+        // What another plugin keeps is checked by that plugin.
+        AuthMethod::CachingSha2 | AuthMethod::Native | AuthMethod::Sha256 | AuthMethod::Ed25519 => {
+            verifier.is_some()
+        }
     };
     if methods.any(usable) {
         return None;

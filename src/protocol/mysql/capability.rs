@@ -102,6 +102,45 @@ impl Capabilities {
         Self::MARIADB_CACHE_METADATA,
     ];
 
+    /// What Sluice answers for itself, whatever the server behind it can do.
+    pub const OWN: Self = Self::CONNECT_WITH_DB
+        .with(Self::ODBC)
+        .with(Self::LONG_FLAG)
+        .with(Self::PROTOCOL_41)
+        .with(Self::IGNORE_SIGPIPE)
+        .with(Self::TRANSACTIONS)
+        .with(Self::RESERVED)
+        .with(Self::SECURE_CONNECTION)
+        .with(Self::PLUGIN_AUTH)
+        .with(Self::CONNECT_ATTRS)
+        .with(Self::PLUGIN_AUTH_LENENC_DATA);
+
+    /// What needs a server that can do it too.
+    pub const SHARED: Self = Self::FOUND_ROWS
+        .with(Self::NO_SCHEMA)
+        .with(Self::LOCAL_FILES)
+        .with(Self::IGNORE_SPACE)
+        .with(Self::INTERACTIVE)
+        .with(Self::MULTI_STATEMENTS)
+        .with(Self::MULTI_RESULTS)
+        .with(Self::PS_MULTI_RESULTS)
+        .with(Self::CAN_HANDLE_EXPIRED_PASSWORDS)
+        .with(Self::SESSION_TRACK)
+        .with(Self::DEPRECATE_EOF)
+        .with(Self::OPTIONAL_RESULTSET_METADATA)
+        .with(Self::QUERY_ATTRIBUTES)
+        .with(Self::MARIADB_STMT_BULK)
+        .with(Self::MARIADB_EXTENDED_METADATA)
+        .with(Self::MARIADB_CACHE_METADATA);
+
+    /// What every server of today can do: to be assumed of one that has not been heard yet.
+    pub const USUAL: Self = Self::SHARED
+        .without(Self::OPTIONAL_RESULTSET_METADATA)
+        .without(Self::QUERY_ATTRIBUTES)
+        .without(Self::MARIADB_STMT_BULK)
+        .without(Self::MARIADB_EXTENDED_METADATA)
+        .without(Self::MARIADB_CACHE_METADATA);
+
     /// Which of the bound capabilities are in the set, as a number; see
     /// [`Affinity::variant`](crate::protocol::Affinity::variant).
     pub fn variant(self) -> u32 {
