@@ -3,7 +3,7 @@
 use super::back::{ChoreResult, MyBack};
 use super::capability::Capabilities;
 use super::command;
-use super::connect::SETUP;
+use super::connect::TRACKERS;
 use super::frame::put_packet;
 use super::grammar::{Shape, Stage};
 use super::owed::{Fate, Owed};
@@ -54,7 +54,7 @@ fn rollback(back: &mut MyBack, out: &mut Vec<u8>) {
 fn reset(back: &mut MyBack, out: &mut Vec<u8>) {
     put_command(out, command::RESET_CONNECTION, &[]);
     back.owe(Owed::new(Fate::Chore, Shape::Plain));
-    put_query(out, back.capabilities, SETUP.as_bytes());
+    put_query(out, back.capabilities, TRACKERS.as_bytes());
     back.owe(Owed::new(Fate::Chore, Shape::Results));
     put_query(out, back.capabilities, settings::FRESH_NAMES);
     back.owe(Owed::new(Fate::Chore, Shape::Results));

@@ -129,6 +129,11 @@ impl ServerStatements {
         }
     }
 
+    /// It is to be closed at once: its number, if it is known here.
+    pub fn remove(&mut self, key: Key) -> Option<u32> {
+        self.known.remove(&key).map(|known| known.number)
+    }
+
     /// The server has dropped everything.
     pub fn clear(&mut self) {
         self.known.clear();
