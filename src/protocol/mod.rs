@@ -19,6 +19,7 @@ use crate::model::{
 pub mod bytes;
 pub mod exchange;
 pub mod follow;
+pub mod interner;
 pub mod mysql;
 pub mod postgres;
 

@@ -104,6 +104,26 @@ pub fn with_code(kind: FaultKind, code: u16, state: &'static str, message: &'sta
     }
 }
 
+/// A packet's sequence number is not the one that was due (`ER_NET_PACKETS_OUT_OF_ORDER`).
+pub fn out_of_order() -> Fault {
+    with_code(
+        FaultKind::ProtocolViolation,
+        1156,
+        "08S01",
+        "Got packets out of order",
+    )
+}
+
+/// A packet that means nothing (`ER_MALFORMED_PACKET`).
+pub fn malformed() -> Fault {
+    with_code(
+        FaultKind::ProtocolViolation,
+        1835,
+        "HY000",
+        "Malformed communication packet.",
+    )
+}
+
 /// The fault of a login that is refused, in MySQL's words. `with_password`: the client gave one.
 pub fn access_denied(user: &str, with_password: bool) -> Fault {
     let with_password = if with_password { "YES" } else { "NO" };

@@ -43,6 +43,7 @@ pub const TRACKERS: &str = "SET SESSION session_track_schema = ON, session_track
 const ALWAYS: Capabilities = Capabilities::LONG_FLAG
     .with(Capabilities::TRANSACTIONS)
     .with(Capabilities::CONNECT_ATTRS)
+    .with(Capabilities::DEPRECATE_EOF)
     .with(Capabilities::PLUGIN_AUTH_LENENC_DATA);
 
 /// What there is no login without: MySQL 5.7 and MariaDB 10.2 have it all.
