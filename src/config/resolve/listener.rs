@@ -44,7 +44,7 @@ pub(super) fn resolve(
         group: group(table, raw)?,
         tls,
         require_tls: raw.require_tls,
-        auth_method: auth_method(raw.auth_method),
+        auth_method: raw.auth_method.map(auth_method),
         pool_mode: raw.pool_mode.map(pool_mode),
         max_client_conn: raw.max_client_conn,
         limits: limits(raw),

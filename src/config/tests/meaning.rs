@@ -40,7 +40,7 @@ fn what_is_left_out_has_its_default() {
     };
     assert_eq!(listener.engine, EngineFamily::Postgres);
     assert_eq!(listener.group.as_deref(), Some("main"));
-    assert_eq!(listener.auth_method, AuthMethod::Scram);
+    assert_eq!(listener.auth_method, None);
     assert_eq!(listener.pool_mode, None);
     assert_eq!(
         listener.limits.idle_client_timeout,
