@@ -89,6 +89,8 @@ pub enum LogFormat {
 pub enum Engine {
     /// PostgreSQL.
     Postgresql,
+    /// MySQL and MariaDB.
+    Mysql,
 }
 
 /// When a server connection goes back to its pool.

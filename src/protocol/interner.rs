@@ -61,7 +61,10 @@ mod tests {
     fn equal_bytes_are_one_value() {
         let interner = Interner::default();
         let one = interner.get(b"a", |_| 1);
-        assert!(Arc::ptr_eq(&one, &interner.get(b"a", |_| panic!("made twice"))));
+        assert!(Arc::ptr_eq(
+            &one,
+            &interner.get(b"a", |_| panic!("made twice"))
+        ));
         drop(one);
         assert_eq!(*interner.get(b"a", |_| 2), 2);
     }
