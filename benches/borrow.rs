@@ -34,6 +34,7 @@ fn pool_of(size: u32) -> (Pools<Fake>, Arc<Pool<Fake>>) {
         target: "db:5432".into(),
         user: "app".into(),
         database: "app".into(),
+        variant: 0,
     };
     let target = TargetOptions {
         max_connections_percent: 100,
@@ -55,6 +56,7 @@ fn pool_of(size: u32) -> (Pools<Fake>, Arc<Pool<Fake>>) {
         max_waiting: 0,
         lifetime: Duration::from_secs(3600),
         lifetime_jitter: Duration::from_secs(300),
+        round_robin: false,
         idle_timeout: Duration::from_secs(600),
         check_delay: Duration::from_secs(30),
         init_query: None,
