@@ -8,6 +8,7 @@ use crate::telemetry::options::LogFormat;
 pub(super) const fn engine(raw: raw::Engine) -> EngineFamily {
     match raw {
         raw::Engine::Postgresql => EngineFamily::Postgres,
+        raw::Engine::Mysql => EngineFamily::Mysql,
     }
 }
 

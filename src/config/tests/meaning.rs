@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Folder, GROUP, LEAST, LISTENER, SCRAM, USER, load_text, with};
 use crate::auth::options::UserOptions;
 use crate::config::Plan;
-use crate::model::{AuthMethod, Credential, EngineFamily, PoolMode, Secret, Verifier};
+use crate::model::{Credential, EngineFamily, PoolMode, Secret, Verifier};
 use crate::net::options::{ClientCert, TlsMode, TlsVersion};
 
 const WITH_TLS: &str = "tls_cert_file = \"server.crt\"\ntls_key_file = \"server.key\"";

@@ -4,6 +4,7 @@ use super::capability::Capabilities;
 use super::frame::put_packet;
 use super::front::MyFront;
 use super::message::{EOF, Eof, Err, OK, Ok as OkPacket};
+use super::reply::AFTER_COMMAND;
 use super::status::Status;
 use super::wire::{put_lenenc, put_lenenc_bytes};
 use crate::protocol::bytes::Sink;
@@ -11,7 +12,8 @@ use crate::protocol::bytes::Sink;
 /// Writes an OK for the command with this sequence number.
 pub fn ok(front: &mut MyFront, seq: u8, out: &mut Vec<u8>) {
     let ok = plain_ok(front.status);
-    front.next_seq = ok.write(OK, seq.wrapping_add(1), front.capabilities, out);
+    ok.write(OK, seq.wrapping_add(1), front.capabilities, out);
+    front.next_seq = AFTER_COMMAND;
 }
 
 /// Writes an error.
@@ -21,7 +23,8 @@ pub fn error(front: &mut MyFront, seq: u8, code: u16, state: &str, text: &str, o
         state: state.as_bytes(),
         message: text.as_bytes().into(),
     };
-    front.next_seq = err.write(seq.wrapping_add(1), out);
+    err.write(seq.wrapping_add(1), out);
+    front.next_seq = AFTER_COMMAND;
 }
 
 /// Writes a result of these rows. Values are given in the client's own encoding; `None` is NULL.
@@ -47,13 +50,14 @@ pub fn result(
         seq = eof.write(seq, out);
     }
     for row in rows {
-        seq = put_packet(out, seq, |out| out.put_slice(row));
+        seq = put_packet(out, seq, |out| out.extend_from_slice(row));
     }
-    front.next_seq = if old {
-        eof.write(seq, out)
+    if old {
+        eof.write(seq, out);
     } else {
-        plain_ok(front.status).write(EOF, seq, capabilities, out)
-    };
+        plain_ok(front.status).write(EOF, seq, capabilities, out);
+    }
+    front.next_seq = AFTER_COMMAND;
 }
 
 fn plain_ok(status: Status) -> OkPacket<'static> {

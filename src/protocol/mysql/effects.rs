@@ -10,8 +10,8 @@ use super::settings::Settings;
 use super::status::Status;
 use super::tracker::{self, Change};
 use crate::model::PinReason;
-use crate::sql::mysql::{Assignment, Detail, Statement, TransactionControl};
-use crate::sql::mysql::touch::{Touch, Touches};
+use crate::sql::mysql::verdict::{Assignment, Detail, Statement, TableName, TransactionControl};
+use crate::sql::mysql::{Touch, Touches};
 use crate::sql::statement::Which;
 
 /// Applies what the server tells about the session to both sides.
@@ -48,7 +48,9 @@ pub fn learn(back: &mut MyBack, front: Option<&mut MyFront>, ok: &OkPacket<'_>) 
 /// The server says that something has changed; where the text does not say what, it may be
 /// anything.
 fn unexplained(front: &mut MyFront) {
-    let Some(running) = &front.running else { return };
+    let Some(running) = &front.running else {
+        return;
+    };
     let Some(statement) = running.verdict.statements.get(running.done) else {
         return;
     };
@@ -105,10 +107,10 @@ fn apply(front: &mut MyFront, back: &mut MyBack, statement: &Statement, status: 
     match &statement.detail {
         Detail::Assign(assignments) => assign(front, back, assignments),
         Detail::TempTable(name) => match name {
-            crate::sql::mysql::TableName::Of { .. } => {
+            TableName::Of { .. } => {
                 front.objects.temp_tables.insert(name.clone());
             }
-            crate::sql::mysql::TableName::Unclear => front.objects.temp_unclear = true,
+            TableName::Unclear => front.objects.temp_unclear = true,
         },
         Detail::DropTables { names, .. } => {
             for name in names {

@@ -13,7 +13,9 @@ pub const NUMBER: Range<usize> = 1..5;
 /// The number in the payload of a command about a prepared statement.
 pub fn number(payload: &[u8]) -> Option<u32> {
     let bytes = payload.get(NUMBER)?;
-    bytes.first_chunk::<4>().map(|bytes| u32::from_le_bytes(*bytes))
+    bytes
+        .first_chunk::<4>()
+        .map(|bytes| u32::from_le_bytes(*bytes))
 }
 
 /// What stands in a `COM_STMT_EXECUTE` before the values (MySQL protocol).
@@ -126,7 +128,10 @@ mod tests {
         payload.extend_from_slice(b"\x08\x00\x00\x0f\x00\x01nv");
         let execution =
             Execution::read(&payload, payload.len(), 1, Capabilities::QUERY_ATTRIBUTES).unwrap();
-        assert_eq!(execution.types.as_deref(), Some(&b"\x08\x00\x00\x0f\x00\x01n"[..]));
+        assert_eq!(
+            execution.types.as_deref(),
+            Some(&b"\x08\x00\x00\x0f\x00\x01n"[..])
+        );
         assert_eq!(execution.flag_at, None);
     }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use foldhash::fast::RandomState;
 
 use super::capability::Capabilities;
-use super::login::{Flavor, Login};
+use super::login::{Flavor, Login, Sequence};
 use super::rules;
 use super::settings::Settings;
 use super::statements::Held;
@@ -16,7 +16,8 @@ use super::told::Tracking;
 use super::warnings::Warnings;
 use crate::model::{Fault, FaultKind, PinReason, Pins, PoolMode};
 use crate::protocol::{self, Errand, FrontSettings};
-use crate::sql::mysql::{TableName, Verdict};
+use crate::sql::mysql::Verdict;
+use crate::sql::mysql::verdict::TableName;
 
 /// Sluice's books about one client.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub struct MyFront {
     /// The text that is being answered, and how many of its statements have been.
     pub(super) running: Option<Running>,
     pub(super) request: Request,
+    /// Sequence numbers of the login, for its last packet.
+    pub(super) sequence: Arc<Sequence>,
     /// Sequence number of the next packet to the client.
     pub(super) next_seq: u8,
     /// Status as last told to the client.
@@ -111,14 +114,14 @@ pub struct Objects {
 
 impl MyFront {
     /// The books of a client that has logged in; `database` is the name that the server knows.
-    pub fn new(login: &Login, session: u64, database: &str, policy: Arc<FrontSettings>) -> Self {
+    pub fn new(login: &Login, database: &str, policy: Arc<FrontSettings>) -> Self {
         let settings = Settings::login(login.flavor, login.collation, login.capabilities, database);
         let mut pins = Pins::NONE;
         if policy.pool_mode == PoolMode::Session {
             pins.insert(PinReason::SessionMode);
         }
         Self {
-            session,
+            session: 0,
             capabilities: login.capabilities,
             flavor: login.flavor,
             login: Arc::clone(&settings),
@@ -129,6 +132,7 @@ impl MyFront {
             next_statement: 0,
             running: None,
             request: Request::default(),
+            sequence: Arc::clone(&login.sequence),
             next_seq: 0,
             status: Status::AUTOCOMMIT,
             last: Last::default(),
@@ -241,7 +245,9 @@ impl protocol::Front for MyFront {
     }
 
     fn mid_request(&self) -> bool {
-        self.request.passing > 0 || self.request.preparing || (self.request.continues && !self.request.drops)
+        self.request.passing > 0
+            || self.request.preparing
+            || (self.request.continues && !self.request.drops)
     }
 
     fn profile(&self) -> u64 {

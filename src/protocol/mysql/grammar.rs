@@ -227,7 +227,10 @@ mod tests {
         assert_eq!(first(Shape::Results, 3), Some(Kind::ColumnCount));
         assert_eq!(first(Shape::Results, 0xFB), Some(Kind::File));
         assert_eq!(first(Shape::Plain, 0xFE), Some(Kind::OkEof));
-        assert_eq!(of(Shape::Plain, Stage::First, 5, 0xFE, OLD), Some(Kind::Eof));
+        assert_eq!(
+            of(Shape::Plain, Stage::First, 5, 0xFE, OLD),
+            Some(Kind::Eof)
+        );
         assert_eq!(first(Shape::Plain, 3), None);
         assert_eq!(first(Shape::Line, b'U'), Some(Kind::Line));
         assert_eq!(first(Shape::Rows, 0xFF), Some(Kind::Err));
@@ -246,6 +249,9 @@ mod tests {
         assert_eq!(stage.after_definition(NEW), Some(Stage::PreparedColumns(1)));
         assert_eq!(Stage::PreparedColumns(1).after_definition(NEW), None);
         let divided = stage.after_definition(OLD).unwrap();
-        assert_eq!(divided.after_divider(false), Some(Stage::PreparedColumns(1)));
+        assert_eq!(
+            divided.after_divider(false),
+            Some(Stage::PreparedColumns(1))
+        );
     }
 }

@@ -12,8 +12,8 @@ use super::status::Status;
 use super::{fault, rules};
 use crate::model::Fault;
 use crate::protocol::{Errand, ErrandOrder, Wants};
-use crate::sql::mysql::{Detail, Killed, Verdict};
-use crate::sql::mysql::touch::{Touch, Touches};
+use crate::sql::mysql::verdict::{Detail, Killed};
+use crate::sql::mysql::{Touch, Touches, Verdict};
 
 /// What becomes of a command without a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,8 +77,9 @@ pub fn wants(
             }
             Local::More => return Ok((at, Wants::More)),
             Local::Server => {
-                let enough = header.total().min(front.policy.max_statement_bytes);
-                let wants = if rest.len() < enough {
+                // What is to be read must be there; what is too long for that passes as it comes.
+                let readable = header.len <= front.policy.max_statement_bytes;
+                let wants = if readable && rest.len() < header.total() {
                     Wants::More
                 } else {
                     Wants::Server
@@ -111,12 +112,7 @@ pub fn decline(front: &mut MyFront, fault: &Fault, input: &[u8], replies: &mut V
 }
 
 /// Deals with a command that needs no server.
-pub fn local(
-    front: &mut MyFront,
-    header: Header,
-    payload: &[u8],
-    replies: &mut Vec<u8>,
-) -> Local {
+pub fn local(front: &mut MyFront, header: Header, payload: &[u8], replies: &mut Vec<u8>) -> Local {
     let Some(kind) = payload.first().copied() else {
         return Local::More;
     };
@@ -134,9 +130,7 @@ pub fn local(
             answer::ok(front, header.seq, replies);
             Local::Done
         }
-        command::STMT_CLOSE | command::STMT_SEND_LONG_DATA | command::STMT_RESET if !whole => {
-            Local::More
-        }
+        command::STMT_CLOSE if !whole => Local::More,
         command::STMT_CLOSE => {
             if let Some(number) = number(payload) {
                 front.statements.remove(&number);
@@ -186,7 +180,9 @@ fn refuse(front: &mut MyFront, seq: u8, kind: u8, replies: &mut Vec<u8>) {
         command::CHANGE_USER => {
             "The proxy does not support COM_CHANGE_USER yet: open another connection"
         }
-        command::SHUTDOWN => "The proxy does not pass COM_SHUTDOWN on: connect to the server itself",
+        command::SHUTDOWN => {
+            "The proxy does not pass COM_SHUTDOWN on: connect to the server itself"
+        }
         command::STMT_BULK_EXECUTE => "Bulk execution was not agreed on",
         _ => return answer::error(front, seq, 1047, "08S01", "Unknown command", replies),
     };
@@ -340,20 +336,17 @@ fn plain_words(text: &[u8]) -> &str {
 }
 
 /// Touches of which Sluice may know more than a server connection.
-const ASKED_OF_US: Touches =
-    Touches::of(Touch::ConnectionId)
-        .with(Touch::RowCount)
-        .with(Touch::FoundRows)
-        .with(Touch::Diagnostics)
-        .with(Touch::Kill);
+const ASKED_OF_US: Touches = Touches::of(Touch::ConnectionId)
+    .with(Touch::RowCount)
+    .with(Touch::FoundRows)
+    .with(Touch::Diagnostics)
+    .with(Touch::Kill);
 
 /// What only the connection of the client's last command could tell.
-const LOST_WITH_CONNECTION: Touches =
-    Touches::of(Touch::RowCount)
-        .with(Touch::FoundRows)
-        .with(Touch::Diagnostics);
+const LOST_WITH_CONNECTION: Touches = Touches::of(Touch::RowCount)
+    .with(Touch::FoundRows)
+    .with(Touch::Diagnostics);
 
 const LOST: &str = "The server connection of the last statement has gone to others: \
      ask for ROW_COUNT(), FOUND_ROWS() and warnings by SELECT ROW_COUNT(), SELECT FOUND_ROWS() or \
      SHOW WARNINGS alone, inside the same transaction, or with pool_mode = \"session\"";
-

@@ -12,7 +12,7 @@ use super::owed::{Fate, Owed, Then};
 use super::request::{Command, RequestReader};
 use super::statements::Key;
 use crate::model::{Fault, PinReason};
-use crate::sql::fingerprint::fingerprint;
+use crate::sql::mysql::fingerprint;
 
 /// `COM_STMT_EXECUTE`
 pub(super) fn execute(
@@ -52,7 +52,8 @@ pub(super) fn execute(
         front.pin(PinReason::HeldCursor);
     }
     front.last.warnings.clear();
-    front.affect(&verdict, || fingerprint(&text));
+    let mode = front.settings.mode_of(front.flavor);
+    front.affect(&verdict, || fingerprint(&text, mode));
     reader.restore(&verdict);
     reader.front.running = Some(Running { verdict, done: 0 });
     let Some(known) = reader.back.statements.get(key) else {
@@ -199,7 +200,8 @@ fn place(reader: &mut RequestReader<'_>, command: Command<'_>) -> Result<Option<
 /// As a server says (MySQL: `ER_UNKNOWN_STMT_HANDLER`).
 pub(super) fn unknown(front: &mut MyFront, seq: u8, number: u32, replies: &mut Vec<u8>) {
     front.begin();
-    let text = format!("Unknown prepared statement handler ({number}) given to mysqld_stmt_execute");
+    let text =
+        format!("Unknown prepared statement handler ({number}) given to mysqld_stmt_execute");
     answer::error(front, seq, 1243, "HY000", &text, replies);
 }
 
@@ -214,7 +216,9 @@ fn with_number(
     reader.script.pass(command.at..number_at);
     reader.script.insert(&to.to_le_bytes());
     let end = command.at + command.bytes.len();
-    reader.script.pass(command.at + HEADER_LEN + NUMBER.end..end);
+    reader
+        .script
+        .pass(command.at + HEADER_LEN + NUMBER.end..end);
     reader.sent(command, owed)
 }
 

@@ -11,7 +11,7 @@ use super::frame::{HEADER_LEN, Header};
 use super::front::MyFront;
 use super::grammar::{Kind, Stage, kind};
 use super::message::{EOF, Eof, Err, OK, Ok as OkPacket};
-use super::owed::{Fate, Owed};
+use super::owed::Owed;
 use super::settled;
 use super::status::Status;
 use super::wire::Reader;
@@ -326,7 +326,13 @@ impl ReplyReader<'_> {
     }
 
     pub(super) fn pop(&mut self) -> Option<Owed> {
-        self.back.debts.pop_front()
+        let owed = self.back.debts.pop_front();
+        if let Some(watcher) = &mut self.watcher
+            && owed.as_ref().is_some_and(Owed::is_clients)
+        {
+            watcher.front.next_seq = AFTER_COMMAND;
+        }
+        owed
     }
 
     fn columns(&mut self, packet: &Packet<'_>) -> Result<(), Breach> {
@@ -518,6 +524,10 @@ pub(super) fn server_error(packet: &Packet<'_>, err: &Err<'_>) -> ServerError {
         wire: wire.into(),
     }
 }
+
+/// What is said to a client outside a reply is the answer to a command that it has sent, or to
+/// the next that it sends.
+pub(super) const AFTER_COMMAND: u8 = 1;
 
 /// Longest packet that is read as a whole. What a server says about its session is far shorter;
 /// a user's variables may make it longer.

@@ -22,9 +22,7 @@ use super::status::Status;
 use super::{fault, prepared};
 use crate::model::{Fault, PinReason};
 use crate::protocol::Script;
-use crate::sql::fingerprint::fingerprint;
-use crate::sql::mysql::Verdict;
-use crate::sql::mysql::touch::Touch;
+use crate::sql::mysql::{Touch, Verdict, fingerprint};
 
 /// Reads client bytes; returns how many were dealt with.
 pub fn read(
@@ -272,9 +270,16 @@ impl RequestReader<'_> {
         let Some(text) = attributes::text(payload, named) else {
             return self.unread_query(command);
         };
-        let verdict = rules::verdict(text, self.front.settings.mode(&self.back.announcement));
-        if idle::answers(self.front, self.back.status, command.header, text, &verdict, self.replies)
-        {
+        let mode = self.front.settings.mode(&self.back.announcement);
+        let verdict = rules::verdict(text, mode);
+        if idle::answers(
+            self.front,
+            self.back.status,
+            command.header,
+            text,
+            &verdict,
+            self.replies,
+        ) {
             return self.drop_command(command);
         }
         self.front.begin();
@@ -282,7 +287,7 @@ impl RequestReader<'_> {
         if !verdict.touches.contains(Touch::Diagnostics) {
             self.front.last.warnings.clear();
         }
-        self.front.affect(&verdict, || fingerprint(text));
+        self.front.affect(&verdict, || fingerprint(text, mode));
         self.front.running = Some(Running { verdict, done: 0 });
         self.pass(
             command,
@@ -339,11 +344,21 @@ impl RequestReader<'_> {
         self.front.running = None;
         if self.front.statements.len() >= self.front.policy.max_client_statements {
             let seq = command.header.seq;
-            answer::error(self.front, seq, 1461, "42000", TOO_MANY_STATEMENTS, self.replies);
+            answer::error(
+                self.front,
+                seq,
+                1461,
+                "42000",
+                TOO_MANY_STATEMENTS,
+                self.replies,
+            );
             return self.drop_command(command);
         }
         let then = Then::Prepared(Box::new(draft));
-        self.pass(command, Some(Owed::new(Fate::Client(then), Shape::Prepared)))
+        self.pass(
+            command,
+            Some(Owed::new(Fate::Client(then), Shape::Prepared)),
+        )
     }
 }
 

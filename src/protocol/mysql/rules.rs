@@ -4,8 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use crate::model::{PinReason, Pins};
 use crate::sql::cache::{CacheLimits, VerdictCache};
-use crate::sql::mysql::touch::Touch;
-use crate::sql::mysql::{Mode, Verdict, classify};
+use crate::sql::mysql::{Mode, Touch, Verdict, classify};
 
 /// The verdict on a text.
 pub fn verdict(text: &[u8], mode: Mode) -> Arc<Verdict> {

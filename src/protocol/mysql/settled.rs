@@ -1,7 +1,5 @@
 //! What the end of a reply means: for the client's books, and for Sluice's own questions.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
 use super::effects;
@@ -85,7 +83,13 @@ pub(super) fn complete(reader: &mut ReplyReader<'_>, ok: &OkPacket<'_>) {
     if let Some(watcher) = &mut reader.watcher
         && reader.back.debts.front().is_some_and(Owed::is_clients)
     {
-        effects::carried_out(watcher.front, reader.back, ok, with_rows.then_some(rows), more);
+        effects::carried_out(
+            watcher.front,
+            reader.back,
+            ok,
+            with_rows.then_some(rows),
+            more,
+        );
     }
     if more {
         if let Some(owed) = reader.back.debts.front_mut() {

@@ -4,7 +4,7 @@
 use super::capability::Capabilities;
 use super::login::Flavor;
 use super::wire::{Reader, put_lenenc, put_lenenc_bytes};
-use crate::sql::mysql::{Assignment, Value};
+use crate::sql::mysql::verdict::{Assignment, Value};
 
 /// A client's own settings of `session_track_*`, as it knows them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +49,8 @@ impl Tracking {
                 Value::Default => None,
                 Value::Expression => continue,
             };
-            self.assign(name, text);
+            let text = text.map(String::from_utf8_lossy);
+            self.assign(name, text.as_deref());
         }
     }
 
@@ -89,12 +90,7 @@ impl Tracking {
     }
 
     /// What of `state` the client is told; `None`: all of it.
-    pub fn filtered(
-        &self,
-        state: &[u8],
-        flavor: Flavor,
-        client: Capabilities,
-    ) -> Option<Vec<u8>> {
+    pub fn filtered(&self, state: &[u8], flavor: Flavor, client: Capabilities) -> Option<Vec<u8>> {
         if state.is_empty() {
             return None;
         }
@@ -190,8 +186,7 @@ mod tests {
 
     const TRACK: Capabilities = Capabilities::SESSION_TRACK;
     /// A schema, two variables in one entry, a change of state.
-    const STATE: &[u8] =
-        b"\x01\x03\x02db\x00\x17\x09time_zone\x01x\x08sql_mode\x01y\x02\x02\x011";
+    const STATE: &[u8] = b"\x01\x03\x02db\x00\x17\x09time_zone\x01x\x08sql_mode\x01y\x02\x02\x011";
 
     fn told(tracking: &Tracking) -> Vec<u8> {
         tracking.filtered(STATE, Flavor::MariaDb, TRACK).unwrap()
