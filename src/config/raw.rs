@@ -205,8 +205,8 @@ pub struct Listener {
     #[serde(default = "tls_1_2")]
     pub tls_min_version: TlsVersion,
     /// PostgreSQL: "scram-sha-256" (default), "password", "md5", "cert" or "trust". MySQL:
-    /// "caching_sha2_password" (default before MySQL), "mysql_native_password" (default before
-    /// MariaDB), "client_ed25519", "sha256_password", "password", "cert" or "trust". "password" and
+    /// "caching_sha2_password", "mysql_native_password", "client_ed25519" (default: of these three
+    /// the client's choice), "sha256_password", "password", "cert" or "trust". "password" and
     /// "sha256_password" need TLS, and `require_tls` but on loopback; "cert" needs
     /// `tls_client_cert`; "trust" is for loopback only. Dynamic.
     pub auth_method: Option<AuthMethod>,

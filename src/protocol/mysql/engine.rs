@@ -10,9 +10,9 @@ use super::back::MyBack;
 use super::capability::Capabilities;
 use super::connect;
 use super::front::MyFront;
-use super::login::{Announcement, Flavor, Login};
+use super::login::{Announcement, Login};
 use super::probe::Probe;
-use super::prove::Prove;
+use super::prove::{self, Prove};
 use super::reply::{self, Watcher};
 use super::status::Status;
 use super::{fault, idle, inquire, join, request};
@@ -62,11 +62,7 @@ impl Engine for Mysql {
     }
 
     fn usual_method(login: &Login) -> AuthMethod {
-        match login.flavor {
-            Flavor::MySql => AuthMethod::CachingSha2,
-            // Clients of MariaDB need not know another, and its servers say the same.
-            Flavor::MariaDb => AuthMethod::Native,
-        }
+        prove::usual_method(login)
     }
 
     // A challenge is checked against the password itself at no cost.

@@ -230,7 +230,7 @@ mod tests {
         assert_eq!(attribute(attributes, "program_name"), Some(&b"app"[..]));
         assert_eq!(attribute(attributes, "pro"), None);
         assert!(are_attributes(attributes) && are_attributes(b""));
-        assert!(!are_attributes(&attributes[..5]));
+        assert!(!are_attributes(&attributes[..4]));
     }
 
     proptest! {

@@ -113,7 +113,7 @@ fn what_the_server_has_is_offered_as_far_as_sluice_has_it() {
         ..all
     }));
     assert_eq!(flavor, Flavor::MariaDb);
-    assert!(maria.has(Capabilities::MARIADB_STMT_BULK));
+    assert!(maria.has(Capabilities::MARIADB_EXTENDED_METADATA));
     assert!(!maria.has(Capabilities::MARIADB_PROGRESS));
     let (unknown, _) = offered(None);
     assert!(!unknown.has(Capabilities::QUERY_ATTRIBUTES));

@@ -51,7 +51,7 @@ fn maria() -> Arc<Announcement> {
     Arc::new(Announcement {
         version: "11.8.2-MariaDB".into(),
         flavor: Flavor::MariaDb,
-        capabilities: Capabilities::USUAL | Capabilities::MARIADB_STMT_BULK,
+        capabilities: Capabilities::USUAL | Capabilities::MARIADB_EXTENDED_METADATA,
         ..unheard()
     })
 }

@@ -7,7 +7,8 @@
 //!
 //! # Which plugin
 //! A client answers the greeting with a plugin of its own choice. If that is not the one that is
-//! demanded, it is told to switch. What is stored decides before the configuration does, as in
+//! demanded, it is told to switch. Where nothing is configured, its choice is taken (see
+//! [`usual_method`]). What is stored decides before the configuration does, as in
 //! MySQL: a hash can be checked by the plugin that keeps it, and by those that send the password
 //! in the clear, and by no other. That shows that such a user exists.
 
@@ -18,12 +19,12 @@ use std::sync::Arc;
 use bytes::{BufMut, BytesMut};
 use zeroize::Zeroize;
 
-use super::accept::take;
+use super::accept::{take, usual_plugin};
 use super::capability::Capabilities;
 use super::fault;
 use super::frame::put_packet;
 use super::greeting::scramble;
-use super::login::{Login, SCRAMBLE_LEN, Sequence};
+use super::login::{Flavor, Login, SCRAMBLE_LEN, Sequence};
 use super::plugin::{self, ed25519, native, sha2};
 use crate::model::{AuthMethod, Fault, FaultKind, Proof, Secret, TlsFacts, Verifier};
 use crate::protocol::bytes::put_cstr;
@@ -51,6 +52,8 @@ pub struct Prove {
     method: Method,
     /// The client has named this plugin.
     named: Box<str>,
+    /// It was greeted with this one.
+    greeted: &'static str,
     /// The client can be told to switch.
     can_switch: bool,
     /// What it has said with its name.
@@ -113,6 +116,7 @@ impl Prove {
             sequence: Arc::clone(&login.sequence),
             method: method(&demand),
             named: login.plugin.clone(),
+            greeted: usual_plugin(login.flavor),
             can_switch: login.capabilities.has(Capabilities::PLUGIN_AUTH),
             answer: Some(login.answer.clone()),
             scramble: login.scramble,
@@ -150,9 +154,12 @@ impl Prove {
                 "Password authentication is allowed only with TLS connections. Connect with --ssl-mode=REQUIRED or stronger.",
             )));
         }
-        // The greeting's challenge is too short for a signature.
-        let same = *self.named == *plugin && self.method != Method::Ed25519;
-        if let Some(answer) = self.answer.take().filter(|_| same) {
+        // The greeting's challenge is too short for a signature. A client that does not know the
+        // plugin of the greeting names its own and sends nothing with it.
+        let greeted = *plugin == *self.greeted;
+        let named = *self.named == *plugin && self.method != Method::Ed25519;
+        let answer = self.answer.take();
+        if let Some(answer) = answer.filter(|a| named && (greeted || !is_empty(a.expose()))) {
             return self.answered(answer.expose(), out);
         }
         if !self.can_switch {
@@ -335,6 +342,21 @@ impl Exchange for Prove {
     }
 }
 
+/// What the client has chosen, if that proves something without showing the password; else the
+/// method of the greeting. Drivers that know `mysql_native_password` only, or not at all, can so
+/// reach servers of either kind.
+pub fn usual_method(login: &Login) -> AuthMethod {
+    match &*login.plugin {
+        plugin::CACHING_SHA2 => AuthMethod::CachingSha2,
+        plugin::NATIVE => AuthMethod::Native,
+        plugin::ED25519 => AuthMethod::Ed25519,
+        _ => match login.flavor {
+            Flavor::MySql => AuthMethod::CachingSha2,
+            Flavor::MariaDb => AuthMethod::Native,
+        },
+    }
+}
+
 /// See the module's documentation.
 fn method(demand: &ProofDemand) -> Method {
     match (demand.method, &demand.verifier) {
@@ -359,3 +381,6 @@ fn method(demand: &ProofDemand) -> Method {
 const fn is_empty(answer: &[u8]) -> bool {
     matches!(answer, [] | [0])
 }
+
+#[cfg(test)]
+mod tests;
