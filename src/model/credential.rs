@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::Secret;
+use super::{EngineFamily, Secret};
 
 /// Length of a SHA-256 output in bytes.
 pub const SHA256_LEN: usize = 32;
@@ -135,6 +135,17 @@ pub enum AuthMethod {
 }
 
 impl AuthMethod {
+    /// True if clients of that engine can prove themselves by it.
+    pub const fn is_of(self, family: EngineFamily) -> bool {
+        match self {
+            Self::Trust | Self::Password | Self::Certificate => true,
+            Self::Scram | Self::Md5 => matches!(family, EngineFamily::Postgres),
+            Self::CachingSha2 | Self::Native | Self::Sha256 | Self::Ed25519 => {
+                matches!(family, EngineFamily::Mysql)
+            }
+        }
+    }
+
     /// The name used in configuration, logs and metric labels.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -7,7 +7,6 @@ use super::translate::{auth_method, client_cert, engine, pool_mode, tls_version}
 use crate::config::error::ConfigError;
 use crate::config::plan::{ClientLimits, ListenerPlan};
 use crate::config::raw;
-use crate::model::AuthMethod;
 use crate::net::options::{ClientCert, ListenOptions, ServerTlsOptions};
 
 pub(super) fn resolve(
@@ -45,10 +44,7 @@ pub(super) fn resolve(
         group: group(table, raw)?,
         tls,
         require_tls: raw.require_tls,
-        auth_method: match (raw.engine, raw.auth_method) {
-            (raw::Engine::Mysql, raw::AuthMethod::Scram) => AuthMethod::CachingSha2,
-            (_, method) => auth_method(method),
-        },
+        auth_method: raw.auth_method.map(auth_method),
         pool_mode: raw.pool_mode.map(pool_mode),
         max_client_conn: raw.max_client_conn,
         limits: limits(raw),

@@ -3,8 +3,8 @@
 use super::capability::Capabilities;
 use super::frame::put_packet;
 use super::front::MyFront;
-use super::reply::AFTER_COMMAND;
 use super::message::{EOF, Eof, Err, OK, Ok as OkPacket};
+use super::reply::AFTER_COMMAND;
 use super::status::Status;
 use super::wire::{put_lenenc, put_lenenc_bytes};
 use crate::protocol::bytes::Sink;

@@ -10,18 +10,18 @@ use super::back::MyBack;
 use super::capability::Capabilities;
 use super::connect;
 use super::front::MyFront;
-use super::login::{Announcement, Login};
+use super::login::{Announcement, Flavor, Login};
 use super::probe::Probe;
 use super::prove::Prove;
 use super::reply::{self, Watcher};
 use super::status::Status;
 use super::{fault, idle, inquire, join, request};
-use crate::model::{EngineFamily, Fault, Secret, TlsFacts};
+use crate::model::{AuthMethod, EngineFamily, Fault, Secret, TlsFacts};
 use crate::protocol::Back as _;
 use crate::protocol::{
-    Addressee, Affinity, Attach, Breach, Caller, CancelOrder, ConnectError, ConnectPlan, Engine,
-    Entropy, Errand, Exchange, FrontSettings, HelloOffer, Opening, ProofDemand, Script, Step,
-    Wants,
+    Addressee, Affinity, Attach, Breach, Caller, CancelOrder, ConnectError, ConnectPlan,
+    Derivation, Engine, Entropy, Errand, Exchange, FrontSettings, HelloOffer, Opening, ProofDemand,
+    Script, Step, Wants,
 };
 
 /// MySQL and MariaDB.
@@ -59,6 +59,19 @@ impl Engine for Mysql {
             database: "".into(),
             variant: login.capabilities.variant() | schema,
         }
+    }
+
+    fn usual_method(login: &Login) -> AuthMethod {
+        match login.flavor {
+            Flavor::MySql => AuthMethod::CachingSha2,
+            // Clients of MariaDB need not know another, and its servers say the same.
+            Flavor::MariaDb => AuthMethod::Native,
+        }
+    }
+
+    // A challenge is checked against the password itself at no cost.
+    fn derive(_: AuthMethod, _: &Secret, _: &Entropy) -> Option<Derivation> {
+        None
     }
 
     fn prove(login: &Login, demand: ProofDemand, entropy: Entropy) -> Prove {

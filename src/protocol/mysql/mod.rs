@@ -43,4 +43,7 @@ pub mod tracker;
 pub mod warnings;
 pub mod wire;
 
+#[cfg(test)]
+mod handshake;
+
 pub use engine::Mysql;

@@ -135,10 +135,20 @@ impl Settings {
 }
 
 const KNOWN: [&[u8]; 14] = [
-    b"autocommit", b"sql_mode", b"time_zone", b"character_set_client", b"character_set_results",
-    b"character_set_connection", b"collation_connection", b"transaction_isolation",
-    b"transaction_read_only", b"foreign_key_checks", b"unique_checks", b"sql_safe_updates",
-    b"group_concat_max_len", b"max_execution_time",
+    b"autocommit",
+    b"sql_mode",
+    b"time_zone",
+    b"character_set_client",
+    b"character_set_results",
+    b"character_set_connection",
+    b"collation_connection",
+    b"transaction_isolation",
+    b"transaction_read_only",
+    b"foreign_key_checks",
+    b"unique_checks",
+    b"sql_safe_updates",
+    b"group_concat_max_len",
+    b"max_execution_time",
 ];
 
 /// What brings `from` to `to`.

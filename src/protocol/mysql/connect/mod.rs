@@ -14,7 +14,7 @@ use super::frame::{Header, put_packet, take_packet};
 use super::greeting::Greeting;
 use super::login::{Announcement, Flavor};
 use super::message::{self, ERR, Err as ErrPacket, Ok as OkPacket};
-use super::prove::SWITCH;
+use super::prove::{MORE_DATA, SWITCH};
 use super::response::Response;
 use super::status::Status;
 use super::wire::put_lenenc_bytes;
@@ -24,7 +24,7 @@ use crate::protocol::{
     Breach, ConnectError, ConnectPlan, Entropy, Exchange, ServerError, Step, TlsWish,
 };
 
-use authenticate::Authenticate;
+use authenticate::{Authenticate, Turn};
 
 /// Longest payload taken from a server during login, in bytes.
 pub const MAX_LOGIN_MESSAGE_LEN: usize = 1024 * 1024;
@@ -76,6 +76,7 @@ pub struct Connect {
     seq: u8,
     rounds: u32,
     tls: bool,
+    entropy: Entropy,
     greeted: Option<Greeted>,
 }
 
@@ -86,25 +87,28 @@ struct Greeted {
     authenticate: Authenticate,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Stage {
     ExpectGreeting,
     ExpectHandshake,
     SendResponse,
     ExpectVerdict,
+    ExpectHash,
+    Hashed(Secret),
     ExpectTrackers,
     Over,
 }
 
 impl Connect {
     /// Begins to log in. `entropy` is fresh randomness.
-    pub fn new(plan: ConnectPlan, _entropy: &Entropy) -> Self {
+    pub fn new(plan: ConnectPlan, entropy: &Entropy) -> Self {
         Self {
             plan,
             stage: Stage::ExpectGreeting,
             seq: 0,
             rounds: 0,
             tls: false,
+            entropy: *entropy,
             greeted: None,
         }
     }
@@ -133,7 +137,7 @@ impl Connect {
         if tls {
             capabilities |= Capabilities::SSL;
         }
-        let authenticate = Authenticate::new(&self.plan, &greeting);
+        let authenticate = Authenticate::new(&self.plan, &greeting, &self.entropy);
         if tls {
             let request = Response {
                 capabilities,
@@ -156,7 +160,7 @@ impl Connect {
 
     fn respond(&mut self, out: &mut BytesMut) -> Result<Stage, ConnectError> {
         let greeted = greeted(&mut self.greeted)?;
-        let answer = greeted.authenticate.first(self.tls)?;
+        let answer = greeted.authenticate.first()?;
         let response = Response {
             capabilities: greeted.capabilities,
             collation: COLLATION,
@@ -171,28 +175,30 @@ impl Connect {
     }
 
     /// Reads a packet between the response and the verdict.
-    fn verdict(&mut self, payload: &[u8], out: &mut BytesMut) -> Result<Stage, ConnectError> {
+    fn verdict(&mut self, payload: &[u8], out: &mut BytesMut) -> Result<Turn, ConnectError> {
         self.rounds += 1;
         if self.rounds > MAX_ROUNDS {
             return Err(Breach("the login does not come to an end").into());
         }
         let greeted = greeted(&mut self.greeted)?;
-        let answer = match payload.split_first() {
+        match payload.split_first() {
             Some((&message::OK, _)) => {
                 OkPacket::read(payload, greeted.capabilities).ok_or(Breach("malformed OK"))?;
                 self.seq = put_packet(out, 0, |out| {
                     put_query(out, greeted.capabilities, TRACKERS);
                 });
-                return Ok(Stage::ExpectTrackers);
+                self.stage = Stage::ExpectTrackers;
+                Ok(Turn::Silent)
             }
-            Some((&SWITCH, request)) => greeted.authenticate.switched(request, self.tls)?,
-            Some((&super::prove::MORE_DATA, data)) => greeted.authenticate.more(data, self.tls)?,
-            _ => return Err(Breach("unexpected packet during login").into()),
-        };
-        if let Some(answer) = answer {
-            self.seq = put_packet(out, self.seq, |out| out.put_slice(answer.expose()));
+            Some((&SWITCH, request)) => greeted.authenticate.switched(request),
+            Some((&MORE_DATA, data)) => greeted.authenticate.more(data),
+            // MariaDB leaves the first byte out where it is not needed.
+            _ => greeted.authenticate.more(payload),
         }
-        Ok(Stage::ExpectVerdict)
+    }
+
+    fn say(&mut self, answer: &Secret, out: &mut BytesMut) {
+        self.seq = put_packet(out, self.seq, |out| out.put_slice(answer.expose()));
     }
 
     fn tracked(&mut self, payload: &[u8]) -> Result<Connected, ConnectError> {
@@ -215,28 +221,37 @@ impl Connect {
         payload: &[u8],
         input: &BytesMut,
         out: &mut BytesMut,
-    ) -> Result<Option<Connected>, ConnectError> {
+    ) -> Result<Option<Step<Connected>>, ConnectError> {
         self.seq = header.seq.wrapping_add(1);
         if payload.first() == Some(&ERR) {
             return Err(refused(header, payload));
         }
-        self.stage = match self.stage {
+        match self.stage {
             Stage::ExpectGreeting => {
                 // A server waits for the client's response. Anything more could have been put
                 // there by anybody on the way, to be taken for part of the TLS session.
                 if !input.is_empty() {
                     return Err(Breach("the server goes on behind its greeting").into());
                 }
-                self.greeting(payload, out)?
+                self.stage = self.greeting(payload, out)?;
+                Ok(None)
             }
-            Stage::ExpectVerdict => self.verdict(payload, out)?,
             Stage::ExpectTrackers => {
                 self.stage = Stage::Over;
-                return self.tracked(payload).map(Some);
+                self.tracked(payload).map(Step::Done).map(Some)
             }
-            Stage::ExpectHandshake | Stage::SendResponse | Stage::Over => return Err(OVER.into()),
-        };
-        Ok(None)
+            _ => match self.verdict(payload, out)? {
+                Turn::Silent => Ok(None),
+                Turn::Say(answer) => {
+                    self.say(&answer, out);
+                    Ok(None)
+                }
+                Turn::Compute(work) => {
+                    self.stage = Stage::ExpectHash;
+                    Ok(Some(Step::Compute(work)))
+                }
+            },
+        }
     }
 }
 
@@ -250,17 +265,22 @@ impl Exchange for Connect {
         out: &mut BytesMut,
     ) -> Result<Step<Connected>, ConnectError> {
         loop {
-            match self.stage {
+            match &self.stage {
                 Stage::ExpectHandshake => return Ok(Step::UpgradeTls),
                 Stage::SendResponse => self.stage = self.respond(out)?,
-                // The driver never goes on after the end.
-                Stage::Over => return Err(OVER.into()),
+                Stage::Hashed(result) => {
+                    let answer = greeted(&mut self.greeted)?.authenticate.computed(result)?;
+                    self.stage = Stage::ExpectVerdict;
+                    self.say(&answer, out);
+                }
+                // The driver goes on only with the result, and never after the end.
+                Stage::ExpectHash | Stage::Over => return Err(OVER.into()),
                 Stage::ExpectGreeting | Stage::ExpectVerdict | Stage::ExpectTrackers => {
                     let Some((header, payload)) = take(input)? else {
                         return Ok(Step::Read);
                     };
-                    if let Some(connected) = self.received(header, &payload, input, out)? {
-                        return Ok(Step::Done(connected));
+                    if let Some(step) = self.received(header, &payload, input, out)? {
+                        return Ok(step);
                     }
                 }
             }
@@ -268,13 +288,18 @@ impl Exchange for Connect {
     }
 
     fn secured(&mut self, _facts: &TlsFacts) {
-        if self.stage == Stage::ExpectHandshake {
+        if let (Stage::ExpectHandshake, Some(greeted)) = (&self.stage, &mut self.greeted) {
+            greeted.authenticate.secured();
             self.tls = true;
             self.stage = Stage::SendResponse;
         }
     }
 
-    fn computed(&mut self, _result: Secret) {}
+    fn computed(&mut self, result: Secret) {
+        if matches!(self.stage, Stage::ExpectHash) {
+            self.stage = Stage::Hashed(result);
+        }
+    }
 }
 
 const OVER: Breach = Breach("the login is over");

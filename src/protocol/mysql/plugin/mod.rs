@@ -1,7 +1,10 @@
 //! Authentication plugins: what one side computes and the other checks. Bytes in, bytes out;
 //! packets, and when to run what takes milliseconds, are the callers'.
 
+pub mod ed25519;
 pub mod native;
+pub mod parsec;
+pub mod rsa;
 pub mod sha2;
 pub mod sha_crypt;
 
@@ -18,6 +21,9 @@ pub const CLEAR: &str = "mysql_clear_password";
 /// MariaDB's `client_ed25519`.
 pub const ED25519: &str = "client_ed25519";
 
+/// MariaDB's `parsec`.
+pub const PARSEC: &str = "parsec";
+
 /// Length of a SHA-1 output in bytes.
 pub const SHA1_LEN: usize = 20;
 /// Length of a SHA-256 output in bytes.
@@ -31,6 +37,11 @@ fn sha1(parts: &[&[u8]]) -> [u8; SHA1_LEN] {
 /// SHA-256 over the parts, one after the other.
 fn sha256(parts: &[&[u8]]) -> [u8; SHA256_LEN] {
     hash(&digest::SHA256, parts)
+}
+
+/// SHA-512 over the parts, one after the other.
+fn sha512(parts: &[&[u8]]) -> [u8; 64] {
+    hash(&digest::SHA512, parts)
 }
 
 fn hash<const N: usize>(algorithm: &'static digest::Algorithm, parts: &[&[u8]]) -> [u8; N] {

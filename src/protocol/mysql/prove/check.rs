@@ -3,7 +3,7 @@
 //! Every check costs one hash of many rounds, whatever is stored and whether or not the user
 //! exists: else the time to the refusal would tell.
 
-use super::super::plugin::{self, native, sha_crypt};
+use super::super::plugin::{self, ed25519, native, sha_crypt};
 use crate::model::{Secret, Verifier};
 use crate::protocol::Costly;
 
@@ -49,8 +49,9 @@ impl Check {
                 let key = native::key(given);
                 plugin::equal(&native::stored(key.expose()), stored.expose())
             }
-            // Not of MySQL, or of no use for a password.
-            Some(_) | None => false,
+            Some(Verifier::Ed25519(key)) => ed25519::public_key(given) == *key,
+            // Not of MySQL.
+            Some(Verifier::Scram(_) | Verifier::Md5(_)) | None => false,
         };
         // Nobody has an empty password.
         (right && !given.is_empty()).then_some(self.given)
@@ -68,16 +69,17 @@ fn decoy_salt(user: &str, decoy_key: &[u8; 32]) -> Vec<u8> {
 mod tests {
     use super::Check;
     use crate::model::{Secret, ShaCrypt, Verifier};
-    use crate::protocol::mysql::plugin::{native, sha_crypt};
+    use crate::protocol::mysql::plugin::{ed25519, native, sha_crypt};
 
     fn check(given: &str, stored: Option<Verifier>) -> bool {
         let (check, work) = Check::begin(Secret::new(given), stored, "ann", &[0; 32]);
         check.verdict(&work.run()).is_some()
     }
 
-    fn verifiers(password: &str) -> [Verifier; 3] {
+    fn verifiers(password: &str) -> [Verifier; 4] {
         let key = native::key(password.as_bytes());
         [
+            Verifier::Ed25519(ed25519::public_key(password.as_bytes())),
             Verifier::Password(Secret::new(password)),
             Verifier::Native(Secret::new(native::stored(key.expose()))),
             Verifier::ShaCrypt(ShaCrypt {

@@ -20,12 +20,13 @@ use zeroize::Zeroize;
 
 use super::accept::take;
 use super::capability::Capabilities;
+use super::fault;
 use super::frame::put_packet;
 use super::greeting::scramble;
 use super::login::{Login, SCRAMBLE_LEN, Sequence};
-use super::plugin::{self, native, sha2};
-use super::{fault, message};
+use super::plugin::{self, ed25519, native, sha2};
 use crate::model::{AuthMethod, Fault, FaultKind, Proof, Secret, TlsFacts, Verifier};
+use crate::protocol::bytes::put_cstr;
 use crate::protocol::{Costly, Entropy, Exchange, ProofDemand, Step};
 
 use check::Check;
@@ -55,8 +56,8 @@ pub struct Prove {
     /// What it has said with its name.
     answer: Option<Secret>,
     scramble: [u8; SCRAMBLE_LEN],
-    /// The challenge after a switch.
-    fresh: [u8; SCRAMBLE_LEN],
+    /// Randomness for the challenge after a switch.
+    fresh: [u8; ed25519::NONCE_LEN],
     tls: bool,
     verifier: Option<Verifier>,
     decoy_key: [u8; 32],
@@ -71,6 +72,7 @@ enum Method {
     Certificate(bool),
     CachingSha2,
     Native,
+    Ed25519,
     /// The password in the clear: `sha256_password`.
     Sha256,
     /// The password in the clear: `mysql_clear_password`.
@@ -106,7 +108,6 @@ enum Refusal {
 impl Prove {
     /// Demands a proof of a client. `entropy` is fresh randomness.
     pub fn new(login: &Login, demand: ProofDemand, entropy: &Entropy) -> Self {
-        let fresh = entropy.first_chunk::<SCRAMBLE_LEN>();
         Self {
             user: Arc::clone(&login.user),
             sequence: Arc::clone(&login.sequence),
@@ -115,7 +116,7 @@ impl Prove {
             can_switch: login.capabilities.has(Capabilities::PLUGIN_AUTH),
             answer: Some(login.answer.clone()),
             scramble: login.scramble,
-            fresh: scramble(fresh.copied().unwrap_or_default()),
+            fresh: entropy.first_chunk().copied().unwrap_or_default(),
             tls: demand.tls.is_some(),
             verifier: demand.verifier,
             decoy_key: demand.decoy_key,
@@ -139,6 +140,7 @@ impl Prove {
             Method::Certificate(false) => return Err(Refusal::Denied),
             Method::CachingSha2 => plugin::CACHING_SHA2,
             Method::Native => plugin::NATIVE,
+            Method::Ed25519 => plugin::ED25519,
             Method::Sha256 => plugin::SHA256,
             Method::Clear => plugin::CLEAR,
         };
@@ -148,8 +150,9 @@ impl Prove {
                 "Password authentication is allowed only with TLS connections. Connect with --ssl-mode=REQUIRED or stronger.",
             )));
         }
-        let answer = self.answer.take();
-        if let Some(answer) = answer.filter(|_| *self.named == *plugin) {
+        // The greeting's challenge is too short for a signature.
+        let same = *self.named == *plugin && self.method != Method::Ed25519;
+        if let Some(answer) = self.answer.take().filter(|_| same) {
             return self.answered(answer.expose(), out);
         }
         if !self.can_switch {
@@ -160,13 +163,14 @@ impl Prove {
                 "Client does not support authentication protocol requested by server; consider upgrading MySQL client",
             )));
         }
-        self.scramble = self.fresh;
+        self.scramble = scramble(self.fresh.first_chunk().copied().unwrap_or_default());
         put_packet(out, self.sequence.take(), |out| {
             out.put_u8(SWITCH);
-            out.put_slice(plugin.as_bytes());
-            out.put_u8(0);
-            out.put_slice(&self.scramble);
-            out.put_u8(0);
+            put_cstr(out, plugin.as_bytes());
+            match self.method {
+                Method::Ed25519 => out.put_slice(&self.fresh),
+                _ => put_cstr(out, &self.scramble),
+            }
         });
         Ok(Turn::Answer)
     }
@@ -180,6 +184,7 @@ impl Prove {
         match self.method {
             Method::Native => self.native(answer),
             Method::CachingSha2 => self.caching_sha2(answer, out),
+            Method::Ed25519 => self.ed25519(answer),
             Method::Sha256 | Method::Clear => self.password(answer),
             Method::Trust | Method::Certificate(_) => Err(Refusal::Denied),
         }
@@ -200,6 +205,18 @@ impl Prove {
             native_key: Some(key),
             ..Proof::default()
         }))
+    }
+
+    fn ed25519(&self, answer: &[u8]) -> Result<Turn, Refusal> {
+        let (key, known) = match &self.verifier {
+            Some(Verifier::Ed25519(key)) => (*key, true),
+            Some(Verifier::Password(password)) => (ed25519::public_key(password.expose()), true),
+            _ => (ed25519::public_key(&self.decoy_key), false),
+        };
+        if ed25519::check(&key, &self.fresh, answer) && known {
+            return Ok(Turn::Done(Proof::default()));
+        }
+        Err(Refusal::Denied)
     }
 
     fn caching_sha2(&self, answer: &[u8], out: &mut BytesMut) -> Result<Turn, Refusal> {
@@ -329,8 +346,10 @@ fn method(demand: &ProofDemand) -> Method {
         }
         (AuthMethod::Password, _) => Method::Clear,
         (AuthMethod::Sha256, _) => Method::Sha256,
-        (_, Some(Verifier::Native(_))) | (AuthMethod::Native, None) => Method::Native,
-        (AuthMethod::Native, Some(Verifier::Password(_))) => Method::Native,
+        (_, Some(Verifier::Native(_))) => Method::Native,
+        (_, Some(Verifier::Ed25519(_))) => Method::Ed25519,
+        (AuthMethod::Native, None | Some(Verifier::Password(_))) => Method::Native,
+        (AuthMethod::Ed25519, None | Some(Verifier::Password(_))) => Method::Ed25519,
         // Whatever else is configured is not of MySQL.
         _ => Method::CachingSha2,
     }
@@ -340,10 +359,3 @@ fn method(demand: &ProofDemand) -> Method {
 const fn is_empty(answer: &[u8]) -> bool {
     matches!(answer, [] | [0])
 }
-
-/// For tests of other roles: what a packet of [`MORE_DATA`] says.
-pub fn more_data(payload: &[u8]) -> Option<&[u8]> {
-    payload.strip_prefix(&[MORE_DATA])
-}
-
-const _: () = assert!(message::EOF == SWITCH);

@@ -412,7 +412,10 @@ fn commands() {
             ("backup unlock", "backup_unlock implicit_commit"),
             ("create or replace temporary table t (a int)", "temp_table"),
             ("execute immediate 'select 1'", "unknown"),
-            ("begin not atomic set @a = 1; end", "user_variable_read unknown"),
+            (
+                "begin not atomic set @a = 1; end",
+                "user_variable_read unknown",
+            ),
             ("if 1 then select 1; end if", "unknown"),
         ],
     );
