@@ -1,6 +1,5 @@
 //! What the end of a reply means: for the client's books, and for Sluice's own questions.
 
-
 use super::effects;
 use super::message::{Err, Ok as OkPacket};
 use super::owed::{Fate, Owed, Then};
