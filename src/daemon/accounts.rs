@@ -19,9 +19,12 @@ use super::world::{Group, World};
 #[derive(Debug, Default)]
 pub(super) struct Accounts {
     /// The password of which it was made, and the verifier.
-    derived: Mutex<HashMap<(Arc<str>, AuthMethod), (Secret, Verifier)>>,
+    derived: Mutex<HashMap<(Arc<str>, AuthMethod), Derived>>,
     asked: Mutex<HashMap<Asked, (Instant, Option<Verifier>)>>,
 }
+
+/// A stored password, and what was derived from it.
+type Derived = (Secret, Verifier);
 
 /// Group, database, user.
 type Asked = (Arc<str>, Arc<str>, Arc<str>);

@@ -11,7 +11,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use crate::model::{
-    AuthMethod, EngineFamily, Fault, Pins, PoolKey, Progress, Proof, Secret, TlsFacts, TxStatus,
+    AuthMethod, EngineFamily, Fault, Finding, Pins, PoolKey, Progress, Proof, Secret, TlsFacts,
+    TxStatus,
 };
 use crate::net::{DialError, Stream};
 use crate::pool::{Open, OpenError, Opened, Opening, ServerLogin};
@@ -353,6 +354,9 @@ impl Front for Never {
     fn pins(&self) -> Pins {
         match *self {}
     }
+    fn finding(&mut self) -> Option<Finding> {
+        match *self {}
+    }
     fn outlives_reset(&self) -> bool {
         match *self {}
     }
@@ -438,6 +442,9 @@ impl Engine for Fake {
         match *front {}
     }
     fn attach(front: &mut Never, _: &mut FakeBack, _: &mut Vec<u8>, _: &mut Vec<u8>) -> Attach {
+        match *front {}
+    }
+    fn inspect(front: &mut Never, _: &mut FakeBack, _: &mut Vec<u8>) -> bool {
         match *front {}
     }
     fn from_client(

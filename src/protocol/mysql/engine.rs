@@ -159,6 +159,10 @@ impl Engine for Mysql {
         reply::read(back, Some(Watcher { front, script }), input)
     }
 
+    fn inspect(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) -> bool {
+        inquire::inspect(front, back, request)
+    }
+
     fn inquire(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) {
         inquire::inquire(front, back, request);
     }

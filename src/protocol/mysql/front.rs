@@ -14,7 +14,7 @@ use super::statements::Held;
 use super::status::Status;
 use super::told::Tracking;
 use super::warnings::Warnings;
-use crate::model::{Fault, FaultKind, PinReason, Pins, PoolMode};
+use crate::model::{Fault, FaultKind, Finding, PinReason, Pins, PoolMode};
 use crate::protocol::{self, Errand, FrontSettings};
 use crate::sql::mysql::Verdict;
 use crate::sql::mysql::verdict::TableName;
@@ -190,7 +190,20 @@ impl MyFront {
     }
 
     pub(super) fn is_pinned(&self) -> bool {
-        !self.pins.is_empty()
+        !protocol::Front::pins(self).is_empty()
+    }
+
+    /// True if something is on the server connection for which the configuration does not let the
+    /// client keep it.
+    pub(super) fn holds_filtered(&self) -> bool {
+        self.pins != protocol::Front::pins(self)
+    }
+
+    /// What the configuration does not let the client keep has gone with its last server
+    /// connection.
+    pub(super) fn lose_filtered(&mut self) {
+        self.pins = protocol::Front::pins(self);
+        self.settled_pins = self.settled_pins.since(self.policy.pins.filtered);
     }
 
     /// Pins without that of the pool mode: what lies on the server connection.
@@ -202,6 +215,12 @@ impl MyFront {
     pub(super) fn begin(&mut self) {
         self.settled_pins = self.pins;
         self.requests += 1;
+    }
+
+    /// What the last command has left to be asked about is gone with this one.
+    pub(super) fn forget_last(&mut self) {
+        self.last.warnings.clear();
+        self.unpin(PinReason::Diagnostics);
     }
 
     /// The command's only statement has failed: it has left nothing behind.
@@ -237,11 +256,16 @@ impl MyFront {
 
 impl protocol::Front for MyFront {
     fn pins(&self) -> Pins {
-        self.pins
+        self.pins.since(self.policy.pins.filtered)
     }
 
     fn pin_cause(&self) -> Option<&str> {
         self.pin_cause.as_deref()
+    }
+
+    // What the server's trackers find is a reason like any other.
+    fn finding(&mut self) -> Option<Finding> {
+        None
     }
 
     fn mid_request(&self) -> bool {

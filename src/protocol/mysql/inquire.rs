@@ -25,23 +25,43 @@ pub fn inquire(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) {
         }
         back.settings = back.settings.with_fresh_names();
     }
-    // The next command of a client that keeps its connection can ask for itself.
-    let stays = front.is_pinned() || back.status.has(Status::IN_TRANS);
+    if back.status_unknown {
+        if may_leave(front, back) && front.last.warnings.is_open() {
+            // Its end tells the status, too.
+            ask_for_warnings(front, back, request);
+        } else {
+            put_command(request, command::PING, &[]);
+            back.owe(Owed::new(Fate::Probe, Shape::Plain));
+        }
+    }
+}
+
+/// See [`Engine::inspect`](crate::protocol::Engine::inspect).
+pub fn inspect(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) -> bool {
     if front.last.warnings.are_too_many() {
         front.pin(PinReason::Diagnostics);
     }
-    if !stays && front.last.warnings.is_open() {
-        // Its end tells the status, too.
-        put_query(request, back.capabilities, b"SHOW WARNINGS");
-        back.owe(Owed::new(Fate::Warnings, Shape::Results));
-        front.last.warnings.asked();
-    } else if back.status_unknown {
-        put_command(request, command::PING, &[]);
-        back.owe(Owed::new(Fate::Probe, Shape::Plain));
+    // The next command of a client that keeps its connection can ask for itself.
+    if back.closing || !may_leave(front, back) {
+        return false;
     }
-    if !stays && front.last.insert_id_open {
+    if front.last.warnings.is_open() {
+        ask_for_warnings(front, back, request);
+    }
+    if front.last.insert_id_open {
         put_query(request, back.capabilities, b"SELECT LAST_INSERT_ID()");
         back.owe(Owed::new(Fate::InsertId, Shape::Results));
         front.last.insert_id_open = false;
     }
+    !request.is_empty()
+}
+
+fn may_leave(front: &MyFront, back: &MyBack) -> bool {
+    !front.is_pinned() && !back.status.has(Status::IN_TRANS)
+}
+
+fn ask_for_warnings(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) {
+    put_query(request, back.capabilities, b"SHOW WARNINGS");
+    back.owe(Owed::new(Fate::Warnings, Shape::Results));
+    front.last.warnings.asked();
 }

@@ -18,6 +18,9 @@ pub fn attach(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) -> 
     if !agree && front.settings.schema().is_none() && back.settings.schema().is_some() {
         return Attach::Unfit;
     }
+    if !back.dirty {
+        front.lose_filtered();
+    }
     back.statements.limit_to(front.policy.max_server_statements);
     for number in back.statements.take_stale() {
         put_command(request, command::STMT_CLOSE, &number.to_le_bytes());

@@ -51,9 +51,10 @@ pub(super) fn execute(
     if execution.cursor {
         front.pin(PinReason::HeldCursor);
     }
-    front.last.warnings.clear();
+    front.forget_last();
     let mode = front.settings.mode_of(front.flavor);
     front.affect(&verdict, || fingerprint(&text, mode));
+    reader.back.dirty |= reader.front.holds_filtered();
     reader.restore(&verdict);
     reader.front.running = Some(Running { verdict, done: 0 });
     let Some(known) = reader.back.statements.get(key) else {

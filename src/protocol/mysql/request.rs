@@ -22,7 +22,7 @@ use super::status::Status;
 use super::{fault, prepared};
 use crate::model::{Fault, PinReason};
 use crate::protocol::Script;
-use crate::sql::mysql::{Touch, Verdict, fingerprint};
+use crate::sql::mysql::{Touch, Touches, Verdict, fingerprint};
 
 /// Reads client bytes; returns how many were dealt with.
 pub fn read(
@@ -241,7 +241,7 @@ impl RequestReader<'_> {
     /// A command without parts that Sluice must know.
     fn plain(&mut self, command: Command<'_>, shape: Shape, then: Then) -> usize {
         self.front.begin();
-        self.front.last.warnings.clear();
+        self.front.forget_last();
         self.front.running = None;
         self.pass(command, Some(Owed::new(Fate::Client(then), shape)))
     }
@@ -284,10 +284,11 @@ impl RequestReader<'_> {
         }
         self.front.begin();
         self.restore(&verdict);
-        if !verdict.touches.contains(Touch::Diagnostics) {
-            self.front.last.warnings.clear();
+        if !verdict.touches.intersects(ASKS_ABOUT_LAST) {
+            self.front.forget_last();
         }
         self.front.affect(&verdict, || fingerprint(text, mode));
+        self.back.dirty |= self.front.holds_filtered();
         self.front.running = Some(Running { verdict, done: 0 });
         self.pass(
             command,
@@ -298,7 +299,7 @@ impl RequestReader<'_> {
     /// A text that is too long to be read, or cannot be.
     fn unread_query(&mut self, command: Command<'_>) -> usize {
         self.front.begin();
-        self.front.last.warnings.clear();
+        self.front.forget_last();
         self.front.running = None;
         self.front.pin(PinReason::OversizedStatement);
         self.pass(
@@ -340,7 +341,7 @@ impl RequestReader<'_> {
             }
         };
         self.front.begin();
-        self.front.last.warnings.clear();
+        self.front.forget_last();
         self.front.running = None;
         if self.front.statements.len() >= self.front.policy.max_client_statements {
             let seq = command.header.seq;
@@ -361,6 +362,9 @@ impl RequestReader<'_> {
         )
     }
 }
+
+/// What asks about the command before it.
+const ASKS_ABOUT_LAST: Touches = Touches::of(Touch::Diagnostics).with(Touch::FoundRows);
 
 /// As a server says (MySQL: `ER_MAX_PREPARED_STMT_COUNT_REACHED`).
 const TOO_MANY_STATEMENTS: &str =

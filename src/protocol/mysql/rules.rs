@@ -26,7 +26,7 @@ pub fn pins(verdict: &Verdict) -> Pins {
 
 /// What keeps a session on its server connection. What the trackers follow does not; nor does
 /// `CALL` as such: see [`super::effects`].
-const PINNED: [(Touch, PinReason); 21] = [
+const PINNED: [(Touch, PinReason); 22] = [
     (Touch::SetUnsafe, PinReason::Setting),
     (Touch::SetRole, PinReason::Role),
     (Touch::SetResourceGroup, PinReason::Unclassified),
@@ -45,6 +45,7 @@ const PINNED: [(Touch, PinReason); 21] = [
     (Touch::Sequence, PinReason::Sequence),
     (Touch::SequenceRead, PinReason::Sequence),
     (Touch::LastInsertIdWrite, PinReason::Sequence),
+    (Touch::CalcFoundRows, PinReason::Diagnostics),
     (Touch::Profile, PinReason::Unclassified),
     (Touch::Binlog, PinReason::Unclassified),
     (Touch::Unknown, PinReason::Unclassified),

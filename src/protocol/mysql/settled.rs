@@ -1,7 +1,5 @@
 //! What the end of a reply means: for the client's books, and for Sluice's own questions.
 
-use bytes::Bytes;
-
 use super::effects;
 use super::message::{Err, Ok as OkPacket};
 use super::owed::{Fate, Owed, Then};
@@ -182,7 +180,7 @@ pub(super) fn failed(reader: &mut ReplyReader<'_>, packet: &Packet<'_>, err: &Er
     let Some(owed) = reader.pop() else {
         return;
     };
-    let wire = || Bytes::from(server_error(packet, err).wire);
+    let wire = || server_error(packet, err).wire;
     match owed.fate {
         Fate::Chore => {
             if reader.back.chore.error.is_none() {
@@ -196,7 +194,7 @@ pub(super) fn failed(reader: &mut ReplyReader<'_>, packet: &Packet<'_>, err: &Er
         }
         Fate::Prepare(_) => {
             if let Some(watcher) = &mut reader.watcher {
-                watcher.front.prepare_failed = Some(Bytes::copy_from_slice(packet.payload));
+                watcher.front.prepare_failed = Some(bytes::Bytes::copy_from_slice(packet.payload));
             }
         }
         Fate::Client(_) => {

@@ -180,6 +180,7 @@ pub(super) struct Serve {
     demand: ProofDemand,
 }
 
+#[expect(clippy::large_enum_variant, reason = "one of a test at a time")]
 enum Stage {
     Hello(Hello),
     Prove(Prove, Arc<Login>),

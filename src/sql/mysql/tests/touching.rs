@@ -222,6 +222,7 @@ fn user_variables() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn settings() {
     check(
         MYSQL,
@@ -301,6 +302,7 @@ fn settings() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn commands() {
     check(
         MYSQL,
