@@ -46,7 +46,7 @@ impl<E: Engine> House<E> {
         let pools = Pools::new(Arc::clone(&process.pool_metrics));
         let metrics = &process.session_metrics;
         let feeds = Arc::new(Feeds::new(metrics.feeds()));
-        let places = Arc::default();
+        let places = Arc::clone(&process.places);
         let world = World::build(Arc::clone(plan), &pools, &feeds, metrics, &places)?;
         let world = Arc::new(world);
         let listeners = plan.listeners.iter().filter(|l| l.engine == E::FAMILY);
@@ -59,7 +59,7 @@ impl<E: Engine> House<E> {
                 )
             })
             .collect();
-        let reach = Reach::new(&process.registry);
+        let reach = Reach::new(process.reachable.clone());
         reach.watch(&world);
         Ok(Self {
             world: ArcSwap::new(world),
@@ -71,16 +71,24 @@ impl<E: Engine> House<E> {
         })
     }
 
-    /// Puts a new plan in force; an error changes nothing.
-    pub(super) fn reload(&self, plan: &Arc<Plan>, process: &Process) -> Result<(), BuildError> {
+    /// Makes a new plan ready to be put in force.
+    pub(super) fn prepare(
+        &self,
+        plan: &Arc<Plan>,
+        process: &Process,
+    ) -> Result<World<E>, BuildError> {
         let metrics = &process.session_metrics;
-        let world = World::build(
+        World::build(
             Arc::clone(plan),
             &self.pools,
             &self.feeds,
             metrics,
             &self.places,
-        )?;
+        )
+    }
+
+    /// Puts a new plan in force.
+    pub(super) fn reload(&self, world: World<E>) {
         let world = Arc::new(world);
         for (name, desk) in &self.desks {
             // A removed listener goes on until the restart that its removal needs.
@@ -91,7 +99,6 @@ impl<E: Engine> House<E> {
         let old = self.world.swap(Arc::clone(&world));
         world.retire_changed(&old);
         self.reach.watch(&world);
-        Ok(())
     }
 
     /// Opens the listeners and serves their clients until `stop`. Returns when the listeners are
