@@ -12,7 +12,7 @@ use crate::model::{Fault, FaultKind, Finding, PinReason, Pins, PoolMode};
 use crate::protocol::{self, FrontSettings};
 use crate::sql::statement::Verdict;
 
-use super::inspect::Inspection;
+use super::inspect::{Inspection, offenders};
 use super::listen::{Board, Listener};
 use super::reported::Reported;
 use super::rules::Effects;
@@ -152,7 +152,11 @@ impl PgFront {
     /// Notes what a text about to be executed does.
     pub(super) fn affect(&mut self, effects: &Effects, cause: impl FnOnce() -> String) {
         let policy = self.policy.pins;
-        let drawn = self.inspection.draws(&policy, self.id, effects.may_call);
+        let mut drawn = self.inspection.draws(&policy, self.id, effects.may_call);
+        let mut cause = Cause::Later(cause);
+        if !drawn && effects.may_call && offenders::any() {
+            drawn = offenders::contains(cause.text());
+        }
         if effects.pins.is_empty() && !drawn {
             if effects.gives_up && !self.pins.is_empty() {
                 self.inspection.given_up();
@@ -167,7 +171,7 @@ impl PgFront {
         if !is_new && !drawn {
             return;
         }
-        let cause: Box<str> = cause().into();
+        let cause: Box<str> = cause.text().into();
         if drawn {
             self.inspection.suspect(Some(cause.clone()));
         }
@@ -313,6 +317,28 @@ impl protocol::Front for PgFront {
         self.replay_failed
             .take()
             .map(|wire| Fault::verbatim(FaultKind::ServerLost, wire))
+    }
+}
+
+/// A statement's text without its literals, worked out when it is first needed.
+enum Cause<F: FnOnce() -> String> {
+    Later(F),
+    Known(String),
+    /// Only while it is worked out.
+    Nothing,
+}
+
+impl<F: FnOnce() -> String> Cause<F> {
+    fn text(&mut self) -> &str {
+        if let Self::Later(_) = self
+            && let Self::Later(work) = std::mem::replace(self, Self::Nothing)
+        {
+            *self = Self::Known(work());
+        }
+        match self {
+            Self::Known(text) => text,
+            Self::Later(_) | Self::Nothing => "",
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use super::rename;
 use super::settings::Settings;
 
 mod adopt;
+pub(super) mod offenders;
 mod question;
 
 pub(super) use adopt::SettingRow;
@@ -254,6 +255,9 @@ pub(super) fn conclude(front: &mut PgFront, back: &mut PgBack) {
     back.dirty |= !held.common(filtered).is_empty();
     front.set_pins(front.pins.since(asked).union(held.since(filtered)));
     if !found.is_empty() {
+        if let Some(cause) = &cause {
+            offenders::add(cause);
+        }
         if front.pins.common(found) != Pins::NONE && front.pin_cause.is_none() {
             front.pin_cause.clone_from(&cause);
         }
