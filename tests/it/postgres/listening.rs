@@ -38,10 +38,14 @@ fn payloads(reply: &[Message]) -> Vec<String> {
 /// A client that listens to `channel`, and is not pinned any more.
 fn listener(proxy: &Sluice, database: &Database, channel: &str) -> Wire {
     let mut wire = proxy.connect(database);
-    wire.succeed(&format!("listen {channel}"));
-    if !is_direct() {
-        await_pins(proxy, &[], "LISTEN");
+    if is_direct() {
+        wire.succeed(&format!("listen {channel}"));
+        return wire;
     }
+    let moved = || proxy.metric("sluice_unpins_total", "reason=\"listen\"");
+    let before = moved();
+    wire.succeed(&format!("listen {channel}"));
+    wait::until_true("the move of a channel", || moved() > before);
     wire
 }
 
