@@ -256,6 +256,24 @@ impl Database {
             .expect("a login of the superuser's")
     }
 
+    /// A command of a driver program, which is told by its environment how to log in at `port`.
+    pub fn client(&self, program: impl AsRef<std::ffi::OsStr>, port: u16) -> Command {
+        let mut command = Command::new(program);
+        let kind = match self.kind {
+            Kind::MySql => "mysql",
+            Kind::MariaDb => "mariadb",
+        };
+        command
+            .env("DB_KIND", kind)
+            .env("DB_HOST", "127.0.0.1")
+            .env("DB_PORT", port.to_string())
+            .env("DB_NAME", &self.name)
+            .env("DB_USER", self.user)
+            .env("DB_PASSWORD", self.password)
+            .env("DB_CA", Certs::shared().ca());
+        command
+    }
+
     /// How `app` logs in to it at `port`, over TLS.
     pub fn login(&self, port: u16) -> Login {
         Login::new(port, &self.name, (self.user, self.password)).with_tls()
