@@ -1,12 +1,18 @@
 //! The programs that come with the servers, and sysbench, through the proxy.
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{
+    fs,
+    io::{Seek, Write},
+    path::Path,
+    process::Command,
+    time::Duration,
+};
 
 use crate::support::{
     certs::Certs,
     mysql::{Database, Kind, program},
     place,
-    program::{Finished, run, succeed},
+    program::{Finished, run_reading, succeed},
     sluice::Sluice,
 };
 
@@ -92,18 +98,13 @@ fn script(
     arguments: &[&str],
     text: &str,
 ) -> Finished {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("script.sql");
-    fs::write(&file, text).unwrap();
-    let source = format!("source {}", file.display());
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file.rewind().unwrap();
     let usual = ["--batch", "--skip-column-names", "--auto-rehash"];
-    let arguments = [
-        &usual[..],
-        arguments,
-        &["--execute", &source, &database.name],
-    ]
-    .concat();
-    run(tool(client, database, port, &arguments), LIMIT)
+    let arguments = [&usual[..], arguments, &[&database.name]].concat();
+    let command = tool(client, database, port, &arguments);
+    run_reading(command, file.into(), LIMIT)
 }
 
 fn client_works(kind: Kind, client: &str, compressions: &[&[&str]]) {
@@ -115,8 +116,8 @@ fn client_works(kind: Kind, client: &str, compressions: &[&[&str]]) {
     };
     say(&[], SCHEMA);
     assert_eq!(
-        say(&[], "select count(*), sum(amount) < 0 from purchase;"),
-        "514\t1\n"
+        say(&[], "select count(*), count(taken) from purchase;"),
+        "514\t513\n"
     );
     assert_eq!(
         say(&[], "call both_of(20); select twice(21);"),
@@ -193,7 +194,7 @@ fn a_dump_through_the_proxy_equals_a_direct_one_and_is_restored(kind: Kind) {
     assert!(finished.success, "{}", finished.stderr);
     let dumped = dump(&database, proxy.port);
     assert!(
-        dumped.contains("PROCEDURE") && dumped.contains("TRIGGER"),
+        dumped.to_lowercase().contains("procedure `both_of`"),
         "{dumped}"
     );
     let place = |text: &str| {
