@@ -48,6 +48,10 @@ fn tool(name: &str, database: &Database, port: u16, arguments: &[&str]) -> Comma
         .arg(format!("--port={port}"))
         .arg(format!("--user={}", database.user))
         .arg(format!("--ssl-ca={}", Certs::shared().ca().display()));
+    if name == "mysql" {
+        // Its own commands, which it no longer knows unasked.
+        command.arg("--commands");
+    }
     if name.starts_with("mysql") {
         // The client half of a plugin that the server of this name no longer has.
         let plugins = place::test_env().join("mysql/usr/lib/mysql/plugin");

@@ -104,7 +104,7 @@ create user app@'%' identified with caching_sha2_password by 'app secret';
 create user other@'%' identified with caching_sha2_password by 'other secret';
 create user app_sha256@'%' identified with sha256_password by 'app_sha256 secret';
 grant all on `test\\_%`.* to app@'%', other@'%', app_sha256@'%';
-grant xa_recover_admin on *.* to app@'%';
+grant xa_recover_admin, reload on *.* to app@'%';
 ";
 
 const MARIADB_USERS: &str = "
