@@ -407,6 +407,22 @@ fn requests_between_do_not_disturb_the_move() {
 }
 
 #[test]
+fn what_is_asked_anew_replaces_what_was_asked() {
+    let board = Arc::new(Board::new(1));
+    board.opened();
+    let (mut front, mut back) = (client(&board), back());
+    run(&mut front, &mut back, "listen a", "LISTEN");
+    look(&mut front, &mut back, &["a"]);
+    run(&mut front, &mut back, "unlisten a; listen b", "UNLISTEN");
+    look(&mut front, &mut back, &["b"]);
+    let asked = spoken(&board);
+    assert!(
+        asked.contains("LISTEN \"b\"") && !asked.contains("\"a\""),
+        "{asked}"
+    );
+}
+
+#[test]
 fn a_session_that_discards_all_does_not_move() {
     let board = Arc::new(Board::new(1));
     board.opened();
