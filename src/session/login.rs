@@ -199,6 +199,7 @@ impl<E: Engine> Door<'_, E> {
             database: login.database(),
             peer: self.handle.peer,
             tls,
+            usual_method: E::usual_method(login),
         }
     }
 }
