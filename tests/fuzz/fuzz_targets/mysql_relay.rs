@@ -113,10 +113,14 @@ fn alone(choice: u8, pieces: &[&[u8]]) {
                 Mysql::errand_done(&mut front, choice & 8 != 0, &mut replies);
                 continue;
             }
-            if wants != Wants::Server {
-                break;
+            match wants {
+                Wants::Server => Mysql::decline(&mut front, &none_free, &kept, &mut replies),
+                Wants::Login => match Mysql::relogin(&mut front, &kept) {
+                    Ok((dealt, _)) => drop(kept.drain(..dealt)),
+                    Err(_) => return,
+                },
+                Wants::More | Wants::Quit => break,
             }
-            Mysql::decline(&mut front, &none_free, &kept, &mut replies);
         }
     }
 }
