@@ -211,6 +211,8 @@ pub trait Back: Send {
     /// Reads server bytes while no client is attached, and returns how many were dealt with.
     /// Anything but unsolicited messages and replies to a chore is a breach.
     fn absorb(&mut self, input: &[u8]) -> Result<usize, Breach>;
+    /// Writes what tells the server that the connection ends, at a point where nothing is owed.
+    fn farewell(&self, out: &mut Vec<u8>);
     /// The error that the last chore met, if it failed.
     fn chore_error(&self) -> Option<&ServerError>;
     /// The first value of the first row of the last [`Chore::Query`].

@@ -127,6 +127,16 @@ impl FakeServer {
         self.peers.lock().unwrap().clear();
     }
 
+    /// What the server has heard when the connection has ended.
+    pub fn heard(&self, pid: u32) -> Vec<u8> {
+        use io::Read;
+        let peers = self.peers.lock().unwrap();
+        let (_, peer) = peers.iter().find(|(p, _)| *p == pid).unwrap();
+        let mut heard = Vec::new();
+        let _reset = (&*peer).read_to_end(&mut heard);
+        heard
+    }
+
     /// The server says something unasked.
     pub fn say(&self, pid: u32, bytes: &[u8]) {
         use io::Write;
@@ -306,6 +316,10 @@ impl Back for FakeBack {
             }
         }
         Ok(input.len())
+    }
+
+    fn farewell(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"bye");
     }
 
     fn chore_error(&self) -> Option<&ServerError> {
