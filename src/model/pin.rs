@@ -95,11 +95,21 @@ impl Pins {
     /// No reason to pin.
     pub const NONE: Self = Self(0);
 
+    /// The set of one reason.
+    pub const fn of(reason: PinReason) -> Self {
+        Self(reason.bit())
+    }
+
     /// Adds a reason; true if it is new.
     pub fn insert(&mut self, reason: PinReason) -> bool {
         let new = self.0 & reason.bit() == 0;
         self.0 |= reason.bit();
         new
+    }
+
+    /// Adds every reason in `other`.
+    pub fn extend(&mut self, other: Self) {
+        self.0 |= other.0;
     }
 
     /// Removes a reason whose state is gone.

@@ -11,6 +11,7 @@ use crate::model::{Fault, FaultKind, PinReason, Pins, PoolMode};
 use crate::protocol::{self, FrontSettings};
 use crate::sql::statement::Verdict;
 
+use super::by_name::Own;
 use super::reported::Reported;
 use super::rules::Effects;
 use super::settings::Settings;
@@ -28,6 +29,8 @@ pub struct PgFront {
     /// The reported settings that it has been told.
     pub(super) reported: Arc<Reported>,
     pub(super) named: HashMap<Box<[u8]>, Arc<Statement>, RandomState>,
+    /// Statements prepared by SQL.
+    pub(super) sql: Own,
     pub(super) unnamed: Unnamed,
     /// Unnamed statements so far.
     generations: u64,
@@ -44,6 +47,12 @@ pub struct PgFront {
     pub(super) requests: u64,
     pub(super) policy: Arc<FrontSettings>,
     pub(super) quit: bool,
+    /// Something under way may change settings that plans depend on.
+    pub(super) changing: bool,
+    /// Identifies what those settings are meanwhile; 0 if nobody has asked.
+    pub(super) flux: u64,
+    /// A server has accepted the settings asked for at startup.
+    pub(super) confirmed: bool,
     /// The server's error about a setting that could not be replayed.
     pub(super) replay_failed: Option<Bytes>,
     pins: Pins,
@@ -84,11 +93,13 @@ impl PgFront {
         if policy.pool_mode == PoolMode::Session {
             pins.insert(PinReason::SessionMode);
         }
+        let confirmed = Settings::same(&settings, &Settings::none());
         Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             settings: Tracked::new(settings),
             reported: Reported::new(Vec::new()),
             named: HashMap::default(),
+            sql: Own::default(),
             unnamed: Unnamed::default(),
             generations: 0,
             portals: HashMap::default(),
@@ -99,6 +110,9 @@ impl PgFront {
             requests: 0,
             policy,
             quit: false,
+            changing: false,
+            flux: 0,
+            confirmed,
             replay_failed: None,
             pins,
             settled_pins: pins,
@@ -138,13 +152,23 @@ impl PgFront {
         self.policy.pool_mode == PoolMode::Session
     }
 
+    /// The client has as many prepared statements as it may take along.
+    pub(super) fn holds_most(&self) -> bool {
+        self.named.len() + self.sql.len() >= self.policy.max_client_statements
+    }
+
     /// Notes what a text about to be executed does.
     pub(super) fn affect(&mut self, effects: &Effects, cause: impl FnOnce() -> String) {
-        if effects.pins.is_empty() {
+        self.affect_for(effects.pins, cause);
+    }
+
+    /// Pins for these reasons.
+    pub(super) fn affect_for(&mut self, pins: Pins, cause: impl FnOnce() -> String) {
+        if pins.is_empty() {
             return;
         }
         let before = self.pins;
-        for reason in effects.pins.since(before).iter() {
+        for reason in pins.since(before).iter() {
             self.pins.insert(reason);
         }
         if self.pins != before {
@@ -156,6 +180,8 @@ impl PgFront {
     pub(super) fn settle(&mut self) {
         self.settled_pins = self.pins;
         self.ran = false;
+        self.changing = false;
+        self.flux = 0;
     }
 
     /// The batch at hand has done nothing.
@@ -173,6 +199,7 @@ impl PgFront {
     /// The client's named statements exist no more.
     pub(super) fn statements_gone(&mut self) {
         self.named.clear();
+        self.sql.clear();
         self.pins.remove(PinReason::SqlPrepare);
     }
 

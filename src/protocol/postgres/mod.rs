@@ -7,6 +7,8 @@
 
 pub mod accept;
 pub mod back;
+mod bound;
+mod by_name;
 pub mod cancel;
 pub mod cleartext;
 pub mod connect;
@@ -14,12 +16,15 @@ pub mod engine;
 pub mod fault;
 pub mod frame;
 pub mod front;
+mod guc;
 mod join;
+mod line_up;
 pub mod md5;
 pub mod message;
 mod owed;
 pub mod prove;
 pub mod rename;
+mod replay;
 mod reply;
 mod reply_error;
 pub mod reported;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::by_name::SqlStatement;
 use super::front::Unnamed;
 use super::statements::{ServerName, Statement, StatementKey};
 use crate::sql::statement::Verdict;
@@ -54,15 +55,23 @@ pub enum Undo {
     UnnamedHere,
     /// The connection still has this.
     Stale(ServerName),
+    /// What the connection has under this name, which a client gave, is unknown.
+    Held(Box<str>),
+    /// The client still has this statement, which it prepared by SQL.
+    RestoreSql(Box<str>, Arc<SqlStatement>),
 }
 
 impl Undo {
     /// What a later message may mean something else for.
     fn about(&self) -> About {
         match self {
-            Self::Nothing | Self::Taken(_) | Self::Stale(_) => About::Nothing,
+            Self::Nothing | Self::Taken(_) | Self::Stale(_) | Self::Held(_) => About::Nothing,
             Self::Unnamed { .. } | Self::UnnamedHere => About::Unnamed,
-            Self::Named(..) | Self::Prepared(_) | Self::Name(_) | Self::Restore(..) => About::Named,
+            Self::Named(..)
+            | Self::Prepared(_)
+            | Self::Name(_)
+            | Self::Restore(..)
+            | Self::RestoreSql(..) => About::Named,
         }
     }
 }
@@ -93,6 +102,8 @@ pub enum Owed {
     FakeParse(Undo),
     /// BindComplete.
     Bind(Option<StatementKey>),
+    /// An answer of this type to a message of Sluice's own.
+    Inner(u8),
     /// An error, which the client sees in words of Sluice's own.
     Refused(Bytes),
     /// RowDescription or NoData, after ParameterDescription for a statement.
@@ -117,6 +128,9 @@ pub enum Owed {
     Scripted(Arc<Verdict>, usize),
     /// CommandComplete for a statement that both sides then have no more, then ReadyForQuery.
     Deallocate(Gone),
+    /// CommandComplete for a PREPARE of this name that Sluice repeats, then ReadyForQuery. Its error
+    /// takes the place of the one that the client's next query gets.
+    Recall(Box<str>),
     /// FunctionCallResponse, then ReadyForQuery.
     Function,
 }
@@ -126,6 +140,7 @@ impl Owed {
     pub fn fate(&self) -> Fate {
         match self {
             Self::Parse(fate, _) | Self::Close(fate) | Self::Query(fate) => *fate,
+            Self::Inner(_) | Self::Recall(_) => Fate::Ours,
             _ => Fate::Client,
         }
     }
@@ -155,6 +170,7 @@ impl Owed {
                 | Self::Query(_)
                 | Self::Scripted(..)
                 | Self::Deallocate(_)
+                | Self::Recall(_)
                 | Self::Function
                 | Self::Note(_)
                 | Self::CopyEnd

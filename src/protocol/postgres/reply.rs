@@ -9,6 +9,7 @@ use crate::model::TxStatus;
 use crate::protocol::{Breach, Script};
 
 use super::back::{Body, CopyIn, PgBack, UNKNOWN};
+use super::by_name::{self, What};
 use super::frame::{self, HEADER_LEN};
 use super::front::PgFront;
 use super::owed::{Fate, Owed, Undo};
@@ -30,6 +31,7 @@ pub fn read(back: &mut PgBack, client: Option<Watcher<'_>>, input: &[u8]) -> Res
     while let Some(rest) = input.get(at..)
         && !rest.is_empty()
         && reader.back.body.left == 0
+        && !reader.has_failed()
     {
         let header = frame::header(rest, LONGEST_BODY).map_err(|_| Breach("bad message length"))?;
         let Some(header) = header else { break };
@@ -80,6 +82,13 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// True if the client's settings could not be brought here: it must not see what its
+    /// statements have done under others.
+    fn has_failed(&self) -> bool {
+        let client = self.client.as_ref();
+        client.is_some_and(|client| client.front.replay_failed.is_some())
+    }
+
     /// Deals with the rest of a message whose header came earlier.
     fn continue_body(&mut self, input: &[u8]) -> usize {
         let body = self.back.body;
@@ -106,7 +115,9 @@ impl Reader<'_> {
             b'G' | b'H' | b'W' => self.copy_starts(message),
             b'c' => self.stream(message),
             b'1' => self.answers(message, |owed| matches!(owed, Owed::Parse(..))),
-            b'2' => self.answers(message, |owed| matches!(owed, Owed::Bind(_))),
+            b'2' => self.answers(message, |owed| {
+                matches!(owed, Owed::Bind(_) | Owed::Inner(b'2'))
+            }),
             b'3' => self.answers(message, |owed| matches!(owed, Owed::Close(_))),
             b's' => self.answers(message, |owed| matches!(owed, Owed::Execute(_))),
             // Under a simple Query these two do not end what is owed.
@@ -209,9 +220,13 @@ impl Reader<'_> {
             self.discarded(fate);
         } else if body == b"DEALLOCATE ALL\0" {
             self.back.statements.clear();
+            self.back.names.clear();
             if let Some(client) = &mut self.client {
                 client.front.statements_gone();
             }
+        }
+        if matches!(self.back.debts.first(), Some(Owed::Inner(_))) {
+            return self.answers(message, |owed| matches!(owed, Owed::Inner(b'C')));
         }
         self.follow(body);
         if matches!(self.back.debts.first(), Some(Owed::Execute(_))) {
@@ -233,14 +248,18 @@ impl Reader<'_> {
         let rolled_back = tag == b"ROLLBACK\0";
         match back.debts.first_mut() {
             Some(Owed::Scripted(verdict, done)) => {
+                let verdict = Arc::clone(verdict);
                 if let Some(statement) = verdict.statements.get(*done) {
+                    *done += 1;
                     front.settings.complete(statement, rolled_back);
+                    by_name::complete(front, back, statement);
                 }
-                *done += 1;
             }
             Some(Owed::Execute(Some(verdict))) => {
+                let verdict = Arc::clone(verdict);
                 for statement in &verdict.statements {
                     front.settings.complete(statement, rolled_back);
+                    by_name::complete(front, back, statement);
                 }
             }
             Some(Owed::Deallocate(gone)) => {
@@ -304,9 +323,13 @@ impl Reader<'_> {
         match fate {
             Fate::Client => {
                 self.pass(message.at, message.at + message.total);
+                self.back.instead = None;
                 self.idle();
             }
-            Fate::Replay => self.tell_news(),
+            Fate::Replay => {
+                self.back.accepted.note(&self.back.settings);
+                self.tell_news();
+            }
             Fate::Ours | Fate::Chore => {}
         }
         self.pay_fakes();
@@ -358,6 +381,7 @@ impl Reader<'_> {
             return;
         };
         let Watcher { front, script } = client;
+        front.confirmed = true;
         script.insert_with(|out| front.learn(&self.back.reported, out));
     }
 
@@ -386,8 +410,10 @@ impl Reader<'_> {
             Undo::Unnamed { .. } | Undo::UnnamedHere => back.unnamed = UNKNOWN,
             _ => {}
         }
-        if let Undo::Stale(name) = undo {
-            return back.statements.close_later(name);
+        match undo {
+            Undo::Stale(name) => return back.statements.close_later(name),
+            Undo::Held(name) => return back.names.hold(&name, What::Unknown),
+            _ => {}
         }
         let Some(front) = self.client.as_mut().map(|client| &mut *client.front) else {
             return;
@@ -398,6 +424,9 @@ impl Reader<'_> {
             }
             Undo::Restore(name, statement) => {
                 front.named.insert(name, statement);
+            }
+            Undo::RestoreSql(name, statement) => {
+                front.sql.insert(name, statement);
             }
             Undo::Unnamed { generation, before } => {
                 let before = before.filter(|_| !failed).map(|before| *before);

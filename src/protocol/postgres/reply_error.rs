@@ -10,6 +10,7 @@ use crate::model::PinReason;
 use crate::protocol::{Breach, ServerError};
 
 use super::back::CopyIn;
+use super::by_name::What;
 use super::frame::HEADER_LEN;
 use super::message;
 use super::owed::{Fate, Owed, Undo};
@@ -43,6 +44,12 @@ pub(super) fn read(
     let dealt = match fate {
         // A statement that Sluice prepared anew for the client fails as the client's own.
         Fate::Client | Fate::Ours => {
+            if let Some(Owed::Recall(name)) = reader.back.debts.first() {
+                let name = name.clone();
+                reader.back.names.hold(&name, What::Unknown);
+                reader.back.instead = message.whole.map(Bytes::copy_from_slice);
+                return Ok(Some(reader.stream_for(message, Fate::Ours)));
+            }
             if let Some(client) = &mut reader.client {
                 client.front.settings.fail();
             }
@@ -51,6 +58,13 @@ pub(super) fn read(
                     let ours = ours.clone();
                     if let Some(client) = &mut reader.client {
                         client.script.insert(&ours);
+                    }
+                    reader.stream_for(message, Fate::Ours)
+                }
+                _ if reader.back.instead.is_some() => {
+                    let instead = reader.back.instead.take().unwrap_or_default();
+                    if let Some(client) = &mut reader.client {
+                        client.script.insert(&instead);
                     }
                     reader.stream_for(message, Fate::Ours)
                 }

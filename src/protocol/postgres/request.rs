@@ -13,10 +13,12 @@ use crate::sql::statement::Verdict;
 use super::back::{CopyIn, PgBack};
 use super::frame::{self, HEADER_LEN, Header};
 use super::front::{Barrier, PgFront};
+use super::line_up::{Way, line_up};
 use super::message;
 use super::owed::{Fate, Owed, Undo};
 use super::request_statement as statement;
-use super::{rename, rules};
+use super::rules::{self, Effects};
+use super::{join, rename};
 
 /// What a client without server connection needs; also how many bytes need no server at all.
 pub fn wants(
@@ -93,6 +95,7 @@ pub fn read(
         script,
         replies,
     };
+    reader.restore_startup();
     let mut at = reader.continue_body(input);
     while let Some(rest) = input.get(at..)
         && !rest.is_empty()
@@ -207,6 +210,22 @@ impl Reader<'_> {
         true
     }
 
+    /// Within a transaction, a RESET has to be completed by settings of the startup.
+    fn restore_startup(&mut self) {
+        let settings = &self.front.settings;
+        if self.back.tx != TxStatus::Open
+            || Arc::ptr_eq(settings.wanted(), settings.actual())
+            || !self.back.debts.is_empty()
+            || self.front.passing > 0
+            || self.back.copy != CopyIn::None
+        {
+            return;
+        }
+        let (front, back) = (&mut *self.front, &mut *self.back);
+        self.script
+            .insert_with(|out| join::reset_to_startup(front, back, out));
+    }
+
     /// Query.
     fn query(&mut self, message: &Message<'_>) -> Result<Option<usize>, Fault> {
         let limit = self.front.policy.max_statement_bytes;
@@ -221,13 +240,19 @@ impl Reader<'_> {
             return Ok(Some(message.total));
         }
         let script = self.effects_of_query(message);
-        if script.as_deref().is_some_and(rules::clears_the_table) {
+        if script
+            .as_deref()
+            .is_some_and(|script| self.needs_barrier(script))
+        {
             self.front.barrier = Barrier::Up;
         }
         if let Some(verdict) = &script
             && let Some(dealt) = statement::deallocate(self, message, verdict)
         {
             return Ok(Some(dealt));
+        }
+        if let Some(verdict) = &script {
+            line_up(self, verdict, Way::Simple);
         }
         self.front.requests += 1;
         self.end_unnamed();
@@ -238,6 +263,20 @@ impl Reader<'_> {
             None => Owed::Query(Fate::Client),
         });
         Ok(Some(dealt))
+    }
+
+    /// True if requests behind these statements must wait for their outcome.
+    fn needs_barrier(&self, script: &Verdict) -> bool {
+        let mut statements = script.statements.iter();
+        rules::clears_the_table(script)
+            || statements.any(|one| self.front.settings.returns_to_startup(one))
+    }
+
+    /// Notes that settings may not be what the books say, until everything is answered.
+    pub(super) fn note_changes(&mut self, effects: &Effects) {
+        let front = &mut *self.front;
+        front.changing |=
+            effects.script.is_some() || effects.ends && front.settings.is_uncommitted();
     }
 
     /// The unnamed statement ends on both sides, if the message that follows is carried out: a
@@ -283,6 +322,7 @@ impl Reader<'_> {
         let text = text.strip_suffix(b"\0").unwrap_or(text);
         let effects = rules::effects(text);
         self.front.affect(&effects, || rules::fingerprint(text));
+        self.note_changes(&effects);
         effects.script
     }
 
@@ -295,7 +335,10 @@ impl Reader<'_> {
             let portal = rename::split_cstr(message.body()).map(|(name, _)| name);
             script = portal.and_then(|name| self.front.portals.get(name).cloned());
         }
-        if script.as_deref().is_some_and(rules::clears_the_table) {
+        if script
+            .as_deref()
+            .is_some_and(|script| self.needs_barrier(script))
+        {
             self.front.barrier = Barrier::AtSync;
         }
         self.front.requests += 1;

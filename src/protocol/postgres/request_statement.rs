@@ -8,17 +8,20 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::model::{Fault, FaultKind, PinReason, TxStatus};
+use crate::model::{Fault, FaultKind, PinReason, Pins, TxStatus};
 use crate::sql::statement::Verdict;
 
-use super::fault;
+use super::by_name::{self, What};
 use super::front::PgFront;
+use super::line_up::{Way, line_up, line_up_bytes};
 use super::owed::{Fate, Gone, Owed, Undo};
 use super::rename;
 use super::request::{Message, Reader};
-use super::rules;
+use super::rules::{self, Effects};
+use super::settings::{mixed, unique};
 use super::statements::{ELSEWHERE, NAME_PREFIX, ServerName, Statement, StatementKey};
 use super::track;
+use super::{bound, fault};
 
 /// Parse: name, text, parameter types.
 pub(super) fn parse(
@@ -63,6 +66,8 @@ fn parse_unnamed(
     body: &[u8],
     text: &[u8],
 ) -> usize {
+    let effects = rules::effects(text);
+    line_up_for(reader, &effects);
     let before = if reader.back.debts.may_skip() {
         Some(Box::new(reader.front.take_unnamed()))
     } else {
@@ -71,7 +76,7 @@ fn parse_unnamed(
     };
     let unnamed = &mut reader.front.unnamed;
     unnamed.body.extend_from_slice(body);
-    unnamed.effects = rules::effects(text);
+    unnamed.effects = effects;
     let generation = unnamed.generation;
     reader.back.unnamed = Some((reader.front.id, generation));
     let undo = Undo::Unnamed { generation, before };
@@ -98,12 +103,16 @@ fn parse_named(
             .push(Owed::Parse(Fate::Client, Undo::Taken(name.into())));
         return Ok(message.total);
     }
-    if reader.front.named.len() >= reader.front.policy.max_client_statements {
+    if is_sql(reader.front, name) && line_up_bytes(reader, name).is_some() {
+        // As above.
+        return Ok(reader.ask(message, Owed::Parse(Fate::Client, Undo::Nothing)));
+    }
+    if reader.front.holds_most() {
         refuse(reader);
         return Ok(message.total);
     }
     let statement = Statement::intern(body, || rules::effects(text));
-    let key = key_of(reader.front, &statement);
+    let key = key_of(reader, &statement);
     let name: Box<[u8]> = name.into();
     if may_fail(reader) {
         // In a failed transaction Parse fails: the server is to say so.
@@ -114,6 +123,7 @@ fn parse_named(
         reader.answer(Owed::FakeParse(Undo::Name(name)), rename::PARSE_COMPLETE);
         return Ok(message.total);
     }
+    line_up_for(reader, &statement.effects);
     reader.front.named.insert(name.clone(), statement);
     let server_name = reader.back.statements.add(key);
     close_stale(reader);
@@ -162,8 +172,14 @@ pub(super) fn bind(reader: &mut Reader<'_>, message: &Message<'_>) -> Result<Opt
     if in_doubt(reader, name) {
         return Ok(None);
     }
-    open_portal(reader, portal, name);
-    match resolve(reader, name) {
+    let Some(effects) = bound_effects(reader, message, portal, name) else {
+        return Ok(None);
+    };
+    let resolved = resolve(reader, name);
+    line_up_for(reader, &effects);
+    reader.note_changes(&effects);
+    open_portal(reader.front, portal, effects.script);
+    match resolved {
         Resolved::AsItIs => Ok(Some(reader.ask(message, Owed::Bind(None)))),
         Resolved::Renamed(server_name, key) => {
             let skip = 5 + portal.len() + 1 + name.len() + 1;
@@ -181,14 +197,44 @@ pub(super) fn bind(reader: &mut Reader<'_>, message: &Message<'_>) -> Result<Opt
     }
 }
 
-/// Notes what executing the portal will do, where that must be followed.
-fn open_portal(reader: &mut Reader<'_>, portal: &[u8], name: &[u8]) {
-    let front = &mut *reader.front;
-    let script = match front.named.get(name) {
-        Some(statement) => statement.effects.script.clone(),
-        None if name.is_empty() => front.unnamed.effects.script.clone(),
-        None => None,
+/// What executing the portal will do; `None` if more of the Bind must come to tell.
+fn bound_effects(
+    reader: &mut Reader<'_>,
+    message: &Message<'_>,
+    portal: &[u8],
+    name: &[u8],
+) -> Option<Effects> {
+    let front = &*reader.front;
+    let (effects, parse) = match front.named.get(name) {
+        Some(statement) => (&statement.effects, &*statement.body),
+        None if name.is_empty() => (&front.unnamed.effects, &*front.unnamed.body),
+        None => return Some(Effects::default()),
     };
+    let mut effects = effects.clone();
+    let Some(script) = effects.script.as_ref().filter(|_| effects.bound) else {
+        return Some(effects);
+    };
+    let names = portal.len() + 1 + name.len() + 1;
+    if !message.is_whole() && message.total <= BOUND_LIMIT {
+        return None;
+    }
+    let rest = message.body().get(names..).filter(|_| message.is_whole());
+    let reason = match rest.and_then(|rest| bound::resolve(script, parse, rest)) {
+        Some(bound) => {
+            effects.script = Some(bound.verdict);
+            bound.opens_temp_schema.then_some(PinReason::TempObject)
+        }
+        None => rules::sets_session_by_parameter(script).then_some(PinReason::Setting),
+    };
+    if let Some(reason) = reason {
+        let cause = rules::fingerprint(text_of(parse));
+        reader.front.affect_for(Pins::of(reason), || cause);
+    }
+    Some(effects)
+}
+
+/// Notes what executing the portal will do, where that must be followed.
+fn open_portal(front: &mut PgFront, portal: &[u8], script: Option<Arc<Verdict>>) {
     match script {
         Some(script) => {
             front.portals.insert(portal.into(), script);
@@ -243,6 +289,12 @@ pub(super) fn execute_by_name(reader: &mut Reader<'_>, text: &[u8]) -> Option<(V
     let mut sql = text.get(..place.start)?.to_vec();
     sql.extend_from_slice(&server_name);
     sql.extend_from_slice(text.get(place.end..)?);
+    reader.note_changes(&statement.effects);
+    if statement.effects.bound {
+        reader.front.affect_for(Pins::of(PinReason::Setting), || {
+            rules::fingerprint(text_of(&statement.body))
+        });
+    }
     let owed = match &statement.effects.script {
         Some(script) => Owed::Scripted(Arc::clone(script), 0),
         None => Owed::Query(Fate::Client),
@@ -308,12 +360,41 @@ pub(super) fn close(
         reader.answer(Owed::FakeClose(undo), rename::CLOSE_COMPLETE);
         return Ok(Some(message.total));
     }
+    close_sql(reader, name);
     if name.starts_with(NAME_PREFIX) {
         // Not the client's to close; closing what does not exist is no error.
         reader.answer(Owed::FakeClose(Undo::Nothing), rename::CLOSE_COMPLETE);
         return Ok(Some(message.total));
     }
     Ok(Some(reader.ask(message, own)))
+}
+
+/// A Close is about to be sent that may be about a statement prepared by SQL.
+fn close_sql(reader: &mut Reader<'_>, name: &[u8]) {
+    let Ok(name) = std::str::from_utf8(name) else {
+        return;
+    };
+    if reader.back.names.is_held(name) {
+        reader.back.names.hold(name, What::Unknown);
+    }
+    if let Some(statement) = reader.front.sql.remove(name)
+        && reader.back.debts.may_skip()
+    {
+        let undo = Undo::RestoreSql(name.into(), statement);
+        reader.back.debts.push(Owed::Note(undo));
+    }
+}
+
+/// True if the client has prepared a statement of this name by SQL.
+fn is_sql(front: &PgFront, name: &[u8]) -> bool {
+    std::str::from_utf8(name).is_ok_and(|name| front.sql.contains_key(name))
+}
+
+/// Lines the connection up for a text with these effects.
+fn line_up_for(reader: &mut Reader<'_>, effects: &Effects) {
+    if let Some(script) = effects.script.as_deref() {
+        line_up(reader, script, Way::Extended);
+    }
 }
 
 enum Resolved {
@@ -330,6 +411,9 @@ fn resolve(reader: &mut Reader<'_>, name: &[u8]) -> Resolved {
         return Resolved::AsItIs;
     }
     let Some(statement) = reader.front.named.get(name).cloned() else {
+        if line_up_bytes(reader, name).is_some() {
+            return Resolved::AsItIs;
+        }
         if !name.starts_with(NAME_PREFIX) {
             return Resolved::AsItIs;
         }
@@ -348,6 +432,9 @@ fn resolve(reader: &mut Reader<'_>, name: &[u8]) -> Resolved {
 fn resolve_unnamed(reader: &mut Reader<'_>) {
     let owner = (reader.front.id, reader.front.unnamed.generation);
     let effects = reader.front.unnamed.effects.clone();
+    if reader.back.unnamed != Some(owner) {
+        line_up_for(reader, &effects);
+    }
     let PgFront { unnamed, .. } = &*reader.front;
     if unnamed.body.is_empty() {
         if reader.back.unnamed.take().is_some() {
@@ -376,10 +463,11 @@ fn resolve_unnamed(reader: &mut Reader<'_>) {
 
 /// Prepares the statement on this connection if it is not; returns its name there.
 fn prepared(reader: &mut Reader<'_>, statement: &Arc<Statement>) -> (ServerName, StatementKey) {
-    let key = key_of(reader.front, statement);
+    let key = key_of(reader, statement);
     if let Some(name) = reader.back.statements.name(key) {
         return (name.clone(), key);
     }
+    line_up_for(reader, &statement.effects);
     let name = reader.back.statements.add(key);
     close_stale(reader);
     reader
@@ -401,7 +489,7 @@ fn close_stale(reader: &mut Reader<'_>) {
 }
 
 /// Notes that a Close of Sluice's own will be answered, or not carried out.
-fn close_ours(reader: &mut Reader<'_>, undo: Undo) {
+pub(super) fn close_ours(reader: &mut Reader<'_>, undo: Undo) {
     reader.back.unsynced = true;
     if reader.back.debts.may_skip() {
         reader.back.debts.push(Owed::Note(undo));
@@ -425,11 +513,26 @@ pub(super) fn is_by_name(text: &[u8]) -> bool {
     rules::first_word_is(text, &[b"execute", b"deallocate"])
 }
 
-fn key_of(front: &PgFront, statement: &Statement) -> StatementKey {
-    (statement.id, front.settings.wanted().planner_id())
+/// What the statement goes by at this point. Where settings may just be changing, nobody can tell
+/// what it will have been prepared under, and nobody finds it there later.
+pub(super) fn key_of(reader: &mut Reader<'_>, statement: &Statement) -> StatementKey {
+    let front = &mut *reader.front;
+    if !front.changing || reader.back.debts.is_empty() {
+        let planner = front.settings.planner_id();
+        let script = statement.effects.script.as_deref();
+        return match script.is_some_and(by_name::uses_names) {
+            // What the names in it stand for is the client's own affair.
+            true => (statement.id, mixed(planner ^ front.id, "", None)),
+            false => (statement.id, planner),
+        };
+    }
+    if front.flux == 0 {
+        front.flux = unique();
+    }
+    (statement.id, front.flux)
 }
 
-fn text_of(body: &[u8]) -> &[u8] {
+pub(super) fn text_of(body: &[u8]) -> &[u8] {
     rename::split_cstr(body).map_or(body, |(text, _)| text)
 }
 
@@ -467,6 +570,9 @@ fn incomplete(message: &Message<'_>) -> Result<Option<usize>, Fault> {
 fn malformed() -> Fault {
     Fault::protocol("malformed message")
 }
+
+/// A Bind whose values must be known is read whole up to this size in bytes.
+const BOUND_LIMIT: usize = 64 * 1024;
 
 /// Portal and statement names of a Bind must end within this many bytes. Drivers' names are
 /// short; PostgreSQL itself keeps 63 bytes of most names.

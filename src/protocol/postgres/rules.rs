@@ -8,8 +8,12 @@ use crate::model::{PinReason, Pins};
 use crate::sql::cache::{CacheLimits, VerdictCache};
 use crate::sql::lexer::{Lexer, Quoting};
 use crate::sql::postgres::classify;
-use crate::sql::statement::{Detail, SettingAction, TransactionControl, Verdict, Which};
+use crate::sql::statement::{
+    Detail, SettingAction, SettingScope, Statement, TransactionControl, Verdict, Which,
+};
 use crate::sql::touches::{Touch, Touches};
+
+use super::settings::{ROLE, USER};
 
 pub use crate::sql::fingerprint::fingerprint;
 
@@ -21,13 +25,20 @@ pub struct Effects {
     /// The statements, where the session's model must follow them one by one; `None` where none
     /// of them changes a setting or the transaction.
     pub script: Option<Arc<Verdict>>,
+    /// It gives settings values that a Bind brings: without them, [`PinReason::Setting`] holds.
+    pub bound: bool,
+    /// It may end a transaction, and with it what the transaction has set.
+    pub ends: bool,
 }
 
-/// True if the text takes away what later requests may build on: they wait until it is done.
+/// True if the text gives or takes away what later requests may build on: they wait until it is
+/// done.
 pub fn clears_the_table(verdict: &Verdict) -> bool {
-    verdict
-        .touches
-        .intersects(Touches::of(Touch::Deallocate).with(Touch::DiscardAll))
+    verdict.touches.intersects(
+        Touches::of(Touch::Deallocate)
+            .with(Touch::DiscardAll)
+            .with(Touch::SqlPrepare),
+    )
 }
 
 /// The name that an EXECUTE, which is all of `text`, runs, and where it stands in the text.
@@ -59,7 +70,10 @@ pub fn effects(text: &[u8]) -> Effects {
     if text.len() <= CACHED_TEXT {
         let verdict = classify(text);
         if !matters(&verdict) {
-            return Effects::default();
+            return Effects {
+                ends: ends(&verdict),
+                ..Effects::default()
+            };
         }
         return of(Arc::new(verdict));
     }
@@ -91,71 +105,119 @@ fn is_plain(verdict: &Verdict) -> bool {
     }
 }
 
+/// True if a setting of the session gets a value that a Bind brings.
+pub fn sets_session_by_parameter(verdict: &Verdict) -> bool {
+    verdict.setting_changes().any(|(_, change)| {
+        change.scope == SettingScope::Session
+            && matches!(change.action, SettingAction::Parameter(_))
+    })
+}
+
+/// True if some statement ends a transaction.
+fn ends(verdict: &Verdict) -> bool {
+    verdict.statements.iter().any(|statement| {
+        !matches!(
+            statement.control,
+            TransactionControl::None | TransactionControl::Begin(_)
+        )
+    })
+}
+
 fn of(verdict: Arc<Verdict>) -> Effects {
-    let mut pins = Pins::NONE;
-    for (touch, reason) in PINNED {
-        if verdict.touches.contains(touch) {
-            pins.insert(reason);
+    let mut pins = if verdict.touches.contains(Touch::Unknown) {
+        Pins::of(PinReason::Unclassified)
+    } else {
+        Pins::NONE
+    };
+    for statement in &verdict.statements {
+        if !is_carried(statement) {
+            pins.extend(pins_of(statement));
         }
     }
-    let untracked = verdict
-        .statements
-        .iter()
-        .any(|statement| match &statement.detail {
-            Detail::Settings(changes) => changes.iter().any(|change| {
-                matches!(
-                    change.action,
-                    SettingAction::FromCurrent | SettingAction::Parameter(_)
-                ) || !is_tracked(&change.name)
-            }),
-            _ => statement.touches.intersects(SETS),
-        });
-    if untracked {
-        pins.insert(PinReason::Setting);
-    }
+    let bound = verdict
+        .setting_changes()
+        .any(|(_, change)| matches!(change.action, SettingAction::Parameter(_)));
     let scripted = verdict.touches.intersects(SCRIPTED) || !is_plain(&verdict);
     Effects {
         pins,
+        bound,
+        ends: ends(&verdict),
         script: scripted.then_some(verdict),
     }
 }
 
-/// Settings whose replay means the same as the first time. `session_authorization` and `role`
-/// have statements of their own and pin; the seed is state, not a value.
-fn is_tracked(name: &str) -> bool {
-    !matches!(
-        name,
-        "role"
-            | "session_authorization"
-            | "seed"
-            | "transaction_isolation"
-            | "transaction_read_only"
-            | "transaction_deferrable"
-    )
+/// Why what a statement does cannot be carried to another connection.
+fn pins_of(statement: &Statement) -> Pins {
+    let mut pins = Pins::NONE;
+    for (touch, reason) in PINNED {
+        if statement.touches.contains(touch) {
+            pins.insert(reason);
+        }
+    }
+    if let Some(reason) = untracked(statement) {
+        pins.insert(reason);
+    }
+    pins
+}
+
+/// True for a PREPARE that can be repeated elsewhere. What its statement does counts when that is
+/// executed.
+fn is_carried(statement: &Statement) -> bool {
+    matches!(statement.detail, Detail::SqlPrepare(Which::One(_), _))
+        && !statement.touches.contains(Touch::Unknown)
+}
+
+/// Why what a PREPARE's statement does when it is executed cannot be carried.
+pub fn inner_pins(prepare: &Statement) -> Pins {
+    let mut pins = pins_of(prepare);
+    pins.remove(PinReason::SqlPrepare);
+    pins
+}
+
+/// Why the settings that a statement changes cannot be followed, if so. The random seed is state,
+/// not a value, and a reason of its own.
+fn untracked(statement: &Statement) -> Option<PinReason> {
+    let Detail::Settings(changes) = &statement.detail else {
+        return statement
+            .touches
+            .intersects(SETS)
+            .then_some(PinReason::Setting);
+    };
+    let change = changes.iter().find(|change| {
+        change.scope == SettingScope::Session
+            && (matches!(change.action, SettingAction::FromCurrent) || &*change.name == "seed")
+    })?;
+    Some(match &*change.name {
+        ROLE | USER => PinReason::Role,
+        _ => PinReason::Setting,
+    })
 }
 
 /// Statements that change settings of the session.
 const SETS: Touches = Touches::of(Touch::SetSession)
     .with(Touch::SetSessionCharacteristics)
+    .with(Touch::SetRole)
+    .with(Touch::SetSessionAuthorization)
     .with(Touch::SetFromParameter)
     .with(Touch::SetUnknown);
 
 /// Statements whose success changes what is known of the session.
-const SCRIPTED: Touches = SETS.with(Touch::Deallocate).with(Touch::DiscardAll);
+const SCRIPTED: Touches = SETS
+    .with(Touch::SetLocal)
+    .with(Touch::SqlPrepare)
+    .with(Touch::SqlExecute)
+    .with(Touch::Deallocate)
+    .with(Touch::DiscardAll);
 
 /// Which touch is a reason to pin.
-const PINNED: [(Touch, PinReason); 17] = [
-    (Touch::SetFromParameter, PinReason::Setting),
+const PINNED: [(Touch, PinReason); 13] = [
     (Touch::SetUnknown, PinReason::Setting),
-    (Touch::SetRole, PinReason::Role),
-    (Touch::SetSessionAuthorization, PinReason::Role),
     (Touch::TempObject, PinReason::TempObject),
     (Touch::CursorHold, PinReason::HeldCursor),
     (Touch::Listen, PinReason::Listen),
     (Touch::AdvisoryLock, PinReason::AdvisoryLock),
     (Touch::Load, PinReason::Load),
     (Touch::SqlPrepare, PinReason::SqlPrepare),
-    (Touch::SqlExecute, PinReason::SqlPrepare),
     (Touch::SequenceState, PinReason::Sequence),
     (Touch::RandomSeed, PinReason::RandomSeed),
     (Touch::CodeBlock, PinReason::CodeBlock),

@@ -295,7 +295,7 @@ impl<'a> Current<'a> {
                 Detail::None
             }
             Command::Prepare => {
-                let (own, detail, prepares) = utility::prepare(cursor());
+                let (own, detail, prepares) = utility::prepare(cursor(), text);
                 touches.extend(own);
                 control = prepares;
                 detail

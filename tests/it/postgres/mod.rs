@@ -10,6 +10,7 @@ mod loss;
 mod memory;
 mod operation;
 mod prepared;
+mod roles;
 mod rust_drivers;
 mod scale;
 mod server_loss;

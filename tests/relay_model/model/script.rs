@@ -73,6 +73,7 @@ impl Portal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
 pub enum ByName {
+    Prepare,
     Execute,
     Deallocate,
 }
@@ -109,10 +110,13 @@ pub enum Text {
     ResetPath,
     SetApplication,
     ResetApplication,
+    PrepareA,
+    ExecuteA,
+    DeallocateA,
 }
 
 impl Text {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 23] = [
         Self::One,
         Self::Two,
         Self::Three,
@@ -133,6 +137,9 @@ impl Text {
         Self::ResetPath,
         Self::SetApplication,
         Self::ResetApplication,
+        Self::PrepareA,
+        Self::ExecuteA,
+        Self::DeallocateA,
     ];
 
     pub fn sql(self) -> &'static str {
@@ -157,6 +164,9 @@ impl Text {
             Self::ResetPath => "reset search_path",
             Self::SetApplication => "set application_name to changed",
             Self::ResetApplication => "reset application_name",
+            Self::PrepareA => "prepare a as select 7",
+            Self::ExecuteA => "execute a",
+            Self::DeallocateA => "deallocate a",
         }
     }
 }

@@ -218,6 +218,10 @@ impl Server {
         } else {
             self.portal(&name)?.sql
         };
+        let sql = match &sql {
+            Sql::Execute(name) => self.statement(name).unwrap_or(sql),
+            _ => sql,
+        };
         if sql.has_rows() {
             self.refuse_failed(&sql)?;
         }
@@ -415,7 +419,22 @@ impl Server {
                 self.settings.discard();
                 self.complete("DISCARD ALL");
             }
-            Sql::Rows | Sql::CopyIn | Sql::Execute(_) => {
+            Sql::Prepare(name, value) => {
+                if self.named.contains_key(name) {
+                    let text = format!("prepared statement \"{name}\" already exists");
+                    return fail("42P05", text);
+                }
+                self.named.insert(name.clone(), Sql::Select(value.clone()));
+                self.complete("PREPARE");
+            }
+            Sql::Execute(name) => {
+                let sql = self.statement(name)?;
+                if matches!(sql, Sql::Set { .. } | Sql::Divide | Sql::Select(_)) {
+                    return self.run(&sql);
+                }
+                return fail("42601", "cannot be executed by name");
+            }
+            Sql::Rows | Sql::CopyIn => {
                 return fail("0A000", "not in this protocol");
             }
         }

@@ -12,9 +12,10 @@ use super::reported::Reported;
 use super::request;
 use super::settings::Settings;
 use crate::model::{Fault, PoolMode};
-use crate::protocol::{Attach, Back, FrontSettings, Script};
+use crate::protocol::{Back, FrontSettings, Script};
 
 mod borrowed;
+mod by_name;
 mod copy;
 mod pipeline;
 mod prepared;
@@ -127,8 +128,8 @@ pub(super) fn try_send(
 ) -> Result<(Wire, usize), Fault> {
     let mut wire = Wire::default();
     if back.progress().is_idle() {
-        let attach = join::attach(front, back, &mut wire.server, &mut wire.client);
-        assert_eq!(attach, Attach::Ready);
+        // The servers of these tests accept all settings: nobody waits for that.
+        let _ = join::attach(front, back, &mut wire.server, &mut wire.client);
     }
     let mut script = Script::default();
     let dealt = request::read(front, back, input, &mut script, &mut wire.client)?;
