@@ -34,6 +34,7 @@ fn pool_of(size: u32) -> (Pools<Fake>, Arc<Pool<Fake>>) {
         target: "db:5432".into(),
         user: "app".into(),
         database: "app".into(),
+        variant: 0,
     };
     let target = TargetOptions {
         max_connections_percent: 100,

@@ -1,19 +1,25 @@
 #!/usr/bin/env bash
-# Installs what the tests need beside a Rust toolchain, on Debian 12 or later: PostgreSQL's server and tools,
-# drivers of other languages, cargo-nextest and cargo-deny. Quick when everything is there.
+# Installs what the tests need beside a Rust toolchain, on Debian 12 or later: PostgreSQL's server and tools, MySQL
+# and MariaDB, drivers of other languages, cargo-nextest and cargo-deny. Quick when everything is there.
 #
 #   tests/setup.sh            all of it
-#   tests/setup.sh postgres   PostgreSQL's programs only (`make demo`)
-#   tests/setup.sh bench      PostgreSQL's programs and PgBouncer (`make bench`)
+#   tests/setup.sh postgres   PostgreSQL's programs only
+#   tests/setup.sh mysql      the programs of MySQL and MariaDB only
+#   tests/setup.sh bench      all servers, and the rivals that `make bench` compares with
 #   tests/setup.sh deny       cargo-deny only (`make check`)
 #   tests/setup.sh fuzz       cargo-fuzz only (`make fuzz`)
 #
-# Everything that is not a Debian package goes to target/test-env.
+# Several names may be given. Everything that is not a package of this machine's Debian goes to target/test-env; its
+# bin folder has the programs of MySQL, MariaDB and the rivals, which come from Debian unstable (see tests/unpack.sh):
+# with apt's lists about 90 MB to fetch, 700 MB on disk, a minute.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 env_dir=${CARGO_TARGET_DIR:-target}/test-env
 deny_version=0.20.2
 mkdir -p "$env_dir"
+# Two of these at once would tread on each other.
+exec 9>"$env_dir/lock"
+flock 9
 
 say() { printf '  setup: %s\n' "$*"; }
 have() { command -v "$1" >/dev/null 2>&1; }
@@ -45,6 +51,15 @@ install_missing() {
     missing=()
 }
 
+# The headers that the driver mysqlclient is compiled with, and sysbench; the servers come from unstable.
+need_mysql_drivers() {
+    need libmariadb-dev pkg-config --exists libmariadb
+    need pkg-config have pkg-config
+    need gcc have gcc
+    need python3-dev python3 -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))'
+    need sysbench have sysbench
+}
+
 need_postgres() {
     need postgresql test -n "$(postgres_bin)"
     need postgresql-contrib test -e "$(dirname "$(postgres_bin)")/pgbench"
@@ -55,15 +70,38 @@ need_postgres() {
 venv() { "$1/bin/python" -c 'import pip' 2>/dev/null || python3 -m venv --clear "$1"; }
 pip_install() { "$1/bin/python" -m pip install -q --disable-pip-version-check "${@:2}"; }
 
-# Runs the command after $1 unless the stamp $1 already holds the sum of the files named in $2.
+# Runs the command after $2 unless the stamp $1 already holds the sum of what the command $2 prints.
 unless_stamped() {
     local stamp=$1 inputs=$2 sum
     shift 2
-    # shellcheck disable=SC2086 # a list of files
-    sum=$(cat $inputs | sha256sum)
+    sum=$($inputs | sha256sum)
     [ "$(cat "$stamp" 2>/dev/null)" = "$sum" ] && return
     "$@"
     printf '%s\n' "$sum" >"$stamp"
+}
+
+# Packages of Debian unstable in the folder $1 and wrappers for the programs $3 of theirs.
+unpacked() {
+    local folder=$env_dir/$1 packages=$2 programs=$3
+    # shellcheck disable=SC2086 # lists of words
+    unpack_now() {
+        say "$packages, from Debian unstable"
+        [ -d "$env_dir/apt" ] || { as_root apt-get update -qq; mkdir "$env_dir/apt"; }
+        tests/unpack.sh "$folder" $packages
+        tests/unpack.sh --wrap "$folder" $programs
+        for program in $programs; do "$env_dir/bin/$program" --version >/dev/null 2>&1 || "$env_dir/bin/$program" -v >/dev/null; done
+    }
+    inputs() { cat tests/unpack.sh; echo "$packages $programs"; }
+    unless_stamped "$folder/stamp" inputs unpack_now
+}
+
+mysql() { unpacked mysql 'mysql-server-core mysql-client-core' 'mysqld mysql mysqldump mysqladmin'; }
+mariadb() {
+    unpacked mariadb 'mariadb-server-core mariadb-server mariadb-client-core mariadb-client' \
+        'mariadbd mariadb mariadb-dump mariadb-admin'
+}
+rivals() {
+    unpacked rivals 'pgbouncer odyssey haproxy mysql-router' 'pgbouncer odyssey haproxy mysqlrouter'
 }
 
 python_drivers() {
@@ -95,40 +133,54 @@ deny() {
         cargo install --locked --quiet --version "$deny_version" --root "$env_dir/tools" cargo-deny
 }
 
-case ${1:-all} in
-postgres)
-    need_postgres
-    install_missing
-    ;;
-bench)
-    need_postgres
-    need pgbouncer test -x /usr/sbin/pgbouncer
-    install_missing
-    ;;
-deny)
-    have cargo-deny || need python3-venv python3 -c 'import ensurepip'
-    install_missing
-    deny
-    ;;
-fuzz)
-    need g++ have g++
-    install_missing
-    have cargo-fuzz || cargo install --locked --quiet cargo-fuzz
-    ;;
-all)
-    need_postgres
-    need pgbouncer test -x /usr/sbin/pgbouncer
-    need python3-venv python3 -c 'import ensurepip'
-    need nodejs have node
-    need npm have npm
-    install_missing
-    nextest
-    deny
-    unless_stamped "$env_dir/venv.stamp" tests/drivers/requirements.txt python_drivers
-    unless_stamped "$env_dir/node.stamp" 'tests/drivers/package.json tests/drivers/package-lock.json' node_drivers
-    ;;
-*)
-    echo "usage: tests/setup.sh [all|postgres|bench|deny|fuzz]" >&2
-    exit 2
-    ;;
-esac
+# apt's lists and archives of an attempt that was cut short may be stale.
+rm -rf "$env_dir/apt"
+for part in "${@:-all}"; do
+    case $part in
+    postgres)
+        need_postgres
+        install_missing
+        ;;
+    mysql)
+        mysql
+        mariadb
+        ;;
+    bench)
+        need_postgres
+        need sysbench have sysbench
+        need pgbouncer test -x /usr/sbin/pgbouncer
+        install_missing
+        mysql
+        rivals
+        ;;
+    deny)
+        have cargo-deny || need python3-venv python3 -c 'import ensurepip'
+        install_missing
+        deny
+        ;;
+    fuzz)
+        need g++ have g++
+        install_missing
+        have cargo-fuzz || cargo install --locked --quiet cargo-fuzz
+        ;;
+    all)
+        need_postgres
+        need_mysql_drivers
+        need python3-venv python3 -c 'import ensurepip'
+        need nodejs have node
+        need npm have npm
+        install_missing
+        mysql
+        mariadb
+        nextest
+        deny
+        unless_stamped "$env_dir/venv.stamp" 'cat tests/drivers/requirements.txt' python_drivers
+        unless_stamped "$env_dir/node.stamp" 'cat tests/drivers/package.json tests/drivers/package-lock.json' node_drivers
+        ;;
+    *)
+        echo 'usage: tests/setup.sh [all|postgres|mysql|bench|deny|fuzz]...' >&2
+        exit 2
+        ;;
+    esac
+done
+rm -rf "$env_dir/apt"

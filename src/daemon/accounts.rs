@@ -55,7 +55,7 @@ impl Accounts {
     pub(super) async fn ask<E: Engine>(
         &self,
         world: &World<E>,
-        group: &Group,
+        group: &Group<E>,
         query: &AuthQuery,
         database: &Arc<str>,
         user: &Arc<str>,
@@ -87,7 +87,7 @@ impl Accounts {
 /// ever applied to that connection's queries (CVE-2025-12819).
 async fn fetch<E: Engine>(
     world: &World<E>,
-    group: &Group,
+    group: &Group<E>,
     query: &AuthQuery,
     database: &Arc<str>,
     user: &Arc<str>,
@@ -108,6 +108,7 @@ async fn fetch<E: Engine>(
         target: Arc::clone(&group.plan.primary.name),
         user: Arc::clone(&asker.server_user),
         database: Arc::clone(database),
+        variant: 0,
     };
     let credential = asker.server_credential.clone().unwrap_or(Credential::None);
     let pool = world

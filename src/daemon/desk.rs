@@ -58,7 +58,7 @@ impl<E: Engine> ListenerDesk<E> {
         Ok(entry)
     }
 
-    fn group(&self, database: Option<&DatabasePlan>, name: &str) -> Result<&Arc<Group>, Fault> {
+    fn group(&self, database: Option<&DatabasePlan>, name: &str) -> Result<&Arc<Group<E>>, Fault> {
         let group = database
             .and_then(|d| d.group.as_ref())
             .or(self.plan.group.as_ref());
@@ -67,7 +67,7 @@ impl<E: Engine> ListenerDesk<E> {
             .ok_or_else(|| unknown_database(name))
     }
 
-    fn shared_options(&self, group: &Group, mode: PoolMode) -> Arc<SessionOptions> {
+    fn shared_options(&self, group: &Group<E>, mode: PoolMode) -> Arc<SessionOptions> {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = shared.entry((Arc::clone(&group.plan.name), mode));
         let options =
@@ -122,7 +122,7 @@ impl<E: Engine> ListenerDesk<E> {
     fn pool(
         &self,
         key: &PoolKey,
-        group: &Group,
+        group: &Group<E>,
         user: Option<&UserOptions>,
         database: Option<&DatabasePlan>,
         proof: &Proof,
@@ -162,6 +162,11 @@ impl<E: Engine> Desk<E> for ListenerDesk<E> {
         self.tls.clone()
     }
 
+    fn announcement(&self) -> Option<E::Announcement> {
+        let group = self.world.groups.get(self.plan.group.as_ref()?)?;
+        group.announcement.get()
+    }
+
     fn options(&self) -> Arc<SessionOptions> {
         Arc::clone(&self.options)
     }
@@ -170,7 +175,12 @@ impl<E: Engine> Desk<E> for ListenerDesk<E> {
         Box::pin(self.find(visitor))
     }
 
-    fn route(&self, visitor: Visitor<'_>, proof: &Proof) -> Result<Route<E>, Fault> {
+    fn route(
+        &self,
+        visitor: Visitor<'_>,
+        login: &E::Login,
+        proof: &Proof,
+    ) -> Result<Route<E>, Fault> {
         let database = self.database(visitor.database)?;
         let group = self.group(database, visitor.database)?;
         let user = self.world.plan.users.user(visitor.user);
@@ -196,15 +206,19 @@ impl<E: Engine> Desk<E> for ListenerDesk<E> {
             .or(self.plan.pool_mode)
             .unwrap_or(group.plan.pool_mode);
         let server_database = database.and_then(|d| d.server_database.as_ref());
+        let server_database = server_database.unwrap_or(visitor.database);
+        let affinity = E::affinity(login, server_database);
         let key = PoolKey {
             group: Arc::clone(&group.plan.name),
             target: Arc::clone(&group.plan.primary.name),
             user: Arc::clone(user.map_or(visitor.user, |u| &u.server_user)),
-            database: Arc::clone(server_database.unwrap_or(visitor.database)),
+            database: affinity.database,
+            variant: affinity.variant,
         };
         Ok(Route {
             pool: self.pool(&key, group, user, database, proof)?,
             key,
+            database: Arc::clone(server_database),
             dialer: Arc::clone(&group.dialer),
             options: self.shared_options(group, mode),
             metrics: Arc::clone(&group.metrics),
@@ -251,7 +265,7 @@ fn check_certificate(visitor: Visitor<'_>, user: Option<&UserOptions>) -> Result
 fn options<E: Engine>(
     world: &World<E>,
     plan: &ListenerPlan,
-    group: Option<&Group>,
+    group: Option<&Group<E>>,
     pool_mode: PoolMode,
 ) -> SessionOptions {
     let limits = &plan.limits;

@@ -13,7 +13,7 @@ use crate::pool::Dialer;
 use crate::protocol::Engine;
 use crate::telemetry::{Family, MetricRegistry, ShardedGauge};
 
-use super::world::World;
+use super::world::{Heard, World};
 
 /// What is known about the targets of one engine.
 pub(super) struct Reach {
@@ -48,9 +48,10 @@ impl Reach {
         for group in world.groups.values() {
             let (name, target) = (&group.plan.name, &group.plan.primary.name);
             let gauge = self.gauge.as_ref().map(|g| g.member(&[name, target]));
-            let watcher = Watcher {
+            let watcher = Watcher::<E> {
                 target: Arc::clone(target),
                 dialer: Arc::clone(&group.dialer),
+                heard: Arc::clone(&group.announcement),
                 states: Arc::clone(&self.states),
                 gauge,
             };
@@ -73,19 +74,21 @@ impl Reach {
     }
 }
 
-struct Watcher {
+struct Watcher<E: Engine> {
     target: TargetName,
     dialer: Arc<Dialer>,
+    heard: Arc<Heard<E::Announcement>>,
     states: Arc<Mutex<HashMap<TargetName, bool>>>,
     gauge: Option<Arc<ShardedGauge>>,
 }
 
-impl Watcher {
+impl<E: Engine> Watcher<E> {
     async fn run(self) {
         let mut known = None;
         loop {
-            let result = self.dialer.reach().await;
+            let result = self.dialer.reach::<E>().await;
             let reachable = result.is_ok();
+            let result = result.map(|said| self.heard.hear(said));
             if known != Some(reachable) {
                 match &result {
                     Ok(()) => info!(target_name = %self.target, "target is reachable"),

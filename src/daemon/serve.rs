@@ -16,12 +16,12 @@ use crate::model::{Fault, FaultKind};
 use crate::net::limits::{LimitReached, Limits};
 use crate::net::listener::{Accepted, Listener};
 use crate::pool::Pools;
-use crate::protocol::Engine;
+use crate::protocol::{Addressee, Engine};
 use crate::session::desk::Desk;
 use crate::session::meter::ClientMeter;
 use crate::session::metrics::ListenerMetrics;
 use crate::session::registry::{CancelKeys, Registry};
-use crate::session::{Hall, serve, tell};
+use crate::session::{Hall, last_words, serve, tell};
 
 use super::desk::ListenerDesk;
 use super::places::Places;
@@ -177,10 +177,8 @@ impl<E: Engine> Reception<E> {
             Err(reached) => {
                 warn!(listener = %self.hall.listener, %peer, %reached, "client refused");
                 meter.fault(FaultKind::TooManyClients);
-                let fault = refusal(&reached);
-                tokio::spawn(async move {
-                    tell::<E>(stream, &fault).await;
-                });
+                let words = last_words::<E>(&refusal(&reached), Addressee::Stranger);
+                tokio::spawn(tell(stream, words));
                 return;
             }
         };

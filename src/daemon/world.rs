@@ -4,7 +4,7 @@
 //! sessions and server connections outlive it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::Plan;
 use crate::config::plan::{GroupPlan, ListenerPlan};
@@ -21,17 +21,41 @@ use super::places::Places;
 pub(super) struct World<E: Engine> {
     pub(super) plan: Arc<Plan>,
     pub(super) pools: Pools<E>,
-    pub(super) groups: HashMap<Arc<str>, Arc<Group>>,
+    pub(super) groups: HashMap<Arc<str>, Arc<Group<E>>>,
     tls: HashMap<Arc<str>, Arc<ServerTls>>,
     pub(super) accounts: Arc<Accounts>,
     pub(super) places: Arc<Places>,
 }
 
 /// A target group and how its servers are reached.
-pub(super) struct Group {
+pub(super) struct Group<E: Engine> {
     pub(super) plan: GroupPlan,
     pub(super) dialer: Arc<Dialer>,
     pub(super) metrics: Arc<TargetMetrics>,
+    pub(super) announcement: Arc<Heard<E::Announcement>>,
+}
+
+/// What a server said to anybody, the last time that it was asked.
+#[derive(Debug)]
+pub(super) struct Heard<A>(Mutex<Option<A>>);
+
+impl<A: Clone> Heard<A> {
+    fn nothing() -> Self {
+        Self(Mutex::new(None))
+    }
+
+    /// Notes it.
+    pub(super) fn hear(&self, said: A) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(said);
+    }
+
+    /// What it was; `None` if the server has not been heard yet.
+    pub(super) fn get(&self) -> Option<A> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
 }
 
 /// Why a configuration that is right in itself cannot be put to work.
@@ -76,6 +100,7 @@ impl<E: Engine> World<E> {
                 plan: group.clone(),
                 dialer: Arc::new(dialer),
                 metrics: metrics.target(&group.name, &group.primary.name),
+                announcement: Arc::new(Heard::nothing()),
             };
             groups.insert(Arc::clone(&group.plan.name), Arc::new(group));
         }

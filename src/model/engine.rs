@@ -7,6 +7,8 @@ use std::fmt;
 pub enum EngineFamily {
     /// PostgreSQL frontend/backend protocol 3.x.
     Postgres,
+    /// MySQL client/server protocol, of MySQL and MariaDB.
+    Mysql,
 }
 
 impl EngineFamily {
@@ -14,6 +16,7 @@ impl EngineFamily {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Postgres => "postgresql",
+            Self::Mysql => "mysql",
         }
     }
 }

@@ -25,8 +25,11 @@ pub struct PoolKey {
     pub target: TargetName,
     /// Name that the server knows the user by.
     pub user: Arc<str>,
-    /// Name that the server knows the database by.
+    /// Name that the server knows the database by; empty where connections move between
+    /// databases.
     pub database: Arc<str>,
+    /// What else was agreed on at login; known to the engine alone.
+    pub variant: u32,
 }
 
 impl fmt::Display for PoolKey {

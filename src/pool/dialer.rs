@@ -11,10 +11,11 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::entropy;
 use super::open::{Open, OpenError, Opened, Opening, ServerLogin};
+use super::server::{self, ChoreError};
 use crate::model::PoolKey;
 use crate::net::options::{DialOptions, TlsMode};
 use crate::net::{ClientTls, DialError, Stream, TlsError, TlsRole, TlsSetupError, dial, drive};
-use crate::protocol::{CancelOrder, ConnectPlan, Engine, TlsWish};
+use crate::protocol::{CancelOrder, Chore, ConnectPlan, Engine, TlsWish};
 
 /// Reaches one target.
 #[derive(Clone, Debug)]
@@ -47,38 +48,82 @@ impl Dialer {
     }
 
     /// Delivers a cancel request on a connection of its own, within the connect timeout, and waits
-    /// until the server closes that: only then may the connection to be cancelled go to somebody
-    /// else. Cancel-safe, but the request may or may not have been delivered.
+    /// until the server has acted on it: only then may the connection to be cancelled go to
+    /// somebody else. `key` and `login` are those of that connection. Cancel-safe, but the request
+    /// may or may not have been delivered.
     ///
     /// # Errors
     /// If it cannot be delivered.
-    pub async fn cancel(&self, order: &CancelOrder) -> Result<(), CancelError> {
+    pub async fn cancel<E: Engine>(
+        &self,
+        order: &CancelOrder,
+        key: &PoolKey,
+        login: &ServerLogin,
+    ) -> Result<(), CancelError> {
         let deadline = Instant::now() + self.options.connect_timeout;
         let deliver = async {
-            let mut stream = dial(&self.options, deadline).await?;
-            if let Some(request) = &order.tls_request {
-                self.secure(&mut stream, request).await?;
+            match order {
+                CancelOrder::Send { bytes, tls_request } => {
+                    self.send(bytes, tls_request.as_deref(), deadline).await
+                }
+                CancelOrder::Chore(pid) => {
+                    let Opened {
+                        mut stream,
+                        mut back,
+                        mut carry,
+                    } = self.login::<E>(key, login).await?;
+                    let chore = Chore::Cancel(*pid);
+                    server::run::<E>(&mut stream, &mut back, &mut carry, chore).await?;
+                    Ok(())
+                }
             }
-            stream.write_all(&order.bytes).await?;
-            stream.flush().await?;
-            // Nothing is answered; a reset tells the same as a close.
-            let mut rest = [0; 16];
-            while matches!(stream.read(&mut rest).await, Ok(n) if n > 0) {}
-            Ok(())
         };
         tokio::time::timeout_at(deadline, deliver)
             .await
             .unwrap_or(Err(CancelError::TimedOut))
     }
 
-    /// Finds out whether the target takes connections: dials it, says nothing, and leaves.
-    /// Cancel-safe.
+    async fn send(
+        &self,
+        bytes: &[u8],
+        tls_request: Option<&[u8]>,
+        deadline: Instant,
+    ) -> Result<(), CancelError> {
+        let mut stream = dial(&self.options, deadline).await?;
+        if let Some(request) = tls_request {
+            self.secure(&mut stream, request).await?;
+        }
+        stream.write_all(bytes).await?;
+        stream.flush().await?;
+        // Nothing is answered; a reset tells the same as a close.
+        let mut rest = [0; 16];
+        while matches!(stream.read(&mut rest).await, Ok(n) if n > 0) {}
+        Ok(())
+    }
+
+    /// Finds out whether the target takes connections, and what it says to anybody: dials it,
+    /// hears it, and leaves. Cancel-safe.
     ///
     /// # Errors
-    /// If it does not.
-    pub async fn reach(&self) -> Result<(), DialError> {
+    /// If it does not, or does not say what it should.
+    pub async fn reach<E: Engine>(&self) -> Result<E::Announcement, ReachError> {
         let deadline = Instant::now() + self.options.connect_timeout;
-        dial(&self.options, deadline).await.map(drop)
+        let hear = async {
+            let mut stream = dial(&self.options, deadline).await?;
+            let (mut probe, mut input) = (E::probe(), BytesMut::new());
+            let tls = TlsRole::Unavailable;
+            let heard = drive(
+                &mut stream,
+                &mut probe,
+                &mut input,
+                &tls,
+                LONGEST_LOGIN_MESSAGE,
+            );
+            heard.await.map_err(|e| ReachError::Silent(e.to_string()))
+        };
+        tokio::time::timeout_at(deadline, hear)
+            .await
+            .unwrap_or(Err(ReachError::TimedOut))
     }
 
     async fn secure(&self, stream: &mut Stream, request: &[u8]) -> Result<(), CancelError> {
@@ -104,6 +149,7 @@ impl Dialer {
         let plan = ConnectPlan {
             user: Arc::clone(&key.user),
             database: Arc::clone(&key.database),
+            variant: key.variant,
             credential: login.credential.clone(),
             tls: self.wish,
         };
@@ -135,6 +181,20 @@ impl<E: Engine> Open<E> for Dialer {
     }
 }
 
+/// Why a target does not count as reachable.
+#[derive(Debug, thiserror::Error)]
+pub enum ReachError {
+    /// It takes no connections.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// It does not say what it should.
+    #[error("it does not answer as it should: {0}")]
+    Silent(String),
+    /// It took longer than the connect timeout.
+    #[error("timed out")]
+    TimedOut,
+}
+
 /// Why a cancel request was not delivered.
 #[derive(Debug, thiserror::Error)]
 pub enum CancelError {
@@ -144,6 +204,12 @@ pub enum CancelError {
     /// The connection failed.
     #[error("connection failed: {0}")]
     Io(#[from] io::Error),
+    /// The login failed.
+    #[error(transparent)]
+    Login(#[from] OpenError),
+    /// The server would not.
+    #[error(transparent)]
+    Chore(#[from] ChoreError),
     /// The connection to be cancelled uses TLS, and now there is none.
     #[error("the server no longer offers TLS")]
     NoTls,

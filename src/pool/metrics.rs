@@ -38,6 +38,8 @@ pub enum CloseReason {
     PingFailed,
     /// The server broke the protocol.
     Breach,
+    /// It could not be brought to the state of the client that borrowed it.
+    Unfit,
     /// Its client kept it to the end, or an error made it unfit to be given back.
     Dropped,
     /// Sluice is shutting down.
@@ -46,7 +48,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every reason, in declaration order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Lifetime,
         Self::Idle,
         Self::GivenUp,
@@ -57,6 +59,7 @@ impl CloseReason {
         Self::ResetFailed,
         Self::PingFailed,
         Self::Breach,
+        Self::Unfit,
         Self::Dropped,
         Self::Shutdown,
     ];
@@ -74,6 +77,7 @@ impl CloseReason {
             Self::ResetFailed => "reset_failed",
             Self::PingFailed => "ping_failed",
             Self::Breach => "breach",
+            Self::Unfit => "unfit",
             Self::Dropped => "dropped",
             Self::Shutdown => "shutdown",
         }

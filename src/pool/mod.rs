@@ -43,7 +43,7 @@ mod tests;
 mod upkeep;
 
 pub use borrowed::Borrowed;
-pub use dialer::Dialer;
+pub use dialer::{Dialer, ReachError};
 pub use lending::Pool;
 pub use metrics::{CloseReason, PoolMetrics};
 pub use open::{BorrowError, Open, OpenError, Opened, Opening, ServerLogin};

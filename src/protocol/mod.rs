@@ -19,6 +19,7 @@ use crate::model::{
 pub mod bytes;
 pub mod exchange;
 pub mod follow;
+pub mod mysql;
 pub mod postgres;
 
 pub use exchange::{Costly, Exchange, Step};
@@ -47,16 +48,33 @@ pub trait Engine: Sized + Send + Sync + 'static {
     type Back: Back<Greeting = Self::Greeting>;
     /// What a server tells a client at login, to be repeated to clients that log in later.
     type Greeting: Clone + PartialEq + Send + Sync;
+    /// What a server says to anybody who connects, to be repeated to clients that come later.
+    type Announcement: Clone + Send + Sync;
+    /// Client role: hears what a server says to anybody, and takes leave without logging in.
+    type Probe: Exchange<Done = Self::Announcement, Error = ConnectError>;
 
-    /// Begins to listen to a client.
-    fn hello(offer: HelloOffer) -> Self::Hello;
+    /// Begins to talk to a client. `entropy` is fresh randomness.
+    fn hello(
+        offer: HelloOffer,
+        caller: Caller<Self::Announcement>,
+        entropy: Entropy,
+    ) -> Self::Hello;
+    /// Begins to hear what a server says to anybody.
+    fn probe() -> Self::Probe;
+    /// What server connections for this client are bound to for life; `database` is the name
+    /// that the server knows.
+    fn affinity(login: &Self::Login, database: &Arc<str>) -> Affinity;
     /// Demands a proof from a client. `entropy` is fresh randomness.
     fn prove(login: &Self::Login, demand: ProofDemand, entropy: Entropy) -> Self::Prove;
     /// Begins to log in to a server. `entropy` is fresh randomness.
     fn connect(plan: ConnectPlan, entropy: Entropy) -> Self::Connect;
-    /// The client's side of the relay, from what it asked for at login. A startup option that the
-    /// policy refuses is a fault.
-    fn front(login: &Self::Login, policy: Arc<FrontSettings>) -> Result<Self::Front, Fault>;
+    /// The client's side of the relay, from what it asked for at login; `database` is the name
+    /// that the server knows. A startup option that the policy refuses is a fault.
+    fn front(
+        login: &Self::Login,
+        database: &Arc<str>,
+        policy: Arc<FrontSettings>,
+    ) -> Result<Self::Front, Fault>;
     /// A key for the client to cancel its work with. `entropy` is fresh randomness.
     fn cancel_key(login: &Self::Login, session: u64, entropy: Entropy) -> Self::CancelKey;
     /// Writes what tells a client that its login is complete.
@@ -66,11 +84,17 @@ pub trait Engine: Sized + Send + Sync + 'static {
         key: &Self::CancelKey,
         out: &mut Vec<u8>,
     );
-    /// Writes an error message. The connection is closed after it if `last`.
-    fn refuse(fault: &Fault, last: bool, out: &mut Vec<u8>);
-    /// The bytes that ask the server to cancel the work of a connection, to be sent on a
-    /// connection of their own, after TLS where the server connection uses it.
+    /// Writes the error message after which the client's connection is closed. Not for a client
+    /// whose [`Engine::Hello`] or [`Engine::Prove`] has failed: that has told it.
+    fn refuse(fault: &Fault, to: Addressee<'_, Self>, out: &mut Vec<u8>);
+    /// How to have the server cancel the work of a connection.
     fn cancel_request(back: &Self::Back) -> Option<CancelOrder>;
+    /// What the request at hand asks of Sluice itself rather than of a server; no further request
+    /// is read before [`Engine::errand_done`].
+    fn errand(front: &mut Self::Front) -> Option<Errand<Self::CancelKey>>;
+    /// Writes the answer to a client whose errand has been run; `found`: the session exists and
+    /// the client may do that to it.
+    fn errand_done(front: &mut Self::Front, found: bool, replies: &mut Vec<u8>);
 
     /// Looks at what a client without server connection has sent; also returns how many bytes
     /// need none and are dealt with. Answers of Sluice's own are written to `replies`.
@@ -108,6 +132,9 @@ pub trait Engine: Sized + Send + Sync + 'static {
         input: &[u8],
         script: &mut Script,
     ) -> Result<usize, Breach>;
+    /// Writes what must be asked before it can be said in which state the last reply has left the
+    /// server connection. Called when server bytes have been read; the answers are owed to nobody.
+    fn inquire(front: &mut Self::Front, back: &mut Self::Back, request: &mut Vec<u8>);
 }
 
 /// What every login says, in any protocol.
@@ -178,6 +205,8 @@ pub enum Chore<'a> {
     Reset,
     /// Prove that the connection works.
     Ping,
+    /// Cancel the work of another connection of the same user, by the server's number for it.
+    Cancel(u32),
     /// Run the operator's `init_query`.
     Init(&'a str),
     /// Ask for one value.
@@ -214,6 +243,8 @@ pub enum Attach {
     Ready,
     /// First the replies to what was written must have come.
     Wait,
+    /// Never: this connection cannot be brought to the client's state. Nothing was written.
+    Unfit,
 }
 
 /// How a client's connection began.
@@ -222,6 +253,53 @@ pub enum Opening<E: Engine> {
     Login(E::Login),
     /// It asks to cancel another session's work, and expects no answer.
     Cancel(E::CancelKey),
+}
+
+/// Who has connected, and what it is to be told before anything is known about it.
+#[derive(Clone, Debug)]
+pub struct Caller<A> {
+    /// The session's number.
+    pub session: u64,
+    /// What the server behind the listener says to anybody; `None` if it has not been heard yet.
+    pub announcement: Option<A>,
+}
+
+/// To whom an error is said.
+pub enum Addressee<'a, E: Engine> {
+    /// Somebody who has only just connected.
+    Stranger,
+    /// A client that has said who it is.
+    Login(&'a E::Login),
+    /// A client that is logged in.
+    Session(&'a E::Front),
+}
+
+/// What a server connection is bound to from its login to its end; sessions may share it only
+/// if they agree in this.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Affinity {
+    /// The database that it is opened for; empty where connections move between databases.
+    pub database: Arc<str>,
+    /// What was agreed on at login beyond names; known to the engine alone.
+    pub variant: u32,
+}
+
+/// What a client asks Sluice to do to another session of the same user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Errand<K> {
+    /// Names the session.
+    pub key: K,
+    /// What to do.
+    pub order: ErrandOrder,
+}
+
+/// See [`Errand`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrandOrder {
+    /// Cancel its running request.
+    Cancel,
+    /// End it.
+    Terminate,
 }
 
 /// What a listener offers to clients.
@@ -265,6 +343,8 @@ pub struct ConnectPlan {
     pub user: Arc<str>,
     /// Database on the server.
     pub database: Arc<str>,
+    /// See [`Affinity::variant`].
+    pub variant: u32,
     /// What to prove it with.
     pub credential: Credential,
     /// Whether to ask for TLS.
@@ -299,14 +379,19 @@ pub struct FrontSettings {
     pub max_statement_bytes: usize,
 }
 
-/// A request to cancel, ready to be sent.
+/// How to have a server cancel the work of a connection.
 #[derive(Clone, Debug)]
-pub struct CancelOrder {
-    /// The bytes to send.
-    pub bytes: Bytes,
-    /// Bytes that ask for TLS first, where the connection to be cancelled uses it; answered by
-    /// one byte before the handshake.
-    pub tls_request: Option<Bytes>,
+pub enum CancelOrder {
+    /// Send something on a bare connection, without login.
+    Send {
+        /// The bytes to send.
+        bytes: Bytes,
+        /// Bytes that ask for TLS first, where the connection to be cancelled uses it; answered
+        /// by one byte before the handshake.
+        tls_request: Option<Bytes>,
+    },
+    /// Log in as the same user and run [`Chore::Cancel`] for the connection of this number.
+    Chore(u32),
 }
 
 /// Fresh random bytes for salts, nonces and keys.

@@ -20,13 +20,21 @@ pub trait Desk<E: Engine>: Send + Sync + 'static {
     fn tls_offer(&self) -> TlsOffer;
     /// The certificate and settings to use with it.
     fn tls(&self) -> Option<Arc<ServerTls>>;
+    /// What the server behind the listener says to anybody; `None` if it has not been heard, or
+    /// there are several.
+    fn announcement(&self) -> Option<E::Announcement>;
     /// Limits of the sessions of this listener.
     fn options(&self) -> Arc<SessionOptions>;
     /// How the client must prove who it is. An unknown user is not an error here: it gets a
     /// candidate without verifier, so that the refusal looks and lasts as for a wrong password.
     fn candidate<'a>(&'a self, visitor: Visitor<'a>) -> Answer<'a, Candidate>;
     /// Where a client that has proven its name is served.
-    fn route(&self, visitor: Visitor<'_>, proof: &Proof) -> Result<Route<E>, Fault>;
+    fn route(
+        &self,
+        visitor: Visitor<'_>,
+        login: &E::Login,
+        proof: &Proof,
+    ) -> Result<Route<E>, Fault>;
 }
 
 /// An answer that may take a query to the database.
@@ -60,6 +68,8 @@ pub struct Route<E: Engine> {
     pub pool: Arc<Pool<E>>,
     /// What the pool shares between sessions.
     pub key: PoolKey,
+    /// Name that the server knows the database by.
+    pub database: Arc<str>,
     /// Reaches the same server, for cancelling.
     pub dialer: Arc<Dialer>,
     /// Limits and policy, the user's and database's own included.

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
 
+use super::errand::Errands;
 use super::handle::Handle;
 use super::pipe::{Outbox, poll_read};
 use super::tally::Tally;
@@ -43,6 +44,8 @@ pub(super) enum Outcome {
     Fault(Fault),
     /// A signal is raised.
     Signalled,
+    /// This server connection cannot be brought to the client's state.
+    Unfit,
 }
 
 /// The loop's state, over one borrow of a server connection.
@@ -51,6 +54,7 @@ pub(super) struct Exchange<'a, E: Engine> {
     pub(super) server: &'a mut ServerConn<E>,
     pub(super) handle: &'a Handle,
     pub(super) tally: &'a mut Tally,
+    errands: &'a Errands<E>,
     /// Bytes for the server that its socket did not take yet.
     to_server: Outbox,
     /// The client's bytes wait until the connection has confirmed its settings.
@@ -68,12 +72,14 @@ impl<'a, E: Engine> Exchange<'a, E> {
         server: &'a mut ServerConn<E>,
         handle: &'a Handle,
         tally: &'a mut Tally,
+        errands: &'a Errands<E>,
     ) -> Self {
         Self {
             client,
             server,
             handle,
             tally,
+            errands,
             to_server: Outbox::default(),
             confirming: false,
             busy: false,
@@ -145,6 +151,9 @@ impl<'a, E: Engine> Exchange<'a, E> {
             let mut request = Vec::new();
             let front = &mut self.client.front;
             let attach = E::attach(front, &mut self.server.back, &mut request, &mut replies);
+            if attach == Attach::Unfit {
+                return Err(Outcome::Unfit);
+            }
             self.to_server.push(&request);
             if attach == Attach::Wait {
                 self.confirming = true;
@@ -167,6 +176,7 @@ impl<'a, E: Engine> Exchange<'a, E> {
         script.clear();
         let dealt = E::from_client(front, &mut self.server.back, input, script, &mut replies)
             .map_err(Outcome::Fault)?;
+        self.errands.run(front, &mut replies);
         if !self.busy && !self.server.back.progress().settled {
             self.busy = true;
             self.tally.begun();
@@ -213,6 +223,7 @@ impl<'a, E: Engine> Exchange<'a, E> {
             },
         )?;
         let Some(()) = read else { return Ok(false) };
+        self.inquire(cx)?;
         if let Some(fault) = self.client.front.failure() {
             return Err(Outcome::Fault(fault));
         }
@@ -246,6 +257,19 @@ impl<'a, E: Engine> Exchange<'a, E> {
         carry.advance(dealt);
         if carry.is_empty() {
             *carry = BytesMut::new();
+        }
+        Ok(())
+    }
+
+    /// Sends the server what Sluice itself must know.
+    fn inquire(&mut self, cx: &mut Context<'_>) -> Result<(), Outcome> {
+        let mut request = Vec::new();
+        E::inquire(&mut self.client.front, &mut self.server.back, &mut request);
+        if !request.is_empty() {
+            self.to_server.push(&request);
+            if let Poll::Ready(sent) = self.to_server.poll(&mut self.server.stream, cx) {
+                sent.map_err(server_gone)?;
+            }
         }
         Ok(())
     }

@@ -7,21 +7,23 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use super::options::SessionOptions;
-use crate::pool::{Borrowed, Dialer};
+use crate::pool::{Borrowed, Dialer, Pool};
 use crate::protocol::{Back, CancelOrder, Chore, Engine};
 
 /// Sends cancel requests, one at a time, and makes sure that none is under way when the server
 /// connection goes to somebody else.
-pub(super) struct Canceller {
+pub(super) struct Canceller<E: Engine> {
     dialer: Arc<Dialer>,
+    pool: Arc<Pool<E>>,
     under_way: Option<JoinHandle<()>>,
 }
 
-impl Canceller {
-    /// For the server behind `dialer`.
-    pub(super) fn new(dialer: Arc<Dialer>) -> Self {
+impl<E: Engine> Canceller<E> {
+    /// For connections of `pool`, to the server behind `dialer`.
+    pub(super) fn new(dialer: Arc<Dialer>, pool: Arc<Pool<E>>) -> Self {
         Self {
             dialer,
+            pool,
             under_way: None,
         }
     }
@@ -35,9 +37,9 @@ impl Canceller {
         let Some(order) = order.filter(|_| !busy) else {
             return;
         };
-        let dialer = Arc::clone(&self.dialer);
+        let (dialer, pool) = (Arc::clone(&self.dialer), Arc::clone(&self.pool));
         self.under_way = Some(tokio::spawn(async move {
-            if let Err(error) = dialer.cancel(&order).await {
+            if let Err(error) = dialer.cancel::<E>(&order, pool.key(), &pool.login()).await {
                 tracing::warn!(%error, "cancel request failed");
             }
         }));
@@ -57,7 +59,7 @@ impl Canceller {
 /// after its request has been cancelled. Beyond the time limit it is closed.
 pub(super) async fn part<E: Engine>(
     mut lent: Borrowed<E>,
-    mut canceller: Canceller,
+    mut canceller: Canceller<E>,
     options: &SessionOptions,
 ) {
     let conn = lent.conn();

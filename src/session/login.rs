@@ -13,16 +13,17 @@ use super::pipe::Outbox;
 use super::registry::{CancelGuard, CancelKeys};
 use crate::model::{Fault, FaultKind, Proof, TlsFacts};
 use crate::net::{DriveError, Stream, TlsRole, detect_direct_tls, drive};
-use crate::pool::{Borrowed, ServerConn};
+use crate::pool::{Borrowed, CloseReason, ServerConn};
 use crate::protocol::{
-    Back, Engine, Entropy, Exchange, Front, HelloOffer, Login, Opening, ProofDemand, Script,
+    Attach, Back, Caller, Engine, Entropy, Exchange, Front, HelloOffer, Login, Opening,
+    ProofDemand, Script,
 };
 
 /// A client whose login is complete.
 pub(super) struct LoggedIn<E: Engine> {
     pub(super) client: Client<E>,
     pub(super) route: Route<E>,
-    pub(super) login: E::Login,
+    pub(super) login: Arc<E::Login>,
     pub(super) cancel: CancelGuard<E::CancelKey>,
 }
 
@@ -39,6 +40,8 @@ pub(super) enum Arrival<E: Engine> {
 pub(super) enum LoginError {
     /// The client is to be told.
     Fault(Fault),
+    /// The client has been told.
+    Told(Fault),
     /// There is nobody to tell.
     Lost(String),
 }
@@ -64,7 +67,7 @@ impl<E: Engine> Door<'_, E> {
     pub(super) async fn admit(
         &self,
         stream: &mut Option<Stream>,
-        name: &mut LoginName,
+        known: &mut Option<Arc<E::Login>>,
     ) -> Result<Arrival<E>, LoginError> {
         let Some(socket) = stream.as_mut() else {
             return Ok(Arrival::Over);
@@ -73,23 +76,23 @@ impl<E: Engine> Door<'_, E> {
         let Some(login) = self.greet(socket, &mut input).await? else {
             return Ok(Arrival::Over);
         };
-        name.user = Some(Arc::clone(login.user()));
-        name.database = Some(Arc::clone(login.database()));
+        let login = &**known.insert(Arc::new(login));
         let facts = socket.tls_facts();
         let proof = self
-            .prove(socket, &mut input, &login, facts.as_ref())
+            .prove(socket, &mut input, login, facts.as_ref())
             .await?;
-        let visitor = self.visitor(&login, facts.as_ref());
-        let route = self.desk.route(visitor, &proof)?;
-        let mut front = E::front(&login, Arc::clone(&route.options.front))?;
+        let visitor = self.visitor(login, facts.as_ref());
+        let route = self.desk.route(visitor, login, &proof)?;
+        let policy = Arc::clone(&route.options.front);
+        let mut front = E::front(login, &route.database, policy)?;
         let greeting = greeting(&mut front, &route).await?;
-        let key = E::cancel_key(&login, self.handle.id.0, entropy()?);
+        let key = E::cancel_key(login, self.handle.id.0, entropy()?);
         let cancel = self.keys.register(key.clone(), Arc::clone(self.handle));
         let mut welcome = Vec::new();
         E::welcome(&mut front, &greeting, &key, &mut welcome);
         socket.write_all(&welcome).await.map_err(lost)?;
         socket.flush().await.map_err(lost)?;
-        let Some(stream) = stream.take() else {
+        let (Some(stream), Some(login)) = (stream.take(), known.take()) else {
             return Ok(Arrival::Over);
         };
         let client = Client {
@@ -124,10 +127,15 @@ impl<E: Engine> Door<'_, E> {
                 return Err(LoginError::Lost("direct TLS for another protocol".into()));
             }
         }
-        let mut hello = E::hello(HelloOffer {
+        let offer = HelloOffer {
             tls: self.desk.tls_offer(),
             direct_tls,
-        });
+        };
+        let caller = Caller {
+            session: self.handle.id.0,
+            announcement: self.desk.announcement(),
+        };
+        let mut hello = E::hello(offer, caller, entropy()?);
         match self.drive(stream, &mut hello, input).await? {
             Opening::Login(login) => Ok(Some(login)),
             Opening::Cancel(key) => {
@@ -169,7 +177,7 @@ impl<E: Engine> Door<'_, E> {
         drive(stream, exchange, input, &role, LOGIN_INPUT)
             .await
             .map_err(|error| match error {
-                DriveError::Exchange(fault) => LoginError::Fault(fault),
+                DriveError::Exchange(fault) => LoginError::Told(fault),
                 other => LoginError::Lost(other.to_string()),
             })
     }
@@ -184,13 +192,6 @@ impl<E: Engine> Door<'_, E> {
     }
 }
 
-/// Who tries to log in, as far as is known, for the log.
-#[derive(Debug, Default)]
-pub(super) struct LoginName {
-    pub(super) user: Option<Arc<str>>,
-    pub(super) database: Option<Arc<str>>,
-}
-
 /// What the server tells at login to a client with these settings: as remembered, or as a server
 /// connection says that has been brought to them.
 async fn greeting<E: Engine>(
@@ -201,26 +202,33 @@ async fn greeting<E: Engine>(
     if let Some(greeting) = route.pool.greeting(profile) {
         return Ok(greeting);
     }
-    let mut lent: Borrowed<E> = route.pool.borrow().await.map_err(|error| error.fault())?;
     let limit = route.options.login_timeout;
-    let settled = tokio::time::timeout(limit, settle::<E>(front, lent.conn())).await;
-    settled
-        .map_err(|_| Fault::new(FaultKind::TargetUnavailable, "the server does not answer"))??;
+    let mut lent: Borrowed<E> = loop {
+        let mut lent = route.pool.borrow().await.map_err(|error| error.fault())?;
+        let settled = tokio::time::timeout(limit, settle::<E>(front, lent.conn())).await;
+        if settled.map_err(|_| silent())?? {
+            break lent;
+        }
+        lent.close(CloseReason::Unfit);
+    };
     let greeting = lent.conn().back.greeting();
     route.pool.remember_greeting(profile, greeting.clone());
     lent.give_back();
     Ok(greeting)
 }
 
-/// Brings a server connection to the client's settings and waits for the server's word on them.
+/// Brings a server connection to the client's settings and waits for the server's word on them;
+/// false if it cannot be brought to them.
 async fn settle<E: Engine>(
     front: &mut E::Front,
     conn: &mut ServerConn<E>,
-) -> Result<(), LoginError> {
+) -> Result<bool, LoginError> {
     let mut request = Vec::new();
     // What the client is told comes from the greeting instead.
     let mut replies = Vec::new();
-    let _ = E::attach(front, &mut conn.back, &mut request, &mut replies);
+    if E::attach(front, &mut conn.back, &mut request, &mut replies) == Attach::Unfit {
+        return Ok(false);
+    }
     conn.stream.write_all(&request).await.map_err(lost)?;
     conn.stream.flush().await.map_err(lost)?;
     let mut script = Script::default();
@@ -236,7 +244,12 @@ async fn settle<E: Engine>(
             return Err(LoginError::Fault(fault));
         }
     }
-    Ok(())
+    Ok(true)
+}
+
+fn silent() -> LoginError {
+    let what = "the server does not answer";
+    LoginError::Fault(Fault::new(FaultKind::TargetUnavailable, what))
 }
 
 fn server_closed() -> LoginError {

@@ -8,9 +8,10 @@ use tracing::{debug, info};
 
 use crate::model::{Fault, FaultKind};
 use crate::net::Stream;
-use crate::protocol::{Engine, Front, Login};
+use crate::protocol::{Addressee, Engine, Front, Login};
 
 pub mod desk;
+mod errand;
 mod exchange;
 mod farewell;
 pub mod handle;
@@ -24,8 +25,9 @@ mod relay;
 mod tally;
 
 use desk::Desk;
+use errand::Errands;
 use handle::{Identity, Limits};
-use login::{Arrival, Door, LoggedIn, LoginError, LoginName};
+use login::{Arrival, Door, LoggedIn, LoginError};
 use meter::ClientMeter;
 use registry::{CancelGuard, CancelKeys, Entry, TICK};
 use relay::{End, Relay};
@@ -53,7 +55,7 @@ pub async fn serve<E: Engine>(
 ) {
     let session = entry.handle.id;
     let mut stream = Some(stream);
-    let mut name = LoginName::default();
+    let mut known = None;
     let limit = desk.options().login_timeout;
     let door = Door {
         desk: &*desk,
@@ -61,7 +63,7 @@ pub async fn serve<E: Engine>(
         handle: &entry.handle,
         decoy_key: &hall.decoy_key,
     };
-    let arrival = tokio::time::timeout(limit, Box::pin(door.admit(&mut stream, &mut name))).await;
+    let arrival = tokio::time::timeout(limit, Box::pin(door.admit(&mut stream, &mut known))).await;
     let arrival = arrival.unwrap_or_else(|_| {
         Err(LoginError::Fault(Fault::new(
             FaultKind::LoginTimeout,
@@ -74,23 +76,44 @@ pub async fn serve<E: Engine>(
         Err(LoginError::Lost(why)) => {
             debug!(%session, peer = %entry.handle.peer, why, "login ended")
         }
-        Err(LoginError::Fault(fault)) => {
-            meter.fault(fault.kind);
-            info!(
-                %session,
-                listener = %hall.listener,
-                peer = %entry.handle.peer,
-                user = name.user.as_deref().unwrap_or_default(),
-                database = name.database.as_deref().unwrap_or_default(),
-                reason = %fault,
-                "login failed"
-            );
+        Err(LoginError::Told(fault)) => {
+            note_failure::<E>(&hall, &entry, &meter, known.as_deref(), &fault);
             if let Some(stream) = stream.take() {
-                Box::pin(tell::<E>(stream, &fault)).await;
+                stream.close(LAST_WORDS).await;
+            }
+        }
+        Err(LoginError::Fault(fault)) => {
+            note_failure::<E>(&hall, &entry, &meter, known.as_deref(), &fault);
+            if let Some(stream) = stream.take() {
+                let to = known
+                    .as_deref()
+                    .map_or(Addressee::Stranger, Addressee::Login);
+                let words = last_words::<E>(&fault, to);
+                Box::pin(tell(stream, words)).await;
             }
         }
     }
     drop(place);
+}
+
+/// Counts and logs a login that has failed.
+fn note_failure<E: Engine>(
+    hall: &Hall<E>,
+    entry: &Entry,
+    meter: &ClientMeter,
+    login: Option<&E::Login>,
+    fault: &Fault,
+) {
+    meter.fault(fault.kind);
+    info!(
+        session = %entry.handle.id,
+        listener = %hall.listener,
+        peer = %entry.handle.peer,
+        user = login.map_or("", |login| &**login.user()),
+        database = login.map_or("", |login| &**login.database()),
+        reason = %fault,
+        "login failed"
+    );
 }
 
 /// The part after the login.
@@ -181,6 +204,10 @@ fn introduce<E: Engine>(
         route,
         handle: Arc::clone(handle),
         tally,
+        errands: Errands {
+            keys: Arc::clone(&hall.keys),
+            own: Arc::clone(handle),
+        },
         leaving: false,
     };
     (Box::new(relay), cancel)
@@ -190,20 +217,26 @@ impl<E: Engine> Relay<E> {
     /// Sends what is still to be sent, and the error.
     async fn end_with(self, fault: &Fault) {
         let mut client = self.client;
+        let words = last_words::<E>(fault, Addressee::Session(&client.front));
         let flush = std::future::poll_fn(|cx| client.outbox.poll(&mut client.stream, cx));
         if let Ok(Ok(())) = tokio::time::timeout(LAST_WORDS, flush).await {
-            tell::<E>(client.stream, fault).await;
+            tell(client.stream, words).await;
         }
     }
 }
 
-/// Sends an error to a client and closes its connection. A client that does not listen misses
-/// it. Not cancel-safe: dropped, it closes at once.
-pub async fn tell<E: Engine>(mut stream: Stream, fault: &Fault) {
-    let mut bytes = Vec::new();
-    E::refuse(fault, true, &mut bytes);
+/// The error that a client is told before its connection is closed.
+pub fn last_words<E: Engine>(fault: &Fault, to: Addressee<'_, E>) -> Vec<u8> {
+    let mut words = Vec::new();
+    E::refuse(fault, to, &mut words);
+    words
+}
+
+/// Sends its last words to a client and closes its connection. A client that does not listen
+/// misses them. Not cancel-safe: dropped, it closes at once.
+pub async fn tell(mut stream: Stream, words: Vec<u8>) {
     let sent = tokio::time::timeout(LAST_WORDS, async {
-        stream.write_all(&bytes).await?;
+        stream.write_all(&words).await?;
         stream.flush().await
     });
     if let Ok(Ok(())) = sent.await {

@@ -180,12 +180,16 @@ impl<K: Clone + Eq + Hash> CancelKeys<K> {
 
     /// Asks the session that the key stands for to cancel its request; false if there is none.
     pub fn cancel(&self, key: &K) -> bool {
-        let handle = lock(&self.keys).get(key).cloned();
-        let Some(handle) = handle else {
+        let Some(handle) = self.session(key) else {
             return false;
         };
         handle.raise(Signal::Cancel);
         true
+    }
+
+    /// The session that the key stands for.
+    pub(super) fn session(&self, key: &K) -> Option<Arc<Handle>> {
+        lock(&self.keys).get(key).cloned()
     }
 }
 

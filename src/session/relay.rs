@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf, BytesMut};
 
 use super::desk::Route;
+use super::errand::Errands;
 use super::exchange::{Client, Exchange, Outcome};
 use super::farewell::{Canceller, part};
 use super::handle::{Handle, Phase, Signal};
@@ -16,7 +17,7 @@ use super::pipe::poll_read;
 use super::tally::Tally;
 use crate::model::{Fault, FaultKind, TxStatus};
 use crate::net::scratch::with_scratch;
-use crate::pool::{BorrowError, Borrowed};
+use crate::pool::{BorrowError, Borrowed, CloseReason};
 use crate::protocol::{Back, Engine, Front, Wants};
 
 /// A logged-in client and all that serves it.
@@ -25,6 +26,7 @@ pub(super) struct Relay<E: Engine> {
     pub(super) route: Route<E>,
     pub(super) handle: Arc<Handle>,
     pub(super) tally: Tally,
+    pub(super) errands: Errands<E>,
     /// The session is to end when no transaction is open.
     pub(super) leaving: bool,
 }
@@ -105,6 +107,7 @@ impl<E: Engine> Relay<E> {
         if client.inbox.is_empty() {
             client.inbox = BytesMut::new();
         }
+        self.errands.run(&mut client.front, &mut replies);
         client.outbox.push(&replies);
         Ok(wants)
     }
@@ -198,13 +201,25 @@ impl<E: Engine> Relay<E> {
 
     /// Exchanges with a server connection until it may go back. Not cancel-safe.
     async fn converse(&mut self, mut lent: Borrowed<E>) -> Result<(), End> {
-        let mut canceller = Canceller::new(Arc::clone(&self.route.dialer));
-        let mut exchange =
-            Exchange::new(&mut self.client, lent.conn(), &self.handle, &mut self.tally);
+        let Route { dialer, pool, .. } = &self.route;
+        let mut canceller = Canceller::new(Arc::clone(dialer), Arc::clone(pool));
+        let mut exchange = Exchange::new(
+            &mut self.client,
+            lent.conn(),
+            &self.handle,
+            &mut self.tally,
+            &self.errands,
+        );
         exchange.leaving = self.leaving;
         let end = loop {
             match exchange.run().await {
                 Outcome::Released => break None,
+                Outcome::Unfit => {
+                    // The request waits in the client's inbox, and another is borrowed for it.
+                    self.leaving = exchange.leaving;
+                    lent.close(CloseReason::Unfit);
+                    return Ok(());
+                }
                 Outcome::ClientGone => break Some(End::ClientGone),
                 Outcome::Fault(fault) => break Some(End::Fault(fault)),
                 Outcome::ServerGone(why) => break Some(server_gone(&exchange, &why)),
@@ -243,7 +258,7 @@ enum Missed {
 /// Acts on signals while a server connection is held.
 fn signalled<E: Engine>(
     exchange: &mut Exchange<'_, E>,
-    canceller: &mut Canceller,
+    canceller: &mut Canceller<E>,
 ) -> Result<(), Fault> {
     let handle = exchange.handle;
     handle.take(Signal::Idle);

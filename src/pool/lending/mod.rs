@@ -168,7 +168,8 @@ impl<E: Engine> Pool<E> {
         self.options.load_full()
     }
 
-    pub(super) fn login(&self) -> Arc<ServerLogin> {
+    /// What its connections log in with.
+    pub fn login(&self) -> Arc<ServerLogin> {
         self.login.load_full()
     }
 

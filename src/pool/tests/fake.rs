@@ -16,9 +16,9 @@ use crate::model::{
 use crate::net::{DialError, Stream};
 use crate::pool::{Open, OpenError, Opened, Opening, ServerLogin};
 use crate::protocol::{
-    Attach, Back, Breach, CancelOrder, Chore, ConnectError, ConnectPlan, Engine, Entropy, Exchange,
-    Front, FrontSettings, HelloOffer, Login, Opening as Hello, ProofDemand, Script, ServerError,
-    Step, Wants,
+    Addressee, Affinity, Attach, Back, Breach, Caller, CancelOrder, Chore, ConnectError,
+    ConnectPlan, Engine, Entropy, Errand, Exchange, Front, FrontSettings, HelloOffer, Login,
+    Opening as Hello, ProofDemand, Script, ServerError, Step, Wants,
 };
 
 /// The engine. Its client side is never entered.
@@ -267,6 +267,7 @@ impl Back for FakeBack {
             Chore::Rollback => "rollback",
             Chore::Reset => "reset",
             Chore::Ping => "ping",
+            Chore::Cancel(_) => "cancel",
             Chore::Init(_) => "init",
             Chore::Query(_) | Chore::Account { .. } => "query",
             Chore::Capacity => "capacity",
@@ -387,9 +388,17 @@ impl Engine for Fake {
     type Front = Never;
     type Back = FakeBack;
     type Greeting = u32;
+    type Announcement = ();
+    type Probe = Mute<(), ConnectError>;
 
-    fn hello(_: HelloOffer) -> Self::Hello {
+    fn hello(_: HelloOffer, _: Caller<()>, _: Entropy) -> Self::Hello {
         Mute(std::marker::PhantomData)
+    }
+    fn probe() -> Self::Probe {
+        Mute(std::marker::PhantomData)
+    }
+    fn affinity(login: &Never, _: &Arc<str>) -> Affinity {
+        match *login {}
     }
     fn prove(login: &Never, _: ProofDemand, _: Entropy) -> Self::Prove {
         match *login {}
@@ -397,7 +406,7 @@ impl Engine for Fake {
     fn connect(_: ConnectPlan, _: Entropy) -> Self::Connect {
         Mute(std::marker::PhantomData)
     }
-    fn front(login: &Never, _: Arc<FrontSettings>) -> Result<Never, Fault> {
+    fn front(login: &Never, _: &Arc<str>, _: Arc<FrontSettings>) -> Result<Never, Fault> {
         match *login {}
     }
     fn cancel_key(login: &Never, _: u64, _: Entropy) -> u64 {
@@ -406,9 +415,15 @@ impl Engine for Fake {
     fn welcome(front: &mut Never, _: &u32, _: &u64, _: &mut Vec<u8>) {
         match *front {}
     }
-    fn refuse(_: &Fault, _: bool, _: &mut Vec<u8>) {}
+    fn refuse(_: &Fault, _: Addressee<'_, Self>, _: &mut Vec<u8>) {}
     fn cancel_request(_: &FakeBack) -> Option<CancelOrder> {
         None
+    }
+    fn errand(front: &mut Never) -> Option<Errand<u64>> {
+        match *front {}
+    }
+    fn errand_done(front: &mut Never, _: bool, _: &mut Vec<u8>) {
+        match *front {}
     }
     fn wants(front: &mut Never, _: &[u8], _: &mut Vec<u8>) -> Result<(usize, Wants), Fault> {
         match *front {}
@@ -434,6 +449,9 @@ impl Engine for Fake {
         _: &[u8],
         _: &mut Script,
     ) -> Result<usize, Breach> {
+        match *front {}
+    }
+    fn inquire(front: &mut Never, _: &mut FakeBack, _: &mut Vec<u8>) {
         match *front {}
     }
 }

@@ -97,6 +97,7 @@ fn key(user: &str) -> PoolKey {
         target: "db:5432".into(),
         user: user.into(),
         database: "app".into(),
+        variant: 0,
     }
 }
 

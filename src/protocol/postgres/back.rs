@@ -246,8 +246,12 @@ impl protocol::Back for PgBack {
             // What the lost client's statements have set, and the rollback unset, nobody follows.
             self.dirty = true;
         }
-        let account;
+        let (account, cancel);
         let sql = match chore {
+            Chore::Cancel(pid) => {
+                cancel = format!("SELECT pg_cancel_backend({pid})");
+                &*cancel
+            }
             Chore::Account { query, user } => {
                 account = account_query(query, user);
                 &*account

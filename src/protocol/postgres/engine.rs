@@ -16,8 +16,9 @@ use super::startup::Startup;
 use super::{fault, join, message, request};
 use crate::model::{EngineFamily, Fault, Secret, TlsFacts, TxStatus};
 use crate::protocol::{
-    Attach, Breach, CancelOrder, ConnectError, ConnectPlan, Engine, Entropy, Exchange,
-    FrontSettings, HelloOffer, Opening, ProofDemand, Script, Step, Wants,
+    Addressee, Affinity, Attach, Breach, Caller, CancelOrder, ConnectError, ConnectPlan, Engine,
+    Entropy, Errand, Exchange, FrontSettings, HelloOffer, Opening, ProofDemand, Script, Step,
+    Wants,
 };
 
 /// PostgreSQL, protocol 3.
@@ -32,25 +33,39 @@ impl Engine for Postgres {
     type Hello = Hello;
     type Login = Startup;
     type CancelKey = CancelKey;
-    type Prove = Prove;
+    type Prove = Told<Prove>;
     type Connect = Connect;
     type Front = PgFront;
     type Back = PgBack;
     type Greeting = Arc<Reported>;
+    // A PostgreSQL server waits for the client to speak.
+    type Announcement = ();
+    type Probe = Probe;
 
-    fn hello(offer: HelloOffer) -> Hello {
+    fn hello(offer: HelloOffer, _: Caller<()>, _: Entropy) -> Hello {
         Hello(accept::Hello::new(offer))
     }
 
-    fn prove(login: &Startup, demand: ProofDemand, entropy: Entropy) -> Prove {
-        Prove::new(Arc::clone(&login.user), demand, &entropy)
+    fn probe() -> Probe {
+        Probe
+    }
+
+    fn affinity(_: &Startup, database: &Arc<str>) -> Affinity {
+        Affinity {
+            database: Arc::clone(database),
+            variant: 0,
+        }
+    }
+
+    fn prove(login: &Startup, demand: ProofDemand, entropy: Entropy) -> Told<Prove> {
+        Told(Prove::new(Arc::clone(&login.user), demand, &entropy))
     }
 
     fn connect(plan: ConnectPlan, entropy: Entropy) -> Connect {
         Connect(connect::Connect::new(plan, &entropy))
     }
 
-    fn front(login: &Startup, policy: Arc<FrontSettings>) -> Result<PgFront, Fault> {
+    fn front(login: &Startup, _: &Arc<str>, policy: Arc<FrontSettings>) -> Result<PgFront, Fault> {
         let settings = join::admit(&login.settings, &policy)?;
         Ok(PgFront::new(settings, policy))
     }
@@ -69,17 +84,24 @@ impl Engine for Postgres {
         message::ready_for_query(out, TxStatus::Idle);
     }
 
-    fn refuse(fault: &Fault, last: bool, out: &mut Vec<u8>) {
-        fault::write(fault, last, out);
+    fn refuse(fault: &Fault, _: Addressee<'_, Self>, out: &mut Vec<u8>) {
+        fault::write(fault, true, out);
     }
 
     fn cancel_request(back: &PgBack) -> Option<CancelOrder> {
         let (pid, secret, tls) = back.cancel_key()?;
-        Some(CancelOrder {
+        Some(CancelOrder::Send {
             bytes: cancel::request(pid, secret),
             tls_request: tls.then(connect::tls_request),
         })
     }
+
+    // Cancelling has a connection of its own: see `Opening::Cancel`.
+    fn errand(_: &mut PgFront) -> Option<Errand<CancelKey>> {
+        None
+    }
+
+    fn errand_done(_: &mut PgFront, _: bool, _: &mut Vec<u8>) {}
 
     fn wants(
         front: &mut PgFront,
@@ -120,6 +142,57 @@ impl Engine for Postgres {
     ) -> Result<usize, Breach> {
         reply::read(back, Some(Watcher { front, script }), input)
     }
+
+    // ReadyForQuery says it.
+    fn inquire(_: &mut PgFront, _: &mut PgBack, _: &mut Vec<u8>) {}
+}
+
+/// An exchange in server role that tells the client why it fails.
+pub struct Told<X>(X);
+
+impl<X: Exchange<Error = Fault>> Exchange for Told<X> {
+    type Done = X::Done;
+    type Error = Fault;
+
+    fn advance(
+        &mut self,
+        input: &mut BytesMut,
+        out: &mut BytesMut,
+    ) -> Result<Step<Self::Done>, Fault> {
+        told(self.0.advance(input, out), out)
+    }
+
+    fn secured(&mut self, facts: &TlsFacts) {
+        self.0.secured(facts);
+    }
+
+    fn computed(&mut self, result: Secret) {
+        self.0.computed(result);
+    }
+}
+
+fn told<T>(result: Result<T, Fault>, out: &mut BytesMut) -> Result<T, Fault> {
+    result.inspect_err(|fault| {
+        let mut message = Vec::new();
+        fault::write(fault, true, &mut message);
+        out.extend_from_slice(&message);
+    })
+}
+
+/// Nothing is said before the client speaks.
+pub struct Probe;
+
+impl Exchange for Probe {
+    type Done = ();
+    type Error = ConnectError;
+
+    fn advance(&mut self, _: &mut BytesMut, _: &mut BytesMut) -> Result<Step<()>, ConnectError> {
+        Ok(Step::Done(()))
+    }
+
+    fn secured(&mut self, _: &TlsFacts) {}
+
+    fn computed(&mut self, _: Secret) {}
 }
 
 /// [`accept::Hello`], with the outcome in the shared words.
@@ -134,7 +207,7 @@ impl Exchange for Hello {
         input: &mut BytesMut,
         out: &mut BytesMut,
     ) -> Result<Step<Self::Done>, Fault> {
-        let step = self.0.advance(input, out)?;
+        let step = told(self.0.advance(input, out), out)?;
         Ok(step.map(|outcome| match outcome {
             Outcome::Login(login) => Opening::Login(login),
             Outcome::Cancel(key) => Opening::Cancel(key),

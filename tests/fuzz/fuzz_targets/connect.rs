@@ -21,6 +21,7 @@ fuzz_target!(|data: &[u8]| {
     let plan = ConnectPlan {
         user: "ann".into(),
         database: "shop".into(),
+        variant: 0,
         credential,
         tls: [TlsWish::Never, TlsWish::Prefer, TlsWish::Require][usize::from(cut.choice / 3 % 3)],
     };

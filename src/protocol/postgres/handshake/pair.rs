@@ -79,6 +79,7 @@ impl Pair {
         ConnectPlan {
             user: "ann".into(),
             database: "shop".into(),
+            variant: 0,
             credential: self.credential.clone(),
             tls: if self.tls.is_some() {
                 TlsWish::Require
