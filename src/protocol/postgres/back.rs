@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::model::{Progress, TxStatus};
 use crate::protocol::{self, Breach, Chore, ServerError};
 
+use super::again::Again;
 use super::by_name::Names;
 use super::front::PgFront;
 use super::owed::{Debts, Fate, Owed};
@@ -45,6 +46,10 @@ pub struct PgBack {
     pub(super) statements: ServerStatements,
     /// What it has prepared under names that clients have given.
     pub(super) names: Names,
+    /// The batch at hand, should the server refuse a statement that it names.
+    pub(super) again: Again,
+    /// A ParameterDescription that waits for the rest of its answer.
+    pub(super) held: Vec<u8>,
     /// An error that a direct connection would have reported instead of the next one.
     pub(super) instead: Option<Bytes>,
     /// Whose unnamed statement the server has: client and generation, or [`UNKNOWN`]; `None` if
@@ -129,6 +134,8 @@ impl PgBack {
             reported: login.reported,
             statements: ServerStatements::default(),
             names: Names::default(),
+            again: Again::default(),
+            held: Vec::new(),
             instead: None,
             unnamed: None,
             chore: ChoreResult::default(),
@@ -174,7 +181,7 @@ impl PgBack {
             // rolls back.
             rename::nonsense(out);
             if !self.skipping {
-                self.debts.push(Owed::Describe);
+                self.debts.push(Owed::Describe(None));
             }
             rename::sync(out);
             self.debts.push(Owed::Sync);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::accept::{self, Outcome};
+use super::again;
 use super::back::{LoggedIn, PgBack};
 use super::cancel::{self, CancelKey};
 use super::connect::{self, Connected};
@@ -143,8 +144,9 @@ impl Engine for Postgres {
         reply::read(back, Some(Watcher { front, script }), input)
     }
 
-    // ReadyForQuery says it.
-    fn inquire(_: &mut PgFront, _: &mut PgBack, _: &mut Vec<u8>) {}
+    fn inquire(front: &mut PgFront, back: &mut PgBack, request: &mut Vec<u8>) {
+        again::send(front, back, request);
+    }
 }
 
 /// An exchange in server role that tells the client why it fails.

@@ -15,7 +15,7 @@ use super::by_name::Own;
 use super::reported::Reported;
 use super::rules::Effects;
 use super::settings::Settings;
-use super::statements::{ELSEWHERE, NAME_PREFIX, ServerStatements, Statement};
+use super::statements::{ELSEWHERE, NAME_PREFIX, Named, ServerStatements, Statement, StatementKey};
 use super::track::Tracked;
 use super::{message, rename};
 
@@ -28,12 +28,14 @@ pub struct PgFront {
     pub(super) settings: Tracked,
     /// The reported settings that it has been told.
     pub(super) reported: Arc<Reported>,
-    pub(super) named: HashMap<Box<[u8]>, Arc<Statement>, RandomState>,
+    pub(super) named: HashMap<Box<[u8]>, Named, RandomState>,
     /// Statements prepared by SQL.
     pub(super) sql: Own,
     pub(super) unnamed: Unnamed,
     /// Unnamed statements so far.
     generations: u64,
+    /// The statement that the unnamed portal was last bound to, if it has a name.
+    pub(super) last_bound: LastBound,
     /// Open portals whose statements change what is known of the session.
     pub(super) portals: HashMap<Box<[u8]>, Arc<Verdict>, RandomState>,
     /// Bytes of the current message that go on to the server as they come.
@@ -85,7 +87,21 @@ pub struct Unnamed {
     pub(super) effects: Effects,
 }
 
+/// Which statement the unnamed portal runs.
+#[derive(Debug, Default)]
+pub(super) struct LastBound {
+    pub(super) key: Option<StatementKey>,
+    /// Kept from Bind to Bind, so that nothing is allocated.
+    pub(super) name: Vec<u8>,
+}
+
 impl PgFront {
+    /// The named statement of the protocol that the client calls so.
+    pub(super) fn statement(&self, name: &[u8]) -> Option<Arc<Statement>> {
+        let named = self.named.get(name)?;
+        Some(Arc::clone(&named.statement))
+    }
+
     /// The books of a client that has logged in and asked for these settings.
     pub fn new(settings: Arc<Settings>, policy: Arc<FrontSettings>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -102,6 +118,7 @@ impl PgFront {
             sql: Own::default(),
             unnamed: Unnamed::default(),
             generations: 0,
+            last_bound: LastBound::default(),
             portals: HashMap::default(),
             passing: 0,
             dropping: 0,
@@ -249,7 +266,7 @@ impl PgFront {
             return rename::replaced(whole, name, own);
         }
         let id = statements.statement_of(name)?;
-        let (own, _) = self.named.iter().find(|(_, s)| s.id == id)?;
+        let (own, _) = self.named.iter().find(|(_, n)| n.statement.id == id)?;
         rename::replaced(whole, name, own)
     }
 }

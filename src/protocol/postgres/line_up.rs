@@ -71,7 +71,7 @@ pub(super) fn line_up_name(reader: &mut Reader<'_>, name: &str, way: Way, decoy:
             prepare(reader, name, &own.text, way);
             reader.back.names.hold(name, what);
         }
-    } else if let Some(statement) = reader.front.named.get(name.as_bytes()).cloned() {
+    } else if let Some(statement) = reader.front.statement(name.as_bytes()) {
         line_up_protocol(reader, name, &statement);
     } else {
         release(reader, name);

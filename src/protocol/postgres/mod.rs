@@ -6,6 +6,7 @@
 //! [`front`] (one client) and [`back`] (one server connection).
 
 pub mod accept;
+mod again;
 pub mod back;
 mod bound;
 mod by_name;
@@ -29,10 +30,13 @@ mod reply;
 mod reply_error;
 pub mod reported;
 mod request;
+mod request_portal;
 mod request_statement;
 mod rules;
 pub mod scram;
 pub mod settings;
+mod shape;
+mod shape_reply;
 pub mod startup;
 mod statements;
 pub mod switches;

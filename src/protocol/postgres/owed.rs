@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::by_name::SqlStatement;
 use super::front::Unnamed;
-use super::statements::{ServerName, Statement, StatementKey};
+use super::statements::{Named, ServerName, StatementKey};
 use crate::sql::statement::Verdict;
 
 /// For whom an answer is.
@@ -41,7 +41,7 @@ pub enum Undo {
     /// The client's name does not exist.
     Name(Box<[u8]>),
     /// The client's name still exists.
-    Restore(Box<[u8]>, Arc<Statement>),
+    Restore(Box<[u8]>, Named),
     /// The client has the unnamed statement that it had before, or none if this is what failed;
     /// what the connection has is unknown.
     Unnamed {
@@ -93,6 +93,15 @@ pub struct Gone {
     pub name: Box<[u8]>,
 }
 
+/// A statement whose result is being described to the client.
+#[derive(Debug)]
+pub struct Described {
+    /// On the server connection.
+    pub key: StatementKey,
+    /// By the client's name.
+    pub name: Box<[u8]>,
+}
+
 /// An answer that is due.
 #[derive(Debug)]
 pub enum Owed {
@@ -106,8 +115,11 @@ pub enum Owed {
     Inner(u8),
     /// An error, which the client sees in words of Sluice's own.
     Refused(Bytes),
-    /// RowDescription or NoData, after ParameterDescription for a statement.
-    Describe,
+    /// RowDescription or NoData, after ParameterDescription for a statement. With what it tells the
+    /// shape of, where the books do not have that.
+    Describe(Option<Box<Described>>),
+    /// The same for Sluice itself.
+    Probe(StatementKey),
     /// Rows, COPY data, then CommandComplete, EmptyQueryResponse or PortalSuspended. With the
     /// statement, where its completion changes what is known of the session.
     Execute(Option<Arc<Verdict>>),
@@ -140,7 +152,7 @@ impl Owed {
     pub fn fate(&self) -> Fate {
         match self {
             Self::Parse(fate, _) | Self::Close(fate) | Self::Query(fate) => *fate,
-            Self::Inner(_) | Self::Recall(_) => Fate::Ours,
+            Self::Inner(_) | Self::Recall(_) | Self::Probe(_) => Fate::Ours,
             _ => Fate::Client,
         }
     }
@@ -292,6 +304,15 @@ impl Debts {
         if let Some(kept) = kept {
             **kept = instead;
         }
+    }
+
+    /// True if a Sync comes last, and no other before it.
+    pub fn ends_with_its_only_sync(&self) -> bool {
+        let mut syncs = self.queue.iter().rev().map(|owed| match owed {
+            Owed::Sync => true,
+            owed => !owed.is_extended(),
+        });
+        syncs.next() == Some(true) && !syncs.any(|ends| ends)
     }
 
     /// True if messages of the extended protocol are on their way that no Sync follows.

@@ -101,6 +101,17 @@ pub fn replaced(message: &[u8], from: &[u8], to: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
+/// Writes a message.
+pub fn message(kind: u8, body: &[u8], out: &mut Vec<u8>) {
+    head(kind, body.len(), out);
+    out.extend_from_slice(body);
+}
+
+/// Writes a Flush.
+pub fn flush(out: &mut Vec<u8>) {
+    head(b'H', 0, out);
+}
+
 fn head(kind: u8, body: usize, out: &mut Vec<u8>) {
     out.push(kind);
     // Bodies come from messages whose length was an Int32 and grow by a name; one that no longer

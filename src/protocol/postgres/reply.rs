@@ -14,7 +14,7 @@ use super::frame::{self, HEADER_LEN};
 use super::front::PgFront;
 use super::owed::{Fate, Owed, Undo};
 use super::rename;
-use super::reply_error;
+use super::{reply_error, shape_reply};
 
 /// A client that watches, and the edits to what it will see.
 pub struct Watcher<'a> {
@@ -53,7 +53,7 @@ pub fn read(back: &mut PgBack, client: Option<Watcher<'_>>, input: &[u8]) -> Res
 
 /// One message of the input, perhaps not whole yet.
 pub(super) struct Message<'a> {
-    kind: u8,
+    pub(super) kind: u8,
     /// Where it starts in the input.
     at: usize,
     /// Header and body.
@@ -114,16 +114,17 @@ impl Reader<'_> {
             b'C' => self.complete(message),
             b'G' | b'H' | b'W' => self.copy_starts(message),
             b'c' => self.stream(message),
+            b't' => self.parameter_types(message),
             b'1' => self.answers(message, |owed| matches!(owed, Owed::Parse(..))),
-            b'2' => self.answers(message, |owed| {
+            b'2' => self.answers_shown(message, |owed| {
                 matches!(owed, Owed::Bind(_) | Owed::Inner(b'2'))
             }),
             b'3' => self.answers(message, |owed| matches!(owed, Owed::Close(_))),
             b's' => self.answers(message, |owed| matches!(owed, Owed::Execute(_))),
             // Under a simple Query these two do not end what is owed.
             b'I' => self.may_answer(message, |owed| matches!(owed, Owed::Execute(_))),
-            b'T' | b'n' => self.may_answer(message, |owed| matches!(owed, Owed::Describe)),
-            b't' | b'V' => self.stream(message),
+            b'T' | b'n' => shape_reply::description(self, message),
+            b'V' => self.stream(message),
             _ => Err(Breach("unknown message type")),
         }
     }
@@ -192,8 +193,41 @@ impl Reader<'_> {
         Ok(Some(dealt))
     }
 
+    /// The same for a message that shows the client that its batch is being carried out.
+    fn answers_shown(
+        &mut self,
+        message: &Message<'_>,
+        fits: impl Fn(&Owed) -> bool,
+    ) -> Result<Option<usize>, Breach> {
+        self.back.again.shown();
+        self.answers(message, fits)
+    }
+
+    /// ParameterDescription: the error that may follow decides whether the client sees it.
+    fn parameter_types(&mut self, message: &Message<'_>) -> Result<Option<usize>, Breach> {
+        if !matches!(self.back.debts.first(), Some(Owed::Describe(Some(_)))) {
+            return self.stream(message);
+        }
+        match message.whole {
+            None if message.total <= HOLD_LIMIT => Ok(None),
+            None => self.stream(message),
+            Some(whole) => {
+                self.back.held.extend_from_slice(whole);
+                Ok(Some(message.total))
+            }
+        }
+    }
+
+    /// Shows the client what was held back.
+    pub(super) fn show_held(&mut self) {
+        let held = std::mem::take(&mut self.back.held);
+        if let Some(client) = &mut self.client {
+            client.script.insert(&held);
+        }
+    }
+
     /// A message that ends the first debt if that is of the right kind.
-    fn may_answer(
+    pub(super) fn may_answer(
         &mut self,
         message: &Message<'_>,
         fits: impl Fn(&Owed) -> bool,
@@ -321,6 +355,7 @@ impl Reader<'_> {
             _ => return Err(Breach("ready before everything was answered")),
         };
         match fate {
+            Fate::Client if self.back.again.is_due() => {}
             Fate::Client => {
                 self.pass(message.at, message.at + message.total);
                 self.back.instead = None;
@@ -342,6 +377,7 @@ impl Reader<'_> {
             && let Some(client) = &mut self.client
         {
             client.front.settle();
+            self.back.again.settle();
         }
         if self.back.tx != TxStatus::Idle {
             return;

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::model::PinReason;
+use crate::model::{PinReason, TxStatus};
 use crate::protocol::{Breach, ServerError};
 
 use super::back::CopyIn;
@@ -15,6 +15,7 @@ use super::frame::HEADER_LEN;
 use super::message;
 use super::owed::{Fate, Owed, Undo};
 use super::reply::{HOLD_LIMIT, Message, Reader};
+use super::shape;
 use super::statements::{NAME_PREFIX, StatementKey};
 
 /// Deals with an ErrorResponse; `None` if more of it must come first.
@@ -38,9 +39,16 @@ pub(super) fn read(
     }
     let fate = reader.back.debts.first().map_or(Fate::Client, Owed::fate);
     let extended = reader.back.debts.first().is_some_and(Owed::is_extended);
-    if extended {
-        forget_stale_plan(reader, error);
+    if extended && message.whole.is_some_and(shape::is_refusal) {
+        forget_stale_plan(reader);
+        if send_again(reader) {
+            reader.back.held.clear();
+            let dealt = reader.stream_for(message, Fate::Ours);
+            skip_to_sync(reader);
+            return Ok(Some(dealt));
+        }
     }
+    reader.show_held();
     let dealt = match fate {
         // A statement that Sluice prepared anew for the client fails as the client's own.
         Fate::Client | Fate::Ours => {
@@ -115,19 +123,27 @@ fn skip_to_sync(reader: &mut Reader<'_>) {
     }
 }
 
-/// After a change of the tables, a cached plan may be refused for good: the statement is
-/// prepared anew when it is next used.
-fn forget_stale_plan(reader: &mut Reader<'_>, error: Option<&Parsed>) {
+/// After a change of the tables, a cached plan is refused for good: the statement is prepared anew
+/// when it is next used.
+fn forget_stale_plan(reader: &mut Reader<'_>) {
     let key: Option<StatementKey> = match reader.back.debts.first() {
         Some(Owed::Bind(key)) => *key,
+        Some(Owed::Describe(Some(described))) => Some(described.key),
+        Some(Owed::Probe(key)) => Some(*key),
         _ => None,
     };
-    // FEATURE_NOT_SUPPORTED, raised by RevalidateCachedQuery in plancache.c.
-    if let Some(key) = key
-        && error.is_some_and(|error| error.error.code == "0A000")
-    {
+    if let Some(key) = key {
         reader.back.statements.drop_later(key);
     }
+}
+
+/// True if the batch that has been refused is sent again: nothing is behind it, and no transaction
+/// is open.
+fn send_again(reader: &mut Reader<'_>) -> bool {
+    reader.client.is_some()
+        && reader.back.tx == TxStatus::Idle
+        && reader.back.debts.ends_with_its_only_sync()
+        && reader.back.again.ask()
 }
 
 /// A text that the server could not even parse has done nothing: what it was pinned for does not

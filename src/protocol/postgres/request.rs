@@ -112,10 +112,13 @@ pub fn read(
             at,
             total,
             bytes: rest.get(..total.min(rest.len())).unwrap_or_default(),
+            behind: rest.get(total..).unwrap_or_default(),
         };
         let Some(dealt) = reader.message(&message)? else {
             break;
         };
+        let whole = message.is_whole();
+        reader.back.again.note(message.kind, message.bytes, whole);
         at += dealt;
     }
     Ok(at)
@@ -130,9 +133,22 @@ pub(super) struct Message<'a> {
     pub(super) total: usize,
     /// As much of it as has come, header included.
     pub(super) bytes: &'a [u8],
+    /// What has come behind it.
+    pub(super) behind: &'a [u8],
 }
 
 impl<'a> Message<'a> {
+    /// True if the next message describes this portal.
+    pub(super) fn is_described(&self, portal: &[u8]) -> bool {
+        let next = self
+            .behind
+            .strip_prefix(b"D")
+            .and_then(|next| next.get(4..));
+        let name = next.and_then(|next| next.strip_prefix(b"P"));
+        let rest = name.and_then(|name| name.strip_prefix(portal));
+        rest.is_some_and(|rest| rest.first() == Some(&0))
+    }
+
     /// True if all of it has come.
     pub(super) fn is_whole(&self) -> bool {
         self.bytes.len() == self.total
@@ -232,7 +248,7 @@ impl Reader<'_> {
         if !message.is_whole() && message.total <= limit {
             return Ok(None);
         }
-        if self.back.debts.named_in_doubt() && statement::is_by_name(message.body()) {
+        if statement::names_in_doubt(self, message.body()) {
             return Ok(None);
         }
         if let Some((sql, owed)) = self.execute_by_name(message) {

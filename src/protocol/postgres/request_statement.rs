@@ -12,16 +12,18 @@ use crate::model::{Fault, FaultKind, PinReason, Pins, TxStatus};
 use crate::sql::statement::Verdict;
 
 use super::by_name::{self, What};
+use super::fault;
 use super::front::PgFront;
 use super::line_up::{Way, line_up, line_up_bytes};
-use super::owed::{Fate, Gone, Owed, Undo};
+use super::owed::{Described, Fate, Gone, Owed, Undo};
 use super::rename;
 use super::request::{Message, Reader};
+use super::request_portal::{Fits, bound_effects, describe_portal, fits, note_bound, open_portal};
 use super::rules::{self, Effects};
 use super::settings::{mixed, unique};
-use super::statements::{ELSEWHERE, NAME_PREFIX, ServerName, Statement, StatementKey};
+use super::shape;
+use super::statements::{ELSEWHERE, NAME_PREFIX, Named, ServerName, Statement, StatementKey};
 use super::track;
-use super::{bound, fault};
 
 /// Parse: name, text, parameter types.
 pub(super) fn parse(
@@ -50,6 +52,9 @@ pub(super) fn parse(
         return Ok(Some(
             reader.ask(message, Owed::Parse(Fate::Client, Undo::Nothing)),
         ));
+    }
+    if names_in_doubt(reader, text) {
+        return Ok(None);
     }
     if name.is_empty() {
         return Ok(Some(parse_unnamed(reader, message, body, text)));
@@ -90,7 +95,7 @@ fn parse_named(
     body: &[u8],
     text: &[u8],
 ) -> Result<usize, Fault> {
-    if let Some(existing) = reader.front.named.get(name).cloned() {
+    if let Some(existing) = reader.front.statement(name) {
         // The server is to say that the name is taken, so it must be.
         let server_name = prepared(reader, &existing).0;
         reader
@@ -119,12 +124,18 @@ fn parse_named(
         reader.back.statements.drop_later(key);
     }
     if reader.back.statements.name(key).is_some() {
-        reader.front.named.insert(name.clone(), statement);
+        reader
+            .front
+            .named
+            .insert(name.clone(), Named::new(statement));
         reader.answer(Owed::FakeParse(Undo::Name(name)), rename::PARSE_COMPLETE);
         return Ok(message.total);
     }
     line_up_for(reader, &statement.effects);
-    reader.front.named.insert(name.clone(), statement);
+    reader
+        .front
+        .named
+        .insert(name.clone(), Named::new(statement));
     let server_name = reader.back.statements.add(key);
     close_stale(reader);
     reader
@@ -154,6 +165,11 @@ fn refuse(reader: &mut Reader<'_>) {
     );
     let mut ours = Vec::new();
     fault::write(&fault, false, &mut ours);
+    refuse_with(reader, ours);
+}
+
+/// The client gets this error, and the server one that makes it skip the rest of the batch too.
+fn refuse_with(reader: &mut Reader<'_>, ours: Vec<u8>) {
     reader.script.insert_with(rename::nonsense);
     reader.back.unsynced = true;
     reader.back.debts.push(Owed::Refused(ours.into()));
@@ -175,7 +191,28 @@ pub(super) fn bind(reader: &mut Reader<'_>, message: &Message<'_>) -> Result<Opt
     let Some(effects) = bound_effects(reader, message, portal, name) else {
         return Ok(None);
     };
+    if reader.back.debts.named_in_doubt() && uses_names(&effects) {
+        return Ok(None);
+    }
     let resolved = resolve(reader, name);
+    if let Resolved::Renamed(server_name, Some(key)) = &resolved {
+        let fits = fits(
+            reader,
+            name,
+            server_name,
+            *key,
+            message.is_described(portal),
+        );
+        match fits {
+            Fits::Yes => {}
+            Fits::Unknown => return Ok(None),
+            Fits::No => {
+                refuse_with(reader, shape::refusal());
+                return Ok(Some(message.total.min(message.bytes.len())));
+            }
+        }
+    }
+    note_bound(reader.front, portal, name, &resolved);
     line_up_for(reader, &effects);
     reader.note_changes(&effects);
     open_portal(reader.front, portal, effects.script);
@@ -197,55 +234,6 @@ pub(super) fn bind(reader: &mut Reader<'_>, message: &Message<'_>) -> Result<Opt
     }
 }
 
-/// What executing the portal will do; `None` if more of the Bind must come to tell.
-fn bound_effects(
-    reader: &mut Reader<'_>,
-    message: &Message<'_>,
-    portal: &[u8],
-    name: &[u8],
-) -> Option<Effects> {
-    let front = &*reader.front;
-    let (effects, parse) = match front.named.get(name) {
-        Some(statement) => (&statement.effects, &*statement.body),
-        None if name.is_empty() => (&front.unnamed.effects, &*front.unnamed.body),
-        None => return Some(Effects::default()),
-    };
-    let mut effects = effects.clone();
-    let Some(script) = effects.script.as_ref().filter(|_| effects.bound) else {
-        return Some(effects);
-    };
-    let names = portal.len() + 1 + name.len() + 1;
-    if !message.is_whole() && message.total <= BOUND_LIMIT {
-        return None;
-    }
-    let rest = message.body().get(names..).filter(|_| message.is_whole());
-    let reason = match rest.and_then(|rest| bound::resolve(script, parse, rest)) {
-        Some(bound) => {
-            effects.script = Some(bound.verdict);
-            bound.opens_temp_schema.then_some(PinReason::TempObject)
-        }
-        None => rules::sets_session_by_parameter(script).then_some(PinReason::Setting),
-    };
-    if let Some(reason) = reason {
-        let cause = rules::fingerprint(text_of(parse));
-        reader.front.affect_for(Pins::of(reason), || cause);
-    }
-    Some(effects)
-}
-
-/// Notes what executing the portal will do, where that must be followed.
-fn open_portal(front: &mut PgFront, portal: &[u8], script: Option<Arc<Verdict>>) {
-    match script {
-        Some(script) => {
-            front.portals.insert(portal.into(), script);
-        }
-        None if front.portals.is_empty() => {}
-        None => {
-            front.portals.remove(portal);
-        }
-    }
-}
-
 /// A query that is nothing but the DEALLOCATE of a statement that the protocol prepared: the
 /// server knows it by another name. `None`: it is something else.
 pub(super) fn deallocate(
@@ -257,7 +245,7 @@ pub(super) fn deallocate(
         return None;
     };
     let name = track::deallocated(only)?;
-    let statement = reader.front.named.get(name.as_bytes()).cloned()?;
+    let statement = reader.front.statement(name.as_bytes())?;
     let (server_name, key) = prepared(reader, &statement);
     reader.front.requests += 1;
     reader.end_unnamed();
@@ -281,7 +269,7 @@ pub(super) fn execute_by_name(reader: &mut Reader<'_>, text: &[u8]) -> Option<(V
         return None;
     }
     let (name, place) = rules::executed(text)?;
-    let statement = reader.front.named.get(name.as_bytes()).cloned()?;
+    let statement = reader.front.statement(name.as_bytes())?;
     reader.front.affect(&statement.effects, || {
         rules::fingerprint(text_of(&statement.body))
     });
@@ -311,22 +299,28 @@ pub(super) fn describe(
         return Ok(None);
     };
     let Target::Statement(name) = target else {
-        return Ok(Some(reader.ask(message, Owed::Describe)));
+        let described = describe_portal(reader, message);
+        return Ok(Some(reader.ask(message, Owed::Describe(described))));
     };
     if reader.front.keeps_names() {
-        return Ok(Some(reader.ask(message, Owed::Describe)));
+        return Ok(Some(reader.ask(message, Owed::Describe(None))));
     }
     if in_doubt(reader, name) {
         return Ok(None);
     }
     match resolve(reader, name) {
-        Resolved::AsItIs => Ok(Some(reader.ask(message, Owed::Describe))),
-        Resolved::Renamed(server_name, _) => {
+        Resolved::AsItIs => Ok(Some(reader.ask(message, Owed::Describe(None)))),
+        Resolved::Renamed(server_name, key) => {
             reader
                 .script
                 .insert_with(|out| rename::about_statement(b'D', &server_name, out));
             reader.back.unsynced = true;
-            reader.back.debts.push(Owed::Describe);
+            let name = name.into();
+            let described = key.map(|key| Box::new(Described { key, name }));
+            if described.is_some() {
+                reader.back.again.begin();
+            }
+            reader.back.debts.push(Owed::Describe(described));
             Ok(Some(message.total))
         }
     }
@@ -397,7 +391,7 @@ fn line_up_for(reader: &mut Reader<'_>, effects: &Effects) {
     }
 }
 
-enum Resolved {
+pub(super) enum Resolved {
     /// The server knows it by the client's name, or is to say that it does not exist.
     AsItIs,
     /// The name that the server knows.
@@ -410,7 +404,7 @@ fn resolve(reader: &mut Reader<'_>, name: &[u8]) -> Resolved {
         resolve_unnamed(reader);
         return Resolved::AsItIs;
     }
-    let Some(statement) = reader.front.named.get(name).cloned() else {
+    let Some(statement) = reader.front.statement(name) else {
         if line_up_bytes(reader, name).is_some() {
             return Resolved::AsItIs;
         }
@@ -508,9 +502,17 @@ fn in_doubt(reader: &Reader<'_>, name: &[u8]) -> bool {
     }
 }
 
-/// True for a query that may run or deallocate a statement by its name.
-pub(super) fn is_by_name(text: &[u8]) -> bool {
-    rules::first_word_is(text, &[b"execute", b"deallocate"])
+/// True if it depends on the answer to earlier messages what names in a text mean: it waits.
+pub(super) fn names_in_doubt(reader: &Reader<'_>, text: &[u8]) -> bool {
+    reader.back.debts.named_in_doubt() && {
+        let text = text.strip_suffix(b"\0").unwrap_or(text);
+        uses_names(&rules::effects(text))
+    }
+}
+
+fn uses_names(effects: &Effects) -> bool {
+    let script = effects.script.as_deref();
+    script.is_some_and(by_name::uses_names)
 }
 
 /// What the statement goes by at this point. Where settings may just be changing, nobody can tell
@@ -519,8 +521,7 @@ pub(super) fn key_of(reader: &mut Reader<'_>, statement: &Statement) -> Statemen
     let front = &mut *reader.front;
     if !front.changing || reader.back.debts.is_empty() {
         let planner = front.settings.planner_id();
-        let script = statement.effects.script.as_deref();
-        return match script.is_some_and(by_name::uses_names) {
+        return match uses_names(&statement.effects) {
             // What the names in it stand for is the client's own affair.
             true => (statement.id, mixed(planner ^ front.id, "", None)),
             false => (statement.id, planner),
@@ -570,9 +571,6 @@ fn incomplete(message: &Message<'_>) -> Result<Option<usize>, Fault> {
 fn malformed() -> Fault {
     Fault::protocol("malformed message")
 }
-
-/// A Bind whose values must be known is read whole up to this size in bytes.
-const BOUND_LIMIT: usize = 64 * 1024;
 
 /// Portal and statement names of a Bind must end within this many bytes. Drivers' names are
 /// short; PostgreSQL itself keeps 63 bytes of most names.

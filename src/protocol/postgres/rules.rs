@@ -59,12 +59,6 @@ pub fn executed(text: &[u8]) -> Option<(Box<str>, Range<usize>)> {
     }
 }
 
-/// True if the text begins with one of these words, given in lower case.
-pub fn first_word_is(text: &[u8], words: &[&[u8]]) -> bool {
-    let first = Lexer::new(text, Quoting::Standard).next();
-    first.is_some_and(|first| words.iter().any(|word| first.is_word(word)))
-}
-
 /// What executing `text` does.
 pub fn effects(text: &[u8]) -> Effects {
     if text.len() <= CACHED_TEXT {

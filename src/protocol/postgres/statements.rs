@@ -13,6 +13,7 @@ use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
 use super::rules::Effects;
+use super::shape::Shape;
 
 /// A statement as clients define it.
 #[derive(Debug)]
@@ -67,6 +68,25 @@ impl Default for Interned {
 /// Dead entries are first looked for when this many have been interned.
 const FIRST_SWEEP: usize = 1024;
 
+/// What a client calls by a name.
+#[derive(Clone, Debug)]
+pub struct Named {
+    /// The statement.
+    pub statement: Arc<Statement>,
+    /// What it was told of the result.
+    pub shape: Shape,
+}
+
+impl Named {
+    /// A statement whose result the client knows nothing of.
+    pub fn new(statement: Arc<Statement>) -> Self {
+        Self {
+            statement,
+            shape: 0,
+        }
+    }
+}
+
 /// A statement and the settings its plan depends on ([`super::settings::Settings::planner_id`]).
 pub type StatementKey = (u64, u64);
 
@@ -95,6 +115,9 @@ pub struct ServerStatements {
 struct Known {
     name: ServerName,
     used: u64,
+    shape: Shape,
+    /// The server is being asked for the shape.
+    asked: bool,
 }
 
 impl ServerStatements {
@@ -130,9 +153,30 @@ impl ServerStatements {
         let known = Known {
             name: name.clone(),
             used: self.clock,
+            shape: 0,
+            asked: false,
         };
         self.known.insert(key, known);
         name
+    }
+
+    /// The shape of its result here, if known.
+    pub fn shape(&self, key: StatementKey) -> Shape {
+        self.known.get(&key).map_or(0, |known| known.shape)
+    }
+
+    /// The result has this shape here, for as long as the server has the statement.
+    pub fn learn(&mut self, key: StatementKey, shape: Shape) {
+        if let Some(known) = self.known.get_mut(&key) {
+            known.shape = shape;
+            known.asked = false;
+        }
+    }
+
+    /// True if the server has to be asked for the shape, which is not known.
+    pub fn ask(&mut self, key: StatementKey) -> bool {
+        let known = self.known.get_mut(&key);
+        known.is_some_and(|known| !std::mem::replace(&mut known.asked, true))
     }
 
     /// The server does not have it after all.

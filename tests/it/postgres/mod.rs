@@ -14,5 +14,7 @@ mod roles;
 mod rust_drivers;
 mod scale;
 mod server_loss;
+mod sql_prepared;
+mod stale_plans;
 mod state;
 mod tools;

@@ -6,7 +6,7 @@ use crate::support::{
     wire::{
         Login, Wire,
         backend::{column, words},
-        frontend::{bind, execute, parse, run_unnamed, sync},
+        frontend::{run_unnamed, sync},
     },
 };
 
@@ -227,9 +227,6 @@ fn a_role_that_was_taken_away_ends_its_client_and_nothing_runs() {
 
 #[test]
 fn a_startup_option_that_is_refused_is_its_clients_own_fault() {
-    if is_direct() {
-        return;
-    }
     let (database, _clerk, proxy) = one_connection();
     let mut other = proxy.connect(&database);
     other.succeed("create table note (word text)");
@@ -238,11 +235,16 @@ fn a_startup_option_that_is_refused_is_its_clients_own_fault() {
         .login(&database)
         .parameter("statement_timeout", "nonsense")
         .parameter("app.tenant", "2");
-    let mut one = Wire::connect(&login).unwrap();
-    let insert = "insert into note values (current_setting('app.tenant'))";
-    one.send(&[parse("", insert), bind("", "", &[]), execute("", 0), sync()].concat())
-        .unwrap();
-    assert_eq!(words(&one.read_ready_or_close()), ["Error(22023)"]);
+    // At the login, or when the connection is first used.
+    match Wire::connect(&login) {
+        Err(refused) => assert_eq!(refused.sqlstate(), "22023"),
+        Ok(mut one) => {
+            let insert = "insert into note values (current_setting('app.tenant'))";
+            one.send(&[run_unnamed(insert, &[]), sync()].concat())
+                .unwrap();
+            assert_eq!(words(&one.read_ready_or_close()), ["Error(22023)"]);
+        }
+    }
     assert_eq!(other.value("select count(*) from note"), "0");
     assert_eq!(other.value("show app.tenant"), "1");
 }

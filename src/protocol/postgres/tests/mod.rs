@@ -21,6 +21,7 @@ mod pipeline;
 mod prepared;
 mod skipped;
 mod split;
+mod stale;
 
 /// A message with this type and body.
 pub(super) fn msg(kind: u8, body: &[u8]) -> Vec<u8> {
