@@ -79,6 +79,8 @@ pub struct Statement {
     pub detail: Detail,
     /// Whether tokens show nothing but reading; see [`Verdict::read_only_candidate`].
     pub read_only_candidate: bool,
+    /// Whether tokens show that it writes rows, or may.
+    pub writes: bool,
 }
 
 impl Statement {

@@ -58,8 +58,10 @@ pub enum Touch {
     DiscardSequences,
     /// `DISCARD TEMP`.
     DiscardTemp,
-    /// The sequence values that `currval` and `lastval` answer from, read or written.
+    /// The sequence values that `currval` and `lastval` answer from, written.
     SequenceState,
+    /// The same, read.
+    SequenceRecall,
     /// The seed of `random()`.
     RandomSeed,
     /// Code that the text does not show as statements: `DO`, `CALL`, functions that run a query given as a string.
@@ -76,7 +78,7 @@ pub enum Touch {
 
 impl Touch {
     /// All touches, in declaration order.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::SetSession,
         Self::SetLocal,
         Self::SetFromParameter,
@@ -101,6 +103,7 @@ impl Touch {
         Self::DiscardSequences,
         Self::DiscardTemp,
         Self::SequenceState,
+        Self::SequenceRecall,
         Self::RandomSeed,
         Self::CodeBlock,
         Self::Copy,
@@ -137,6 +140,7 @@ impl Touch {
             Self::DiscardSequences => "discard_sequences",
             Self::DiscardTemp => "discard_temp",
             Self::SequenceState => "sequence_state",
+            Self::SequenceRecall => "sequence_recall",
             Self::RandomSeed => "random_seed",
             Self::CodeBlock => "code_block",
             Self::Copy => "copy",

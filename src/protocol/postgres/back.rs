@@ -18,6 +18,7 @@ use super::rename;
 use super::replay;
 use super::reply;
 use super::reported::Reported;
+use super::sequence::Remembered;
 use super::settings::Settings;
 use super::statements::ServerStatements;
 
@@ -46,6 +47,8 @@ pub struct PgBack {
     pub(super) statements: ServerStatements,
     /// What it has prepared under names that clients have given.
     pub(super) names: Names,
+    /// What it remembers of sequences.
+    pub(super) remembered: Remembered,
     /// The batch at hand, should the server refuse a statement that it names.
     pub(super) again: Again,
     /// A ParameterDescription that waits for the rest of its answer.
@@ -134,6 +137,7 @@ impl PgBack {
             reported: login.reported,
             statements: ServerStatements::default(),
             names: Names::default(),
+            remembered: Remembered::default(),
             again: Again::default(),
             held: Vec::new(),
             instead: None,
@@ -195,6 +199,7 @@ impl PgBack {
         self.settings = Settings::none();
         self.statements.clear();
         self.names.clear();
+        self.remembered.clear();
         // Neither DISCARD nor DEALLOCATE is about it.
         self.unnamed = UNKNOWN;
         self.dirty = false;

@@ -23,7 +23,7 @@ use super::front::PgFront;
 use super::rules;
 use super::statements::StatementKey;
 use crate::model::Pins;
-use crate::sql::statement::{Detail, Statement, Verdict, Which};
+use crate::sql::statement::{Detail, Discard, Statement, Verdict, Which};
 use crate::sql::touches::{Touch, Touches};
 
 /// A statement that a client has prepared by SQL.
@@ -188,7 +188,7 @@ pub fn uses_names(verdict: &Verdict) -> bool {
     verdict.touches.intersects(BY_NAME)
 }
 
-/// A statement is complete: what it does to names.
+/// A statement is complete: what it does to names, and to what is remembered of sequences.
 pub fn complete(front: &mut PgFront, back: &mut PgBack, statement: &Statement) {
     match &statement.detail {
         Detail::SqlPrepare(Which::One(name), text) => {
@@ -210,6 +210,10 @@ pub fn complete(front: &mut PgFront, back: &mut PgBack, statement: &Statement) {
             if prepared.is_some_and(|one| one.touches.contains(Touch::SetLocal)) {
                 front.settings.local_unknown();
             }
+        }
+        Detail::Discard(Discard::Sequences) => {
+            front.sequences_gone();
+            back.remembered.clear();
         }
         Detail::Deallocate(Which::One(name)) => {
             front.sql.remove(name);

@@ -13,6 +13,7 @@ use super::front::PgFront;
 use super::prove::Prove;
 use super::reply::{self, Watcher};
 use super::reported::Reported;
+use super::sequence::Population;
 use super::startup::Startup;
 use super::{fault, join, message, request};
 use crate::model::{EngineFamily, Fault, Secret, TlsFacts, TxStatus};
@@ -68,7 +69,8 @@ impl Engine for Postgres {
 
     fn front(login: &Startup, _: &Arc<str>, policy: Arc<FrontSettings>) -> Result<PgFront, Fault> {
         let settings = join::admit(&login.settings, &policy)?;
-        Ok(PgFront::new(settings, policy))
+        let population = Population::of(&login.user, &login.database);
+        Ok(PgFront::new(settings, policy).among(population))
     }
 
     fn cancel_key(login: &Startup, session: u64, entropy: Entropy) -> CancelKey {

@@ -14,6 +14,7 @@ use crate::sql::statement::Verdict;
 use super::by_name::Own;
 use super::reported::Reported;
 use super::rules::Effects;
+use super::sequence::{Population, Stay};
 use super::settings::Settings;
 use super::statements::{ELSEWHERE, NAME_PREFIX, Named, ServerStatements, Statement, StatementKey};
 use super::track::Tracked;
@@ -29,6 +30,10 @@ pub struct PgFront {
     /// The reported settings that it has been told.
     pub(super) reported: Arc<Reported>,
     pub(super) named: HashMap<Box<[u8]>, Named, RandomState>,
+    /// Clients of the same user and database.
+    pub(super) population: Population,
+    /// The last in which it advanced a sequence.
+    pub(super) stay: Stay,
     /// Statements prepared by SQL.
     pub(super) sql: Own,
     pub(super) unnamed: Unnamed,
@@ -96,6 +101,19 @@ pub(super) struct LastBound {
 }
 
 impl PgFront {
+    /// The client is one of these.
+    #[must_use]
+    pub(super) fn among(mut self, population: Population) -> Self {
+        self.population = population;
+        self
+    }
+
+    /// The session remembers no value of a sequence.
+    pub(super) fn sequences_gone(&mut self) {
+        self.stay = 0;
+        self.pins.remove(PinReason::Sequence);
+    }
+
     /// The named statement of the protocol that the client calls so.
     pub(super) fn statement(&self, name: &[u8]) -> Option<Arc<Statement>> {
         let named = self.named.get(name)?;
@@ -115,6 +133,8 @@ impl PgFront {
             settings: Tracked::new(settings),
             reported: Reported::new(Vec::new()),
             named: HashMap::default(),
+            population: Population::default(),
+            stay: 0,
             sql: Own::default(),
             unnamed: Unnamed::default(),
             generations: 0,
@@ -225,6 +245,7 @@ impl PgFront {
     pub(super) fn discarded(&mut self) {
         self.settings.discard();
         self.statements_gone();
+        self.sequences_gone();
         for reason in UNDONE_BY_DISCARD {
             self.pins.remove(reason);
         }

@@ -21,6 +21,17 @@ pub(super) enum Way {
     Extended,
 }
 
+impl Way {
+    /// Messages before the text that no Sync follows must stay in one transaction with it.
+    pub(super) fn behind(self, reader: &Reader<'_>) -> Self {
+        if reader.back.unsynced {
+            Self::Extended
+        } else {
+            self
+        }
+    }
+}
+
 /// Lines the connection up for a text, if that uses names.
 pub(super) fn line_up(reader: &mut Reader<'_>, verdict: &Verdict, way: Way) {
     if !by_name::uses_names(verdict) || reader.front.keeps_names() {
@@ -31,12 +42,7 @@ pub(super) fn line_up(reader: &mut Reader<'_>, verdict: &Verdict, way: Way) {
         let cause = || "more prepared statements than a client may take along".to_owned();
         reader.front.affect_for(pins, cause);
     }
-    // Messages before the text that no Sync follows must stay in one transaction with it.
-    let way = if reader.back.unsynced {
-        Way::Extended
-    } else {
-        way
-    };
+    let way = way.behind(reader);
     let decoys = by_name::only_deallocates(verdict);
     let names = match by_name::names(verdict) {
         Named::These(names) => names,
@@ -127,12 +133,17 @@ fn prepare(reader: &mut Reader<'_>, name: &str, text: &[u8], way: Way) {
     if let Some(other) = reader.back.names.surplus(limit, &reader.front.sql) {
         release(reader, &other);
     }
+    run(reader, Some(name), text, way);
+}
+
+/// Sends a statement of Sluice's own, ahead of the client's. `name`: it is the PREPARE of this.
+pub(super) fn run(reader: &mut Reader<'_>, name: Option<&str>, text: &[u8], way: Way) {
     match way {
         Way::Simple => {
             reader.script.insert_with(|out| rename::query(text, out));
             reader.back.unnamed = None;
             reader.back.unsynced = false;
-            reader.back.debts.push(Owed::Recall(name.into()));
+            reader.back.debts.push(Owed::Recall(name.map(Into::into)));
         }
         Way::Extended => {
             let body = [text, b"\0\0\0"].concat();
@@ -145,7 +156,8 @@ fn prepare(reader: &mut Reader<'_>, name: &str, text: &[u8], way: Way) {
             reader.back.unnamed = super::back::UNKNOWN;
             reader.back.unsynced = true;
             let debts = &mut reader.back.debts;
-            debts.push(Owed::Parse(Fate::Ours, Undo::Held(name.into())));
+            let undo = name.map_or(Undo::Nothing, |name| Undo::Held(name.into()));
+            debts.push(Owed::Parse(Fate::Ours, undo));
             debts.push(Owed::Inner(b'2'));
             debts.push(Owed::Inner(b'C'));
             debts.push(Owed::Close(Fate::Ours));

@@ -34,6 +34,7 @@ mod request_portal;
 mod request_statement;
 mod rules;
 pub mod scram;
+mod sequence;
 pub mod settings;
 mod shape;
 mod shape_reply;

@@ -140,9 +140,9 @@ pub enum Owed {
     Scripted(Arc<Verdict>, usize),
     /// CommandComplete for a statement that both sides then have no more, then ReadyForQuery.
     Deallocate(Gone),
-    /// CommandComplete for a PREPARE of this name that Sluice repeats, then ReadyForQuery. Its error
-    /// takes the place of the one that the client's next query gets.
-    Recall(Box<str>),
+    /// CommandComplete for a statement of Sluice's own, then ReadyForQuery. Its error takes the place
+    /// of the one that the client's next query gets. With the name, if it is a PREPARE.
+    Recall(Option<Box<str>>),
     /// FunctionCallResponse, then ReadyForQuery.
     Function,
 }

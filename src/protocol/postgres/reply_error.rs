@@ -53,8 +53,9 @@ pub(super) fn read(
         // A statement that Sluice prepared anew for the client fails as the client's own.
         Fate::Client | Fate::Ours => {
             if let Some(Owed::Recall(name)) = reader.back.debts.first() {
-                let name = name.clone();
-                reader.back.names.hold(&name, What::Unknown);
+                if let Some(name) = name.clone() {
+                    reader.back.names.hold(&name, What::Unknown);
+                }
                 reader.back.instead = message.whole.map(Bytes::copy_from_slice);
                 return Ok(Some(reader.stream_for(message, Fate::Ours)));
             }

@@ -18,7 +18,7 @@ use super::message;
 use super::owed::{Fate, Owed, Undo};
 use super::request_statement as statement;
 use super::rules::{self, Effects};
-use super::{join, rename};
+use super::{join, rename, sequence};
 
 /// What a client without server connection needs; also how many bytes need no server at all.
 pub fn wants(
@@ -255,7 +255,8 @@ impl Reader<'_> {
             self.replace_query(&sql, owed);
             return Ok(Some(message.total));
         }
-        let script = self.effects_of_query(message);
+        let effects = self.effects_of_query(message);
+        let script = effects.script.clone();
         if script
             .as_deref()
             .is_some_and(|script| self.needs_barrier(script))
@@ -270,6 +271,7 @@ impl Reader<'_> {
         if let Some(verdict) = &script {
             line_up(self, verdict, Way::Simple);
         }
+        sequence::note(self, &effects, Way::Simple);
         self.front.requests += 1;
         self.end_unnamed();
         self.back.unsynced = false;
@@ -325,21 +327,21 @@ impl Reader<'_> {
         self.back.debts.push(owed);
     }
 
-    /// Notes what a simple query will do; returns its statements if they must be followed.
-    fn effects_of_query(&mut self, message: &Message<'_>) -> Option<Arc<Verdict>> {
+    /// Notes what a simple query will do, and returns it.
+    fn effects_of_query(&mut self, message: &Message<'_>) -> Effects {
         if self.front.keeps_names() {
-            return None;
+            return Effects::default();
         }
         if !message.is_whole() {
             self.front.pin(PinReason::Unclassified);
-            return None;
+            return Effects::default();
         }
         let text = message.body();
         let text = text.strip_suffix(b"\0").unwrap_or(text);
         let effects = rules::effects(text);
         self.front.affect(&effects, || rules::fingerprint(text));
         self.note_changes(&effects);
-        effects.script
+        effects
     }
 
     fn execute(&mut self, message: &Message<'_>) -> Result<Option<usize>, Fault> {

@@ -20,6 +20,7 @@ use super::rename;
 use super::request::{Message, Reader};
 use super::request_portal::{Fits, bound_effects, describe_portal, fits, note_bound, open_portal};
 use super::rules::{self, Effects};
+use super::sequence;
 use super::settings::{mixed, unique};
 use super::shape;
 use super::statements::{ELSEWHERE, NAME_PREFIX, Named, ServerName, Statement, StatementKey};
@@ -214,6 +215,7 @@ pub(super) fn bind(reader: &mut Reader<'_>, message: &Message<'_>) -> Result<Opt
     }
     note_bound(reader.front, portal, name, &resolved);
     line_up_for(reader, &effects);
+    sequence::note(reader, &effects, Way::Extended);
     reader.note_changes(&effects);
     open_portal(reader.front, portal, effects.script);
     match resolved {
@@ -278,6 +280,7 @@ pub(super) fn execute_by_name(reader: &mut Reader<'_>, text: &[u8]) -> Option<(V
     sql.extend_from_slice(&server_name);
     sql.extend_from_slice(text.get(place.end..)?);
     reader.note_changes(&statement.effects);
+    sequence::note(reader, &statement.effects, Way::Simple);
     if statement.effects.bound {
         reader.front.affect_for(Pins::of(PinReason::Setting), || {
             rules::fingerprint(text_of(&statement.body))

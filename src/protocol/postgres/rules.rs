@@ -9,7 +9,7 @@ use crate::sql::cache::{CacheLimits, VerdictCache};
 use crate::sql::lexer::{Lexer, Quoting};
 use crate::sql::postgres::classify;
 use crate::sql::statement::{
-    Detail, SettingAction, SettingScope, Statement, TransactionControl, Verdict, Which,
+    CopyFlow, Detail, SettingAction, SettingScope, Statement, TransactionControl, Verdict, Which,
 };
 use crate::sql::touches::{Touch, Touches};
 
@@ -27,6 +27,12 @@ pub struct Effects {
     pub script: Option<Arc<Verdict>>,
     /// It gives settings values that a Bind brings: without them, [`PinReason::Setting`] holds.
     pub bound: bool,
+    /// It may advance a sequence, seen or unseen.
+    pub advances: bool,
+    /// It says that it advances a sequence.
+    pub says_so: bool,
+    /// It asks for a sequence's value that the session remembers.
+    pub recalls: bool,
     /// It may end a transaction, and with it what the transaction has set.
     pub ends: bool,
 }
@@ -66,6 +72,9 @@ pub fn effects(text: &[u8]) -> Effects {
         if !matters(&verdict) {
             return Effects {
                 ends: ends(&verdict),
+                advances: advances(&verdict),
+                says_so: verdict.touches.contains(Touch::SequenceState),
+                recalls: verdict.touches.contains(Touch::SequenceRecall),
                 ..Effects::default()
             };
         }
@@ -107,6 +116,20 @@ pub fn sets_session_by_parameter(verdict: &Verdict) -> bool {
     })
 }
 
+/// True if some statement calls `nextval`, or writes rows and may do so for a column's default.
+fn advances(verdict: &Verdict) -> bool {
+    verdict.touches.intersects(ADVANCES)
+        || verdict.statements.iter().any(|statement| {
+            statement.writes
+                && statement.control == TransactionControl::None
+                && match &statement.detail {
+                    Detail::None => true,
+                    Detail::Copy(flow) => *flow != CopyFlow::Out,
+                    _ => false,
+                }
+        })
+}
+
 /// True if some statement ends a transaction.
 fn ends(verdict: &Verdict) -> bool {
     verdict.statements.iter().any(|statement| {
@@ -136,6 +159,9 @@ fn of(verdict: Arc<Verdict>) -> Effects {
         pins,
         bound,
         ends: ends(&verdict),
+        advances: advances(&verdict),
+        says_so: verdict.touches.contains(Touch::SequenceState),
+        recalls: verdict.touches.contains(Touch::SequenceRecall),
         script: scripted.then_some(verdict),
     }
 }
@@ -195,16 +221,23 @@ const SETS: Touches = Touches::of(Touch::SetSession)
     .with(Touch::SetFromParameter)
     .with(Touch::SetUnknown);
 
+/// What may advance a sequence, or hides what it does.
+const ADVANCES: Touches = Touches::of(Touch::SequenceState)
+    .with(Touch::SqlExecute)
+    .with(Touch::CodeBlock)
+    .with(Touch::Unknown);
+
 /// Statements whose success changes what is known of the session.
 const SCRIPTED: Touches = SETS
     .with(Touch::SetLocal)
     .with(Touch::SqlPrepare)
     .with(Touch::SqlExecute)
     .with(Touch::Deallocate)
+    .with(Touch::DiscardSequences)
     .with(Touch::DiscardAll);
 
 /// Which touch is a reason to pin.
-const PINNED: [(Touch, PinReason); 13] = [
+const PINNED: [(Touch, PinReason); 12] = [
     (Touch::SetUnknown, PinReason::Setting),
     (Touch::TempObject, PinReason::TempObject),
     (Touch::CursorHold, PinReason::HeldCursor),
@@ -212,7 +245,6 @@ const PINNED: [(Touch, PinReason); 13] = [
     (Touch::AdvisoryLock, PinReason::AdvisoryLock),
     (Touch::Load, PinReason::Load),
     (Touch::SqlPrepare, PinReason::SqlPrepare),
-    (Touch::SequenceState, PinReason::Sequence),
     (Touch::RandomSeed, PinReason::RandomSeed),
     (Touch::CodeBlock, PinReason::CodeBlock),
     (Touch::ExternalConnection, PinReason::ExternalConnection),

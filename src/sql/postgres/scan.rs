@@ -326,6 +326,7 @@ impl<'a> Current<'a> {
             control,
             detail,
             read_only_candidate,
+            writes: self.writes || !reads,
         }
     }
 }

@@ -13,6 +13,7 @@ mod prepared;
 mod roles;
 mod rust_drivers;
 mod scale;
+mod sequences;
 mod server_loss;
 mod sql_prepared;
 mod stale_plans;

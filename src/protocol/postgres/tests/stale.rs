@@ -114,7 +114,7 @@ fn a_batch_that_describes_is_sent_again_unseen() {
 
 #[test]
 fn a_description_is_sent_again_unseen() {
-    let (_, mut back) = told("select 530");
+    let (_first, mut back) = told("select 530");
     let mut front = client();
     // The statement is there already: the answer to the Parse is ours.
     let batch = cat(&[parse("b", "select 530"), describe("b"), sync()]);
