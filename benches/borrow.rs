@@ -56,6 +56,7 @@ fn pool_of(size: u32) -> (Pools<Fake>, Arc<Pool<Fake>>) {
         max_waiting: 0,
         lifetime: Duration::from_secs(3600),
         lifetime_jitter: Duration::from_secs(300),
+        round_robin: false,
         idle_timeout: Duration::from_secs(600),
         check_delay: Duration::from_secs(30),
         init_query: None,

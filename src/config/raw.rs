@@ -292,6 +292,10 @@ pub struct TargetGroup {
     /// connections do not all end together. Default "5m". Dynamic, for new connections.
     #[serde(default = "five_minutes")]
     pub server_lifetime_jitter: Time,
+    /// Lend the connection that has been idle longest, so that all share the load, rather than the
+    /// newest, so that few have it and the others can close. Default false. Dynamic.
+    #[serde(default)]
+    pub server_round_robin: bool,
     /// A connection unused for longer is closed. Default "10m"; "0s": never. Dynamic.
     #[serde(default = "ten_minutes")]
     pub server_idle_timeout: Time,

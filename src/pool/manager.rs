@@ -53,7 +53,7 @@ impl<E: Engine> Manager for Keeper<E> {
     }
 }
 
-/// Idle connections of one pool, newest on top.
+/// Idle connections of one pool; the newest is lent first, or the oldest in round robin.
 ///
 /// Has a fixed size: deadpool's `resize` can overshoot when a pool is shrunk and grown again.
 /// For another size a new store replaces the old one.
@@ -61,11 +61,12 @@ pub(super) struct Store<E: Engine> {
     id: u64,
     objects: Deadpool<Keeper<E>>,
     inbox: Arc<Inbox<E>>,
+    round_robin: bool,
 }
 
 impl<E: Engine> Store<E> {
     /// An empty store for `size` connections, lent ones included.
-    pub(super) fn new(size: u32) -> Self {
+    pub(super) fn new(size: u32, round_robin: bool) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let inbox = Arc::new(Inbox::default());
@@ -76,7 +77,11 @@ impl<E: Engine> Store<E> {
         let config = PoolConfig {
             max_size: usize::try_from(size).unwrap_or(usize::MAX),
             timeouts: Timeouts::new(),
-            queue_mode: QueueMode::Lifo,
+            queue_mode: if round_robin {
+                QueueMode::Fifo
+            } else {
+                QueueMode::Lifo
+            },
         };
         let built = Deadpool::builder(keeper).config(config).build();
         #[expect(
@@ -84,7 +89,21 @@ impl<E: Engine> Store<E> {
             reason = "building fails only where a timeout is set"
         )]
         let objects = built.expect("no timeouts are set");
-        Self { id, objects, inbox }
+        Self {
+            id,
+            objects,
+            inbox,
+            round_robin,
+        }
+    }
+
+    /// Connections that [`Store::take`] has given, in the order in which they must be dropped for
+    /// the next ones to come in the same order.
+    pub(super) fn as_they_lay(&self, mut taken: Vec<Loan<E>>) -> Vec<Loan<E>> {
+        if !self.round_robin {
+            taken.reverse();
+        }
+        taken
     }
 
     /// True if the connection is lent by this store.
@@ -92,7 +111,7 @@ impl<E: Engine> Store<E> {
         loan.terms.store == self.id
     }
 
-    /// The connection on top, examined or fresh; the verdict is in its terms.
+    /// The connection whose turn it is, examined or fresh; the verdict is in its terms.
     pub(super) fn take(&self) -> Option<Loan<E>> {
         let attempt = pin!(self.objects.timeout_get(&AT_ONCE));
         let mut context = Context::from_waker(Waker::noop());
@@ -103,7 +122,7 @@ impl<E: Engine> Store<E> {
     }
 
     /// Leaves a connection that this store shall own; [`Store::take`] finds it once no idle one
-    /// lies on top.
+    /// lies before it.
     pub(super) fn leave(&self, conn: Box<ServerConn<E>>) {
         lock(&self.inbox).push(conn);
     }

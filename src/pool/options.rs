@@ -38,6 +38,8 @@ pub struct PoolOptions {
     /// Up to this much is taken off each connection's lifetime at random, so that they do not
     /// all end together.
     pub lifetime_jitter: Duration,
+    /// The connection that has been idle longest is lent, not the newest.
+    pub round_robin: bool,
     /// Unused for this long, a connection is closed; zero: never.
     pub idle_timeout: Duration,
     /// Unused for longer than this, a connection is asked for a sign of life before it is lent;

@@ -83,6 +83,7 @@ fn pool(raw: &raw::TargetGroup) -> PoolOptions {
         max_waiting: raw.max_waiting_clients,
         lifetime: raw.server_lifetime.0,
         lifetime_jitter: raw.server_lifetime_jitter.0,
+        round_robin: raw.server_round_robin,
         idle_timeout: raw.server_idle_timeout.0,
         check_delay: raw.server_check_delay.0,
         init_query: raw.init_query.as_deref().map(Into::into),

@@ -12,7 +12,8 @@ use crate::pool::server::ServerConn;
 use crate::protocol::Engine;
 
 impl<E: Engine> Pool<E> {
-    /// The newest idle connection that is fit to be lent; unfit ones are closed on the way.
+    /// The idle connection whose turn it is and that is fit to be lent; unfit ones are closed on
+    /// the way.
     pub(super) fn take_idle(&self) -> Option<Loan<E>> {
         let store = self.store.load();
         loop {
@@ -57,7 +58,7 @@ impl<E: Engine> Pool<E> {
     pub(in crate::pool) fn admit(self: &Arc<Self>, conn: Box<ServerConn<E>>) {
         let store = self.store.load_full();
         store.leave(conn);
-        // Idle ones lie above it: they are lifted off and put back.
+        // Idle ones lie before it: they are lifted off and put back.
         let mut lifted = Vec::new();
         while !store.inbox_is_empty() {
             let Some(loan) = store.take() else {
@@ -71,7 +72,7 @@ impl<E: Engine> Pool<E> {
                 Err(reason) => close(loan, reason),
             }
         }
-        while let Some(loan) = lifted.pop() {
+        for loan in store.as_they_lay(lifted) {
             self.place(loan);
         }
     }

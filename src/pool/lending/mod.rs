@@ -1,6 +1,6 @@
 //! One pool: what it holds and what can be seen of it.
 //!
-//! A borrower takes the newest idle connection if nobody waits. Otherwise it joins the line
+//! A borrower takes an idle connection, by default the newest, if nobody waits. Otherwise it joins the line
 //! (`turn`), and connections given back or newly opened are handed to the line in turn; only what
 //! nobody waits for goes into the store (`idle`).
 
@@ -69,7 +69,7 @@ impl<E: Engine> Pool<E> {
             tally: Arc::new(Tally::new(key.clone(), meters)),
             key,
             target,
-            store: ArcSwap::from_pointee(Store::new(options.size)),
+            store: ArcSwap::from_pointee(Store::new(options.size, options.round_robin)),
             line: Line::default(),
             options: ArcSwap::from_pointee(options),
             login: ArcSwap::from_pointee(login),
@@ -135,22 +135,22 @@ impl<E: Engine> Pool<E> {
         self.closed.load(Ordering::SeqCst)
     }
 
-    /// Takes a newer credential and options. Another size means another store.
+    /// Takes a newer credential and options. Another size or order means another store.
     pub(super) fn configure(self: &Arc<Self>, login: ServerLogin, options: PoolOptions) {
         self.login.store(Arc::new(login));
         let old = self.options.load_full();
         if *old == options {
             return;
         }
-        let size = options.size;
+        let store = (options.size, options.round_robin);
         self.target.set_terms(self.id, terms(&self.key, &options));
         self.options.store(Arc::new(options));
-        if size == old.size {
+        if store == (old.size, old.round_robin) {
             return;
         }
         self.ask();
         // Lent ones come over when they are given back.
-        let former = self.store.swap(Arc::new(Store::new(size)));
+        let former = self.store.swap(Arc::new(Store::new(store.0, store.1)));
         while let Some(loan) = former.take() {
             match loan.terms.verdict {
                 Ok(()) => self.put(loan),

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::fake::FakeServer;
 use super::{Bed, borrow, ms, options, pass, settle, target_options};
 use crate::model::FaultKind;
-use crate::pool::{BorrowError, PoolOptions};
+use crate::pool::{BorrowError, Borrowed, PoolOptions};
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_given_back_is_lent_again() {
@@ -29,6 +29,53 @@ async fn the_newest_idle_connection_is_lent_first() {
     a.give_back();
     assert_eq!(pool.borrow().await.unwrap().conn().back.pid, first);
     assert_ne!(first, second);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_round_robin_the_oldest_idle_connection_is_lent_first() {
+    let bed = Bed::new(100, target_options());
+    let pool = bed.pool(
+        "app",
+        PoolOptions {
+            round_robin: true,
+            ..options(3)
+        },
+    );
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(pool.borrow().await.unwrap());
+    }
+    let pids: Vec<_> = held.iter_mut().map(|conn| conn.conn().back.pid).collect();
+    held.into_iter().for_each(Borrowed::give_back);
+    for turn in 0..7 {
+        let mut conn = pool.borrow().await.unwrap();
+        assert_eq!(conn.conn().back.pid, pids[turn % 3], "turn {turn}");
+        conn.give_back();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_connection_is_last_in_round_robin() {
+    let bed = Bed::new(100, target_options());
+    let first = PoolOptions {
+        round_robin: true,
+        min_size: 3,
+        ..options(3)
+    };
+    let pool = bed.pool("app", first);
+    // Opened one by one beside those that lie idle already.
+    pass(ms(5000)).await;
+    let mut turns = Vec::new();
+    for _ in 0..6 {
+        let mut conn = pool.borrow().await.unwrap();
+        turns.push(conn.conn().back.pid);
+        conn.give_back();
+    }
+    assert_eq!(pool.snapshot().open, 3);
+    assert_eq!(turns[..3], turns[3..]);
+    turns.sort_unstable();
+    turns.dedup();
+    assert_eq!(turns.len(), 3);
 }
 
 #[tokio::test(start_paused = true)]

@@ -49,6 +49,7 @@ fn options(size: u32) -> PoolOptions {
         max_waiting: 0,
         lifetime: Duration::ZERO,
         lifetime_jitter: Duration::ZERO,
+        round_robin: false,
         idle_timeout: Duration::ZERO,
         check_delay: Duration::from_secs(30),
         init_query: None,
