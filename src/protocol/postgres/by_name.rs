@@ -151,17 +151,16 @@ pub enum Named {
 pub fn names(verdict: &Verdict) -> Named {
     let mut names = Vec::new();
     for statement in &verdict.statements {
-        match &statement.detail {
+        let name = match &statement.detail {
             Detail::SqlPrepare(Which::One(name), _)
             | Detail::SqlExecute(Which::One(name))
-            | Detail::Deallocate(Which::One(name)) => {
-                if !names.contains(name) {
-                    names.push(name.clone());
-                }
-            }
-            Detail::Deallocate(Which::All) => {}
+            | Detail::Deallocate(Which::One(name)) => name,
+            Detail::Deallocate(Which::All) => continue,
             _ if statement.touches.intersects(BY_NAME) => return Named::Any,
-            _ => {}
+            _ => continue,
+        };
+        if !names.contains(name) {
+            names.push(name.clone());
         }
     }
     Named::These(names)

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::by_name::{self, Named, SqlStatement, What};
 use super::owed::{Fate, Owed, Undo};
 use super::request::Reader;
-use super::request_statement::{close_ours, key_of, text_of};
-use super::statements::Statement;
+use super::request_statement::{close_ours, close_stale, key_of, text_of};
+use super::statements::{NAME_PREFIX, Statement};
 use super::{rename, rules};
 use crate::model::{PinReason, Pins};
 use crate::sql::statement::Verdict;
@@ -61,6 +61,10 @@ pub(super) fn line_up(reader: &mut Reader<'_>, verdict: &Verdict, way: Way) {
 
 /// Lines the connection up for one name. `decoy`: it is about to be deallocated.
 pub(super) fn line_up_name(reader: &mut Reader<'_>, name: &str, way: Way, decoy: bool) {
+    if name.as_bytes().starts_with(NAME_PREFIX) {
+        reader.back.statements.yield_name(name.as_bytes());
+        close_stale(reader);
+    }
     if let Some(own) = reader.front.sql.get(name).cloned() {
         if decoy {
             if !reader.back.names.is_taken(name) {

@@ -51,35 +51,7 @@ pub(super) fn read(
     reader.show_held();
     let dealt = match fate {
         // A statement that Sluice prepared anew for the client fails as the client's own.
-        Fate::Client | Fate::Ours => {
-            if let Some(Owed::Recall(name)) = reader.back.debts.first() {
-                if let Some(name) = name.clone() {
-                    reader.back.names.hold(&name, What::Unknown);
-                }
-                reader.back.instead = message.whole.map(Bytes::copy_from_slice);
-                return Ok(Some(reader.stream_for(message, Fate::Ours)));
-            }
-            if let Some(client) = &mut reader.client {
-                client.front.settings.fail();
-            }
-            match reader.back.debts.first() {
-                Some(Owed::Refused(ours)) => {
-                    let ours = ours.clone();
-                    if let Some(client) = &mut reader.client {
-                        client.script.insert(&ours);
-                    }
-                    reader.stream_for(message, Fate::Ours)
-                }
-                _ if reader.back.instead.is_some() => {
-                    let instead = reader.back.instead.take().unwrap_or_default();
-                    if let Some(client) = &mut reader.client {
-                        client.script.insert(&instead);
-                    }
-                    reader.stream_for(message, Fate::Ours)
-                }
-                _ => show(reader, message),
-            }
-        }
+        Fate::Client | Fate::Ours => fails(reader, message),
         Fate::Chore => {
             reader.back.chore.error = error.map(|parsed| parsed.error.clone());
             reader.stream_for(message, fate)
@@ -101,6 +73,31 @@ pub(super) fn read(
         forgive(reader);
     }
     Ok(Some(dealt))
+}
+
+/// A request of the client's has failed, or what Sluice has put before it.
+fn fails(reader: &mut Reader<'_>, message: &Message<'_>) -> usize {
+    if let Some(Owed::Recall(name)) = reader.back.debts.first() {
+        if let Some(name) = name.clone() {
+            reader.back.names.hold(&name, What::Unknown);
+        }
+        reader.back.instead = message.whole.map(Bytes::copy_from_slice);
+        return reader.stream_for(message, Fate::Ours);
+    }
+    if let Some(client) = &mut reader.client {
+        client.front.settings.fail();
+    }
+    let instead = match reader.back.debts.first() {
+        Some(Owed::Refused(ours)) => Some(ours.clone()),
+        _ => reader.back.instead.take(),
+    };
+    let Some(instead) = instead else {
+        return show(reader, message);
+    };
+    if let Some(client) = &mut reader.client {
+        client.script.insert(&instead);
+    }
+    reader.stream_for(message, Fate::Ours)
 }
 
 /// Cancels what the server will not answer any more. What messages would have done is taken back

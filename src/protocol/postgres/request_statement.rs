@@ -387,6 +387,12 @@ fn is_sql(front: &PgFront, name: &[u8]) -> bool {
     std::str::from_utf8(name).is_ok_and(|name| front.sql.contains_key(name))
 }
 
+/// True if the name stands for such a statement to the client, or to another one here.
+fn is_sql_here(reader: &Reader<'_>, name: &[u8]) -> bool {
+    std::str::from_utf8(name)
+        .is_ok_and(|name| reader.front.sql.contains_key(name) || reader.back.names.is_held(name))
+}
+
 /// Lines the connection up for a text with these effects.
 fn line_up_for(reader: &mut Reader<'_>, effects: &Effects) {
     if let Some(script) = effects.script.as_deref() {
@@ -408,7 +414,7 @@ fn resolve(reader: &mut Reader<'_>, name: &[u8]) -> Resolved {
         return Resolved::AsItIs;
     }
     let Some(statement) = reader.front.statement(name) else {
-        if line_up_bytes(reader, name).is_some() {
+        if is_sql_here(reader, name) && line_up_bytes(reader, name).is_some() {
             return Resolved::AsItIs;
         }
         if !name.starts_with(NAME_PREFIX) {
@@ -476,7 +482,7 @@ fn prepared(reader: &mut Reader<'_>, statement: &Arc<Statement>) -> (ServerName,
     (name, key)
 }
 
-fn close_stale(reader: &mut Reader<'_>) {
+pub(super) fn close_stale(reader: &mut Reader<'_>) {
     for name in reader.back.statements.take_stale() {
         reader
             .script

@@ -96,6 +96,9 @@ pub type ServerName = SmallVec<[u8; 24]>;
 /// Every name of ours begins so; clients' own names are kept away from it.
 pub const NAME_PREFIX: &[u8] = b"sluice_";
 
+/// A connection does not come to give as many names as this.
+const FAR: u64 = 1 << 32;
+
 /// Put before a client's name that begins like ours, to a name that nobody gives to a statement.
 pub const ELSEWHERE: &[u8] = b"?";
 
@@ -209,10 +212,28 @@ impl ServerStatements {
 
     /// Which statement a name of ours stands for.
     pub fn statement_of(&self, name: &[u8]) -> Option<u64> {
-        self.known
-            .iter()
-            .find(|(_, known)| known.name.as_slice() == name)
-            .map(|((id, _), _)| *id)
+        self.key_of(name).map(|(id, _)| id)
+    }
+
+    fn key_of(&self, name: &[u8]) -> Option<StatementKey> {
+        let mut known = self.known.iter();
+        let found = known.find(|(_, known)| known.name.as_slice() == name);
+        found.map(|(key, _)| *key)
+    }
+
+    /// A client gives this name to a statement of its own: nothing of ours must have it, now or
+    /// later.
+    pub fn yield_name(&mut self, name: &[u8]) {
+        if let Some(key) = self.key_of(name) {
+            self.drop_later(key);
+        }
+        let number = name.strip_prefix(NAME_PREFIX);
+        let number = number.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+        if let Some(number) = number
+            && (self.names..self.names.saturating_add(FAR)).contains(&number)
+        {
+            self.names = number;
+        }
     }
 }
 

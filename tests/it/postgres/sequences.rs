@@ -26,8 +26,10 @@ fn set_up(pool: u32, clients: usize) -> (Database, Sluice, Vec<Wire>) {
 /// A number, or the code of the error.
 fn ask(wire: &mut Wire, sql: &str) -> String {
     let reply = wire.simple(sql);
-    let mut values = column(&reply);
-    values.pop().unwrap_or_else(|| words(&reply).swap_remove(0))
+    let failed = words(&reply)
+        .into_iter()
+        .find(|word| word.starts_with("Error"));
+    failed.unwrap_or_else(|| column(&reply).swap_remove(0))
 }
 
 #[test]

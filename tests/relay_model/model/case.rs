@@ -95,8 +95,7 @@ impl Plan {
             Op::Parse(_, text) if late(text) => {}
             Op::Queries(one, two) if late(one) || late(two) => {}
             Op::ByName(what, name) => {
-                // A text that names Sluice's own statements gets what it asks for.
-                if matches!(name, Name::A | Name::B) {
+                if *name != Name::Unnamed {
                     let name = name.text();
                     let sql = match what {
                         ByName::Prepare => format!("prepare {name} as select 8"),
