@@ -72,7 +72,7 @@ fn replayed() -> Vec<u8> {
 fn join(front: &mut PgFront, back: &mut PgBack) {
     let (mut request, mut replies) = (Vec::new(), Vec::new());
     let attach = Postgres::attach(front, back, &mut request, &mut replies);
-    black_box(attach);
+    let _ = black_box(attach);
     if !request.is_empty() {
         exchange(front, back, b"", &replayed());
     }

@@ -18,4 +18,5 @@ mod server_loss;
 mod sql_prepared;
 mod stale_plans;
 mod state;
+mod tenants;
 mod tools;
