@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
-use sluice::model::PoolMode;
+use sluice::model::{PinPolicy, PoolMode};
 use sluice::protocol::postgres::Postgres;
 use sluice::protocol::postgres::back::{LoggedIn, PgBack};
 use sluice::protocol::postgres::front::PgFront;
@@ -32,6 +32,7 @@ fn client(settings: &[(&str, &[u8])]) -> PgFront {
         max_client_statements: 100,
         max_server_statements: 100,
         max_statement_bytes: 1 << 20,
+        pins: PinPolicy::default(),
     };
     let settings = Settings::from_pairs(settings.iter().copied());
     PgFront::new(settings, Arc::new(policy))

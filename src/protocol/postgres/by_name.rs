@@ -119,6 +119,12 @@ impl Names {
         self.held.clear();
     }
 
+    /// How many are certainly prepared by SQL.
+    pub fn prepared_by_sql(&self) -> usize {
+        let by_sql = |held: &&Held| matches!(held.what, What::Sql(..) | What::Decoy);
+        self.held.values().filter(by_sql).count()
+    }
+
     /// Every name.
     pub fn all(&self) -> Vec<Box<str>> {
         self.held.keys().cloned().collect()

@@ -38,7 +38,7 @@ pub(super) fn line_up(reader: &mut Reader<'_>, verdict: &Verdict, way: Way) {
         return;
     }
     if by_name::prepares(verdict) && reader.front.holds_most() {
-        let pins = Pins::of(PinReason::SqlPrepare);
+        let pins = Pins::of(&[PinReason::SqlPrepare]);
         let cause = || "more prepared statements than a client may take along".to_owned();
         reader.front.affect_for(pins, cause);
     }
@@ -94,7 +94,9 @@ fn line_up_protocol(reader: &mut Reader<'_>, name: &str, statement: &Arc<Stateme
     reader.front.affect(&statement.effects, cause);
     if statement.effects.script.is_some() {
         // What it sets when it is executed by name, among other statements, is not followed.
-        reader.front.affect_for(Pins::of(PinReason::Setting), cause);
+        reader
+            .front
+            .affect_for(Pins::of(&[PinReason::Setting]), cause);
     }
     let key = key_of(reader, statement);
     if reader.back.names.has(name, &What::Protocol(key)) {

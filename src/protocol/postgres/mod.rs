@@ -18,6 +18,7 @@ pub mod fault;
 pub mod frame;
 pub mod front;
 mod guc;
+mod inspect;
 mod join;
 mod line_up;
 pub mod md5;

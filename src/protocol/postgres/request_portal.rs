@@ -111,7 +111,7 @@ pub(super) fn bound_effects(
     };
     if let Some(reason) = reason {
         let cause = rules::fingerprint(text_of(parse));
-        reader.front.affect_for(Pins::of(reason), || cause);
+        reader.front.affect_for(Pins::of(&[reason]), || cause);
     }
     Some(effects)
 }

@@ -282,9 +282,11 @@ pub(super) fn execute_by_name(reader: &mut Reader<'_>, text: &[u8]) -> Option<(V
     reader.note_changes(&statement.effects);
     sequence::note(reader, &statement.effects, Way::Simple);
     if statement.effects.bound {
-        reader.front.affect_for(Pins::of(PinReason::Setting), || {
-            rules::fingerprint(text_of(&statement.body))
-        });
+        reader
+            .front
+            .affect_for(Pins::of(&[PinReason::Setting]), || {
+                rules::fingerprint(text_of(&statement.body))
+            });
     }
     let owed = match &statement.effects.script {
         Some(script) => Owed::Scripted(Arc::clone(script), 0),
@@ -434,8 +436,8 @@ fn resolve(reader: &mut Reader<'_>, name: &[u8]) -> Resolved {
 
 fn resolve_unnamed(reader: &mut Reader<'_>) {
     let owner = (reader.front.id, reader.front.unnamed.generation);
-    let effects = reader.front.unnamed.effects.clone();
     if reader.back.unnamed != Some(owner) {
+        let effects = reader.front.unnamed.effects.clone();
         line_up_for(reader, &effects);
     }
     let PgFront { unnamed, .. } = &*reader.front;
@@ -458,10 +460,11 @@ fn resolve_unnamed(reader: &mut Reader<'_>) {
         let owed = Owed::Parse(Fate::Ours, Undo::UnnamedHere);
         reader.back.debts.push(owed);
     }
-    if !effects.pins.is_empty() {
-        let fingerprint = rules::fingerprint(text_of(&unnamed.body));
-        reader.front.affect(&effects, || fingerprint);
-    }
+    let unnamed = std::mem::take(&mut reader.front.unnamed);
+    reader.front.affect(&unnamed.effects, || {
+        rules::fingerprint(text_of(&unnamed.body))
+    });
+    reader.front.unnamed = unnamed;
 }
 
 /// Prepares the statement on this connection if it is not; returns its name there.

@@ -35,6 +35,10 @@ pub struct Effects {
     pub recalls: bool,
     /// It may end a transaction, and with it what the transaction has set.
     pub ends: bool,
+    /// It may give up what pins.
+    pub gives_up: bool,
+    /// It may run code of users, which may do anything.
+    pub may_call: bool,
 }
 
 /// True if the text gives or takes away what later requests may build on: they wait until it is
@@ -75,6 +79,8 @@ pub fn effects(text: &[u8]) -> Effects {
                 advances: advances(&verdict),
                 says_so: verdict.touches.contains(Touch::SequenceState),
                 recalls: verdict.touches.contains(Touch::SequenceRecall),
+                gives_up: verdict.touches.intersects(GIVES_UP),
+                may_call: verdict.may_call,
                 ..Effects::default()
             };
         }
@@ -142,13 +148,13 @@ fn ends(verdict: &Verdict) -> bool {
 
 fn of(verdict: Arc<Verdict>) -> Effects {
     let mut pins = if verdict.touches.contains(Touch::Unknown) {
-        Pins::of(PinReason::Unclassified)
+        Pins::of(&[PinReason::Unclassified])
     } else {
         Pins::NONE
     };
     for statement in &verdict.statements {
         if !is_carried(statement) {
-            pins.extend(pins_of(statement));
+            pins = pins.union(pins_of(statement));
         }
     }
     let bound = verdict
@@ -162,6 +168,8 @@ fn of(verdict: Arc<Verdict>) -> Effects {
         advances: advances(&verdict),
         says_so: verdict.touches.contains(Touch::SequenceState),
         recalls: verdict.touches.contains(Touch::SequenceRecall),
+        gives_up: verdict.touches.intersects(GIVES_UP),
+        may_call: verdict.may_call,
         script: scripted.then_some(verdict),
     }
 }
@@ -235,6 +243,13 @@ const SCRIPTED: Touches = SETS
     .with(Touch::Deallocate)
     .with(Touch::DiscardSequences)
     .with(Touch::DiscardAll);
+
+/// Statements after which a session may hold less than before. What tags tell (`DROP TABLE`, `CLOSE
+/// CURSOR`) is heeded when they come: see `inspect`.
+const GIVES_UP: Touches = Touches::of(Touch::AdvisoryUnlock)
+    .with(Touch::Unlisten)
+    .with(Touch::Deallocate)
+    .with(Touch::DiscardTemp);
 
 /// Which touch is a reason to pin.
 const PINNED: [(Touch, PinReason); 12] = [

@@ -106,7 +106,7 @@ pub(super) fn note(reader: &mut Reader<'_>, effects: &Effects, way: Way) {
         let cause = || "a sequence may be advanced".to_owned();
         reader
             .front
-            .affect_for(Pins::of(PinReason::Sequence), cause);
+            .affect_for(Pins::of(&[PinReason::Sequence]), cause);
     }
     if !at_home(reader) {
         reader.front.stay = reader.back.remembered.begin();

@@ -182,6 +182,11 @@ impl ServerStatements {
         known.is_some_and(|known| !std::mem::replace(&mut known.asked, true))
     }
 
+    /// How many are prepared.
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
     /// The server does not have it after all.
     pub fn forget(&mut self, key: StatementKey) {
         self.known.remove(&key);

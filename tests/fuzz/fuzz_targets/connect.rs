@@ -25,8 +25,9 @@ fuzz_target!(|data: &[u8]| {
         credential,
         tls: [TlsWish::Never, TlsWish::Prefer, TlsWish::Require][usize::from(cut.choice / 3 % 3)],
     };
-    let [whole, pieces] =
-        cut.both().map(|pieces| drive(Connect::new(plan.clone(), &[3; 48]), &pieces));
+    let [whole, pieces] = cut
+        .both()
+        .map(|pieces| drive(Connect::new(plan.clone(), &[3; 48]), &pieces));
     for ending in [&whole, &pieces] {
         if let Some(Ok(connected)) = &ending.end {
             assert!(plan.tls != TlsWish::Require || connected.tls);

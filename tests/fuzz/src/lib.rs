@@ -28,7 +28,9 @@ impl<'a> Cut<'a> {
 
     /// The stream in one piece, and in four.
     pub fn both(self) -> [Vec<&'a [u8]>; 2] {
-        let mut ends = self.places.map(|place| usize::from(place) * self.stream.len() / 255);
+        let mut ends = self
+            .places
+            .map(|place| usize::from(place) * self.stream.len() / 255);
         ends.sort_unstable();
         let mut start = 0;
         let mut pieces: Vec<_> = ends
@@ -75,7 +77,10 @@ pub fn drive<X: Exchange>(mut exchange: X, pieces: &[&[u8]]) -> Ending<X::Done, 
             match step {
                 Ok(Step::Read) => break,
                 Ok(Step::UpgradeTls) => {
-                    assert!(input.is_empty(), "bytes before TLS would pass for bytes inside");
+                    assert!(
+                        input.is_empty(),
+                        "bytes before TLS would pass for bytes inside"
+                    );
                     ending.tls = true;
                     exchange.secured(&TlsFacts::default());
                 }

@@ -20,3 +20,5 @@ mod stale_plans;
 mod state;
 mod tenants;
 mod tools;
+mod unpinning;
+mod verifying;
