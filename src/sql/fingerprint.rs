@@ -28,7 +28,7 @@ pub fn fingerprint(text: &[u8]) -> String {
         }
         print.token(&token);
     }
-    if lexer.doubt().incomplete {
+    if lexer.doubt().incomplete || print.out.len() > LIMIT {
         print.cut();
     }
     print.out
@@ -143,6 +143,9 @@ impl Print {
     }
 
     fn cut(&mut self) {
+        while self.out.len() > LIMIT {
+            self.out.pop();
+        }
         if !self.out.is_empty() {
             self.out.push(' ');
         }
