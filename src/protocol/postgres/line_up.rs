@@ -65,39 +65,53 @@ pub(super) fn line_up_name(reader: &mut Reader<'_>, name: &str, way: Way, decoy:
         reader.back.statements.yield_name(name.as_bytes());
         close_stale(reader);
     }
-    if let Some(own) = reader.front.sql.get(name).cloned() {
-        if decoy {
-            if !reader.back.names.is_taken(name) {
-                release(reader, name);
-                prepare_decoy(reader, name, way);
-            }
-            return;
-        }
-        let what = What::Sql(Arc::clone(&own), reader.front.settings.planner_id());
-        let cause = || rules::fingerprint(&own.text);
-        reader.front.affect_for(own.pins, cause);
-        if !reader.back.names.has(name, &what) {
+    let own = reader.front.sql.get(name).cloned();
+    let statement = match own {
+        Some(_) => None,
+        None => reader.front.statement(name.as_bytes()),
+    };
+    if decoy && (own.is_some() || statement.is_some()) {
+        if !reader.back.names.is_taken(name) {
             release(reader, name);
-            prepare(reader, name, &own.text, way);
-            reader.back.names.hold(name, what);
+            prepare_decoy(reader, name, way);
         }
-    } else if let Some(statement) = reader.front.statement(name.as_bytes()) {
-        line_up_protocol(reader, name, &statement);
+    } else if let Some(own) = own {
+        line_up_sql(reader, name, &own, way);
+    } else if let Some(statement) = statement {
+        if statement.effects.script.is_some() {
+            // What it sets when it is executed by name, among other statements, is not followed.
+            let cause = || rules::fingerprint(text_of(&statement.body));
+            let setting = Pins::of(&[PinReason::Setting]);
+            reader.front.affect_for(setting, cause);
+        }
+        line_up_protocol(reader, name, &statement, way);
     } else {
         release(reader, name);
     }
 }
 
+/// The name is one that the client has given by SQL.
+fn line_up_sql(reader: &mut Reader<'_>, name: &str, own: &Arc<SqlStatement>, way: Way) {
+    let what = What::Sql(Arc::clone(own), reader.front.settings.planner_id());
+    let cause = || rules::fingerprint(&own.text);
+    reader.front.affect_for(own.pins, cause);
+    if !reader.back.names.has(name, &what) {
+        release(reader, name);
+        prepare(reader, name, &own.text, way);
+        reader.back.names.hold(name, what);
+    }
+}
+
 /// The name is one that the client has given by the protocol.
-fn line_up_protocol(reader: &mut Reader<'_>, name: &str, statement: &Arc<Statement>) {
+pub(super) fn line_up_protocol(
+    reader: &mut Reader<'_>,
+    name: &str,
+    statement: &Arc<Statement>,
+    way: Way,
+) {
+    let way = way.behind(reader);
     let cause = || rules::fingerprint(text_of(&statement.body));
     reader.front.affect(&statement.effects, cause);
-    if statement.effects.script.is_some() {
-        // What it sets when it is executed by name, among other statements, is not followed.
-        reader
-            .front
-            .affect_for(Pins::of(&[PinReason::Setting]), cause);
-    }
     let key = key_of(reader, statement);
     if reader.back.names.has(name, &What::Protocol(key)) {
         return;
@@ -110,6 +124,12 @@ fn line_up_protocol(reader: &mut Reader<'_>, name: &str, statement: &Arc<Stateme
     reader.back.unsynced = true;
     let undo = Undo::Held(name.into());
     reader.back.debts.push(Owed::Parse(Fate::Ours, undo));
+    if way == Way::Simple {
+        // Without it the server would skip the client's query if this fails.
+        reader.script.insert_with(rename::sync);
+        reader.back.unsynced = false;
+        reader.back.debts.push(Owed::InnerSync);
+    }
     reader.back.names.hold(name, What::Protocol(key));
 }
 

@@ -135,6 +135,9 @@ pub enum Owed {
     CopyEnd,
     /// ReadyForQuery alone.
     Sync,
+    /// The same for Sluice itself, ahead of a query. An error before it takes the place of the one
+    /// that the query gets.
+    InnerSync,
     /// Anything, then ReadyForQuery.
     Query(Fate),
     /// The same for a client's text whose statements change what is known of the session, and how
@@ -154,7 +157,7 @@ impl Owed {
     pub fn fate(&self) -> Fate {
         match self {
             Self::Parse(fate, _) | Self::Close(fate) | Self::Query(fate) => *fate,
-            Self::Inner(_) | Self::Recall(_) | Self::Probe(_) => Fate::Ours,
+            Self::Inner(_) | Self::InnerSync | Self::Recall(_) | Self::Probe(_) => Fate::Ours,
             _ => Fate::Client,
         }
     }
@@ -184,6 +187,7 @@ impl Owed {
                 | Self::Query(_)
                 | Self::Scripted(..)
                 | Self::Deallocate(_)
+                | Self::InnerSync
                 | Self::Recall(_)
                 | Self::Function
                 | Self::Note(_)
@@ -248,7 +252,7 @@ impl Debts {
 
     fn note(&mut self, owed: &Owed) {
         match owed {
-            Owed::Sync => {
+            Owed::Sync | Owed::InnerSync => {
                 self.sealed.named += self.open.named;
                 self.sealed.unnamed += self.open.unnamed;
                 self.open = Changes::default();
@@ -287,7 +291,7 @@ impl Debts {
 
     /// True if an error may keep the server from carrying out the next message.
     pub fn may_skip(&self) -> bool {
-        !matches!(self.queue.back(), None | Some(Owed::Sync))
+        !matches!(self.queue.back(), None | Some(Owed::Sync | Owed::InnerSync))
     }
 
     /// The unnamed statement `generation` never came to be: where it would be returned to,
@@ -308,6 +312,12 @@ impl Debts {
         }
     }
 
+    /// True if the next Sync is one of Sluice's own.
+    pub fn is_ours(&self) -> bool {
+        let mut syncs = self.queue.iter().filter(|owed| !owed.is_extended());
+        matches!(syncs.next(), Some(Owed::InnerSync))
+    }
+
     /// True if a Sync comes last, and no other before it.
     pub fn ends_with_its_only_sync(&self) -> bool {
         let mut syncs = self.queue.iter().rev().map(|owed| match owed {
@@ -321,7 +331,7 @@ impl Debts {
     pub fn has_extended(&self) -> bool {
         let since = self.queue.iter().rev();
         since
-            .take_while(|owed| !matches!(owed, Owed::Sync))
+            .take_while(|owed| !matches!(owed, Owed::Sync | Owed::InnerSync))
             .any(Owed::is_extended)
     }
 

@@ -92,6 +92,10 @@ fn fails(reader: &mut Reader<'_>, message: &Message<'_>) -> usize {
         reader.back.instead = message.whole.map(Bytes::copy_from_slice);
         return reader.stream_for(message, Fate::Ours);
     }
+    if reader.back.debts.is_ours() {
+        reader.back.instead = message.whole.map(Bytes::copy_from_slice);
+        return reader.stream_for(message, Fate::Ours);
+    }
     if let Some(client) = &mut reader.client {
         client.front.settings.fail();
     }
@@ -113,7 +117,7 @@ fn fails(reader: &mut Reader<'_>, message: &Message<'_>) -> usize {
 fn skip_to_sync(reader: &mut Reader<'_>) {
     let mut undos: SmallVec<[Undo; 4]> = SmallVec::new();
     while let Some(owed) = reader.back.debts.first() {
-        if matches!(owed, Owed::Sync) {
+        if matches!(owed, Owed::Sync | Owed::InnerSync) {
             break;
         }
         undos.push(match reader.back.debts.pop() {

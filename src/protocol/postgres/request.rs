@@ -251,9 +251,8 @@ impl Reader<'_> {
         if statement::names_in_doubt(self, message.body()) {
             return Ok(None);
         }
-        if let Some((sql, owed)) = self.execute_by_name(message) {
-            self.replace_query(&sql, owed);
-            return Ok(Some(message.total));
+        if let Some(dealt) = self.execute_by_name(message) {
+            return Ok(Some(dealt));
         }
         let effects = self.effects_of_query(message);
         let script = effects.script.clone();
@@ -272,15 +271,11 @@ impl Reader<'_> {
             line_up(self, verdict, Way::Simple);
         }
         sequence::note(self, &effects, Way::Simple);
-        self.front.requests += 1;
-        self.end_unnamed();
-        self.back.unsynced = false;
-        let dealt = self.pass(message);
-        self.back.debts.push(match script {
+        let owed = match script {
             Some(verdict) => Owed::Scripted(verdict, 0),
             None => Owed::Query(Fate::Client),
-        });
-        Ok(Some(dealt))
+        };
+        Ok(Some(self.pass_query(message, owed)))
     }
 
     /// True if requests behind these statements must wait for their outcome.
@@ -311,20 +306,23 @@ impl Reader<'_> {
         }));
     }
 
-    fn execute_by_name(&mut self, message: &Message<'_>) -> Option<(Vec<u8>, Owed)> {
+    /// Passes on a query that is nothing but the EXECUTE of a statement that the protocol prepared.
+    fn execute_by_name(&mut self, message: &Message<'_>) -> Option<usize> {
         if self.front.keeps_names() || !message.is_whole() {
             return None;
         }
-        statement::execute_by_name(self, message.body().strip_suffix(b"\0")?)
+        let text = message.body().strip_suffix(b"\0")?;
+        let owed = statement::execute_by_name(self, text)?;
+        Some(self.pass_query(message, owed))
     }
 
-    /// Sends a query in place of the client's.
-    fn replace_query(&mut self, sql: &[u8], owed: Owed) {
+    fn pass_query(&mut self, message: &Message<'_>, owed: Owed) -> usize {
         self.front.requests += 1;
         self.end_unnamed();
         self.back.unsynced = false;
-        self.script.insert_with(|out| rename::query(sql, out));
+        let dealt = self.pass(message);
         self.back.debts.push(owed);
+        dealt
     }
 
     /// Notes what a simple query will do, and returns it.

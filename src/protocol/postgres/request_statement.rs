@@ -14,7 +14,7 @@ use crate::sql::statement::Verdict;
 use super::by_name::{self, What};
 use super::fault;
 use super::front::PgFront;
-use super::line_up::{Way, line_up, line_up_bytes};
+use super::line_up::{Way, line_up, line_up_bytes, line_up_protocol};
 use super::owed::{Described, Fate, Gone, Owed, Undo};
 use super::rename;
 use super::request::{Message, Reader};
@@ -248,7 +248,9 @@ pub(super) fn deallocate(
     };
     let name = track::deallocated(only)?;
     let statement = reader.front.statement(name.as_bytes())?;
-    let (server_name, key) = prepared(reader, &statement);
+    let key = key_of(reader, &statement);
+    // Where it is not prepared, there is nothing to deallocate under another name.
+    let server_name = reader.back.statements.name(key)?.clone();
     reader.front.requests += 1;
     reader.end_unnamed();
     reader.back.unsynced = false;
@@ -263,36 +265,27 @@ pub(super) fn deallocate(
     Some(message.total)
 }
 
-/// A query that is nothing but the EXECUTE of a statement that the protocol prepared: the same
-/// query by the name that the server knows, and what its completion will mean. `None`: it is
-/// something else.
-pub(super) fn execute_by_name(reader: &mut Reader<'_>, text: &[u8]) -> Option<(Vec<u8>, Owed)> {
+/// For a query that is nothing but the EXECUTE of a statement that the protocol prepared: sees to it
+/// that the server knows it by the client's name, and says what its completion will mean. `None`: it
+/// is something else.
+pub(super) fn execute_by_name(reader: &mut Reader<'_>, text: &[u8]) -> Option<Owed> {
     if reader.front.named.is_empty() {
         return None;
     }
-    let (name, place) = rules::executed(text)?;
+    let name = rules::executed(text)?;
     let statement = reader.front.statement(name.as_bytes())?;
-    reader.front.affect(&statement.effects, || {
-        rules::fingerprint(text_of(&statement.body))
-    });
-    let (server_name, _) = prepared(reader, &statement);
-    let mut sql = text.get(..place.start)?.to_vec();
-    sql.extend_from_slice(&server_name);
-    sql.extend_from_slice(text.get(place.end..)?);
+    line_up_protocol(reader, &name, &statement, Way::Simple);
     reader.note_changes(&statement.effects);
     sequence::note(reader, &statement.effects, Way::Simple);
     if statement.effects.bound {
-        reader
-            .front
-            .affect_for(Pins::of(&[PinReason::Setting]), || {
-                rules::fingerprint(text_of(&statement.body))
-            });
+        let cause = || rules::fingerprint(text_of(&statement.body));
+        let setting = Pins::of(&[PinReason::Setting]);
+        reader.front.affect_for(setting, cause);
     }
-    let owed = match &statement.effects.script {
+    Some(match &statement.effects.script {
         Some(script) => Owed::Scripted(Arc::clone(script), 0),
         None => Owed::Query(Fate::Client),
-    };
-    Some((sql, owed))
+    })
 }
 
 /// Describe: a statement or a portal.

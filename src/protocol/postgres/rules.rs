@@ -1,7 +1,6 @@
 //! From the classification of SQL text to what it means for multiplexing: which settings it
 //! changes, and whether it leaves anything behind that cannot be carried to another connection.
 
-use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
 use crate::model::{PinReason, Pins};
@@ -51,18 +50,15 @@ pub fn clears_the_table(verdict: &Verdict) -> bool {
     )
 }
 
-/// The name that an EXECUTE, which is all of `text`, runs, and where it stands in the text.
-pub fn executed(text: &[u8]) -> Option<(Box<str>, Range<usize>)> {
+/// The name that an EXECUTE, which is all of `text`, runs.
+pub fn executed(text: &[u8]) -> Option<Box<str>> {
     let mut tokens = Lexer::new(text, Quoting::Standard);
     if !tokens.next()?.is_word(b"execute") {
         return None;
     }
-    let name = tokens.next()?;
     match &*classify(text).statements {
         [only] => match &only.detail {
-            Detail::SqlExecute(Which::One(folded)) => {
-                Some((folded.clone(), name.start..name.end()))
-            }
+            Detail::SqlExecute(Which::One(folded)) => Some(folded.clone()),
             _ => None,
         },
         _ => None,

@@ -33,6 +33,7 @@ pub fn plan(client: &Client, session_mode: bool) -> Part {
     let startup = client.startup.settings();
     let resets = startup.iter().map(|(name, _)| match &**name {
         "search_path" => Text::ResetPath,
+        "role" => Text::ResetRole,
         _ => Text::ResetApplication,
     });
     let mut plan = Plan {

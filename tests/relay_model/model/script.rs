@@ -110,13 +110,16 @@ pub enum Text {
     ResetPath,
     SetApplication,
     ResetApplication,
+    SetRole,
+    SetRoleLocal,
+    ResetRole,
     PrepareA,
     ExecuteA,
     DeallocateA,
 }
 
 impl Text {
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 26] = [
         Self::One,
         Self::Two,
         Self::Three,
@@ -137,6 +140,9 @@ impl Text {
         Self::ResetPath,
         Self::SetApplication,
         Self::ResetApplication,
+        Self::SetRole,
+        Self::SetRoleLocal,
+        Self::ResetRole,
         Self::PrepareA,
         Self::ExecuteA,
         Self::DeallocateA,
@@ -164,6 +170,9 @@ impl Text {
             Self::ResetPath => "reset search_path",
             Self::SetApplication => "set application_name to changed",
             Self::ResetApplication => "reset application_name",
+            Self::SetRole => "set role to guest",
+            Self::SetRoleLocal => "set local role to visitor",
+            Self::ResetRole => "reset role",
             Self::PrepareA => "prepare a as select 7",
             Self::ExecuteA => "execute a",
             Self::DeallocateA => "deallocate a",

@@ -138,7 +138,7 @@ fn a_name_of_the_protocol_is_taken_for_sql_too() {
     );
     answer(&mut front, &mut back, &cat(&[PARSED.into(), ready(b'I')]));
     let wire = send(&mut front, &mut back, &query(PREPARE));
-    let taken = parse("a", "select 410");
+    let taken = cat(&[parse("a", "select 410"), sync()]);
     assert_eq!(wire.server, cat(&[taken, query(PREPARE)]));
 }
 
@@ -151,4 +151,37 @@ fn what_the_statement_does_counts_when_it_is_executed() {
     assert!(front.pins().is_empty());
     send(&mut front, &mut back, &query("EXECUTE a"));
     assert!(front.pins().contains(PinReason::AdvisoryLock));
+}
+
+#[test]
+fn a_failure_to_prepare_what_the_protocol_did_is_the_querys_own() {
+    let (mut front, mut first, mut second) = (client(), server(), server());
+    let prepare = cat(&[parse("a", "select 420"), sync()]);
+    send(&mut front, &mut first, &prepare);
+    answer(&mut front, &mut first, &cat(&[PARSED.into(), ready(b'I')]));
+    let run = query("EXECUTE a");
+    let wire = send(&mut front, &mut second, &run);
+    assert_eq!(wire.server, cat(&[prepare, run.clone()]));
+    let gone = error("42P01", "relation does not exist");
+    let replies = cat(&[
+        gone.clone(),
+        ready(b'I'),
+        error("26000", "does not exist"),
+        ready(b'I'),
+    ]);
+    let seen = answer(&mut front, &mut second, &replies);
+    assert_eq!(seen, cat(&[gone, ready(b'I')]));
+    // It is tried again the next time.
+    let wire = send(&mut front, &mut second, &run);
+    assert!(wire.server.starts_with(&close("a")));
+    // Where it is prepared under no name, something else is deallocated in its place.
+    let mut third = server();
+    let deallocate = query("DEALLOCATE a");
+    let wire = send(&mut front, &mut third, &deallocate);
+    let decoy = query("PREPARE \"a\" AS SELECT");
+    assert_eq!(wire.server, cat(&[decoy, deallocate]));
+    let done = answered("DEALLOCATE");
+    let seen = answer(&mut front, &mut third, &cat(&[prepared(), done.clone()]));
+    assert_eq!(seen, done);
+    assert!(front.named.is_empty());
 }
