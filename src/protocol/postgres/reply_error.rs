@@ -123,6 +123,11 @@ fn skip_to_sync(reader: &mut Reader<'_>) {
         undos.push(match reader.back.debts.pop() {
             Some(Owed::Parse(_, undo) | Owed::FakeParse(undo) | Owed::FakeClose(undo)) => undo,
             Some(Owed::Note(undo)) => undo,
+            Some(Owed::Probe(key)) => {
+                // Nobody is being asked any more.
+                reader.back.statements.learn(key, 0);
+                Undo::Nothing
+            }
             _ => Undo::Nothing,
         });
     }

@@ -9,7 +9,7 @@ use super::request_statement::{Resolved, text_of};
 use super::rules::{self, Effects};
 use super::statements::{Named, ServerName, StatementKey};
 use super::{bound, rename};
-use crate::model::{PinReason, Pins};
+use crate::model::{PinReason, Pins, TxStatus};
 use crate::sql::statement::Verdict;
 
 /// Whether the statement's result has the shape that the client was told of.
@@ -30,7 +30,8 @@ pub(super) fn fits(
     described: bool,
 ) -> Fits {
     let told = reader.front.named.get(name).map_or(0, |named| named.shape);
-    if told == 0 || described {
+    // In a failed transaction, that is what the server will say.
+    if told == 0 || described || reader.back.tx == TxStatus::Failed {
         reader.back.again.begin();
         return Fits::Yes;
     }

@@ -209,7 +209,9 @@ pub(super) fn bind(reader: &mut Reader<'_>, message: &Message<'_>) -> Result<Opt
             Fits::Unknown => return Ok(None),
             Fits::No => {
                 refuse_with(reader, shape::refusal());
-                return Ok(Some(message.total.min(message.bytes.len())));
+                let now = message.bytes.len();
+                reader.front.dropping = message.total - now;
+                return Ok(Some(now));
             }
         }
     }

@@ -152,3 +152,25 @@ fn within_a_transaction_the_refusal_is_shown() {
     let wire = send(&mut front, &mut back, &batch);
     assert!(wire.server.starts_with(&anew));
 }
+
+#[test]
+fn a_question_that_was_skipped_is_asked_again() {
+    let (mut front, _) = told("select 550");
+    let mut back = server();
+    // Prepared here already, but nobody has asked for its shape.
+    let describes = cat(&[bind("a"), describe_portal(), execute(), sync()]);
+    send(&mut front, &mut back, &describes);
+    let failed = cat(&[PARSED.into(), error("22012", "no"), ready(b'I')]);
+    answer(&mut front, &mut back, &failed);
+    let batch = cat(&[parse("", "selec"), bind("a"), execute(), sync()]);
+    let (wire, dealt) = try_send(&mut front, &mut back, &batch).unwrap();
+    let asked = cat(&[parse("", "selec"), describe("sluice_1"), flush()]);
+    assert_eq!(wire.server, asked);
+    let rest = &batch[dealt..];
+    answer(&mut front, &mut back, &error("42601", "syntax error"));
+    send(&mut front, &mut back, rest);
+    answer(&mut front, &mut back, &ready(b'I'));
+    let batch = cat(&[bind("a"), execute(), sync()]);
+    let (wire, _) = try_send(&mut front, &mut back, &batch).unwrap();
+    assert_eq!(wire.server, cat(&[describe("sluice_1"), flush()]));
+}
