@@ -15,5 +15,6 @@
     reason = "a test fails by panicking, and its peers are its own"
 )]
 
+mod differential;
 mod postgres;
 mod support;
