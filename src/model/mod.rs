@@ -11,11 +11,11 @@ pub mod progress;
 pub mod secret;
 pub mod tls_facts;
 
-pub use credential::{AuthMethod, Credential, Proof, ScramKeys, ScramVerifier, Verifier};
+pub use credential::{AuthMethod, Credential, Proof, ScramKeys, ScramVerifier, ShaCrypt, Verifier};
 pub use engine::EngineFamily;
 pub use fault::{Fault, FaultKind};
 pub use ident::{PoolKey, SessionId, TargetName};
-pub use pin::{PinReason, Pins};
+pub use pin::{Finding, PinPolicy, PinReason, Pins, Share};
 pub use pool_mode::PoolMode;
 pub use progress::{Progress, TxStatus};
 pub use secret::Secret;

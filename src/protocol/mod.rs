@@ -12,13 +12,14 @@ use std::sync::Arc;
 use ::bytes::Bytes;
 
 use crate::model::{
-    AuthMethod, Credential, EngineFamily, Fault, Pins, PoolMode, Progress, Proof, TlsFacts,
-    Verifier,
+    AuthMethod, Credential, EngineFamily, Fault, Finding, PinPolicy, Pins, PoolMode, Progress,
+    Proof, Secret, TlsFacts, Verifier,
 };
 
 pub mod bytes;
 pub mod exchange;
 pub mod follow;
+pub mod interner;
 pub mod mysql;
 pub mod postgres;
 
@@ -64,6 +65,11 @@ pub trait Engine: Sized + Send + Sync + 'static {
     /// What server connections for this client are bound to for life; `database` is the name
     /// that the server knows.
     fn affinity(login: &Self::Login, database: &Arc<str>) -> Affinity;
+    /// How clients prove who they are where nothing else is configured.
+    fn usual_method(login: &Self::Login) -> AuthMethod;
+    /// How to make, once, of a password that is stored in the clear what proofs by this method are
+    /// checked against; `None` where that costs nothing each time. `entropy` is fresh randomness.
+    fn derive(method: AuthMethod, password: &Secret, entropy: &Entropy) -> Option<Derivation>;
     /// Demands a proof from a client. `entropy` is fresh randomness.
     fn prove(login: &Self::Login, demand: ProofDemand, entropy: Entropy) -> Self::Prove;
     /// Begins to log in to a server. `entropy` is fresh randomness.
@@ -115,6 +121,10 @@ pub trait Engine: Sized + Send + Sync + 'static {
         request: &mut Vec<u8>,
         replies: &mut Vec<u8>,
     ) -> Attach;
+    /// Writes a question of Sluice's own about what a settled connection outside a transaction
+    /// holds of its client, where the answer may change what pins it; false if there is nothing
+    /// to ask. The client's next request waits for the answer.
+    fn inspect(front: &mut Self::Front, back: &mut Self::Back, request: &mut Vec<u8>) -> bool;
     /// Reads what the client sent, and returns how many bytes were dealt with; the rest must be
     /// offered again with more behind it. Replies that Sluice gives itself are written to
     /// `replies`, to be sent at once.
@@ -153,6 +163,8 @@ pub trait Front: Send {
     fn pins(&self) -> Pins;
     /// For logs: the statement that caused the newest pin, literals removed.
     fn pin_cause(&self) -> Option<&str>;
+    /// What an inspection has found that no statement had announced, once.
+    fn finding(&mut self) -> Option<Finding>;
     /// True if part of a request has been passed on and the rest has not come yet.
     fn mid_request(&self) -> bool;
     /// Identifies what must be replayed on a fresh connection; equal for equal clients.
@@ -349,6 +361,9 @@ pub struct ConnectPlan {
     pub credential: Credential,
     /// Whether to ask for TLS.
     pub tls: TlsWish,
+    /// Without TLS, the server may be asked for a public key to seal the password with. Nothing
+    /// tells whose key that is.
+    pub ask_public_key: bool,
 }
 
 /// Whether to ask a server for TLS. Verification is `net`'s business.
@@ -377,6 +392,8 @@ pub struct FrontSettings {
     pub max_server_statements: usize,
     /// Largest prepared statement that is kept for another connection, in bytes.
     pub max_statement_bytes: usize,
+    /// What pins, and how closely that is watched.
+    pub pins: PinPolicy,
 }
 
 /// How to have a server cancel the work of a connection.
@@ -393,6 +410,9 @@ pub enum CancelOrder {
     /// Log in as the same user and run [`Chore::Cancel`] for the connection of this number.
     Chore(u32),
 }
+
+/// Computes a verifier: milliseconds of work.
+pub type Derivation = Box<dyn FnOnce() -> Verifier + Send>;
 
 /// Fresh random bytes for salts, nonces and keys.
 pub type Entropy = [u8; 48];

@@ -7,6 +7,7 @@ use std::fmt;
 
 use smallvec::SmallVec;
 
+use crate::sql::cache::Weigh;
 use crate::sql::touches::{Touch, Touches};
 
 /// What one text holds: any number of statements.
@@ -19,6 +20,10 @@ pub struct Verdict {
     /// Whether every string, comment, identifier, parenthesis and routine body in the text is closed.
     /// The server refuses an incomplete text as a whole.
     pub complete: bool,
+    /// Whether tokens show something that may run code of users: a call of a function that is not
+    /// known as the server's own, or a command that may fire triggers. Views, operators and policies
+    /// can do so unseen.
+    pub may_call: bool,
 }
 
 impl Verdict {
@@ -54,10 +59,10 @@ impl Verdict {
             statement.read_only_candidate = false;
         }
     }
+}
 
-    /// Bytes this verdict keeps in memory, roughly; the measure for bounded caches.
-    #[must_use]
-    pub fn weight(&self) -> usize {
+impl Weigh for Verdict {
+    fn weight(&self) -> usize {
         let own = size_of::<Self>() + self.statements.len() * size_of::<Statement>();
         own + self
             .setting_changes()

@@ -1,13 +1,14 @@
 //! The file's words in the words of the components.
 
 use crate::config::raw;
-use crate::model::{AuthMethod, EngineFamily, PoolMode};
+use crate::model::{AuthMethod, EngineFamily, PinReason, Pins, PoolMode};
 use crate::net::options::{ClientCert, TlsMode, TlsVersion};
 use crate::telemetry::options::LogFormat;
 
 pub(super) const fn engine(raw: raw::Engine) -> EngineFamily {
     match raw {
         raw::Engine::Postgresql => EngineFamily::Postgres,
+        raw::Engine::Mysql => EngineFamily::Mysql,
     }
 }
 
@@ -18,6 +19,26 @@ pub(super) const fn pool_mode(raw: raw::PoolMode) -> PoolMode {
     }
 }
 
+pub(super) fn pins(raw: &[raw::PinFilter]) -> Pins {
+    raw.iter()
+        .map(|reason| match reason {
+            raw::PinFilter::Setting => PinReason::Setting,
+            raw::PinFilter::Role => PinReason::Role,
+            raw::PinFilter::TempObject => PinReason::TempObject,
+            raw::PinFilter::HeldCursor => PinReason::HeldCursor,
+            raw::PinFilter::Listen => PinReason::Listen,
+            raw::PinFilter::AdvisoryLock => PinReason::AdvisoryLock,
+            raw::PinFilter::Load => PinReason::Load,
+            raw::PinFilter::SqlPrepare => PinReason::SqlPrepare,
+            raw::PinFilter::Sequence => PinReason::Sequence,
+            raw::PinFilter::RandomSeed => PinReason::RandomSeed,
+            raw::PinFilter::ExternalConnection => PinReason::ExternalConnection,
+            raw::PinFilter::CodeBlock => PinReason::CodeBlock,
+            raw::PinFilter::Unclassified => PinReason::Unclassified,
+        })
+        .collect()
+}
+
 pub(super) const fn auth_method(raw: raw::AuthMethod) -> AuthMethod {
     match raw {
         raw::AuthMethod::Scram => AuthMethod::Scram,
@@ -25,6 +46,10 @@ pub(super) const fn auth_method(raw: raw::AuthMethod) -> AuthMethod {
         raw::AuthMethod::Md5 => AuthMethod::Md5,
         raw::AuthMethod::Cert => AuthMethod::Certificate,
         raw::AuthMethod::Trust => AuthMethod::Trust,
+        raw::AuthMethod::CachingSha2 => AuthMethod::CachingSha2,
+        raw::AuthMethod::Native => AuthMethod::Native,
+        raw::AuthMethod::Sha256 => AuthMethod::Sha256,
+        raw::AuthMethod::Ed25519 => AuthMethod::Ed25519,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::translate::{auth_method, pool_mode};
+use super::translate::{auth_method, pins, pool_mode};
 use super::{Source, Table};
 use crate::auth::options::UserOptions;
 use crate::auth::store::verifier;
@@ -41,6 +41,7 @@ pub(super) fn resolve(
         auth_method: raw.auth_method.map(auth_method),
         certificate_names: raw.certificate_names.clone(),
         pool_mode: raw.pool_mode.map(pool_mode),
+        filtered_pins: raw.session_pinning_filters.as_deref().map(pins),
         pool_size: raw.pool_size,
         max_client_connections: u32::try_from(raw.max_client_conn).unwrap_or(u32::MAX),
     })
@@ -84,7 +85,7 @@ fn server_password(table: &Table<'_>, raw: &raw::User) -> Result<Option<Secret>,
     let secret = secret.map_err(|what| table.error(&key, &what))?;
     match secret.as_ref().map(verifier).transpose() {
         Ok(None | Some(Verifier::Password(_))) => Ok(secret),
-        Ok(Some(Verifier::Scram(_) | Verifier::Md5(_))) => Err(table.error(&key, NOT_A_HASH)),
+        Ok(Some(_)) => Err(table.error(&key, NOT_A_HASH)),
         Err(error) => Err(table.error(&key, &error.to_string())),
     }
 }

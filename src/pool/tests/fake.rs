@@ -11,14 +11,15 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use crate::model::{
-    EngineFamily, Fault, Pins, PoolKey, Progress, Proof, Secret, TlsFacts, TxStatus,
+    AuthMethod, EngineFamily, Fault, Finding, Pins, PoolKey, Progress, Proof, Secret, TlsFacts,
+    TxStatus,
 };
 use crate::net::{DialError, Stream};
 use crate::pool::{Open, OpenError, Opened, Opening, ServerLogin};
 use crate::protocol::{
     Addressee, Affinity, Attach, Back, Breach, Caller, CancelOrder, Chore, ConnectError,
-    ConnectPlan, Engine, Entropy, Errand, Exchange, Front, FrontSettings, HelloOffer, Login,
-    Opening as Hello, ProofDemand, Script, ServerError, Step, Wants,
+    ConnectPlan, Derivation, Engine, Entropy, Errand, Exchange, Front, FrontSettings, HelloOffer,
+    Login, Opening as Hello, ProofDemand, Script, ServerError, Step, Wants,
 };
 
 /// The engine. Its client side is never entered.
@@ -353,6 +354,9 @@ impl Front for Never {
     fn pins(&self) -> Pins {
         match *self {}
     }
+    fn finding(&mut self) -> Option<Finding> {
+        match *self {}
+    }
     fn outlives_reset(&self) -> bool {
         match *self {}
     }
@@ -400,6 +404,12 @@ impl Engine for Fake {
     fn affinity(login: &Never, _: &Arc<str>) -> Affinity {
         match *login {}
     }
+    fn usual_method(login: &Never) -> AuthMethod {
+        match *login {}
+    }
+    fn derive(_: AuthMethod, _: &Secret, _: &Entropy) -> Option<Derivation> {
+        None
+    }
     fn prove(login: &Never, _: ProofDemand, _: Entropy) -> Self::Prove {
         match *login {}
     }
@@ -432,6 +442,9 @@ impl Engine for Fake {
         match *front {}
     }
     fn attach(front: &mut Never, _: &mut FakeBack, _: &mut Vec<u8>, _: &mut Vec<u8>) -> Attach {
+        match *front {}
+    }
+    fn inspect(front: &mut Never, _: &mut FakeBack, _: &mut Vec<u8>) -> bool {
         match *front {}
     }
     fn from_client(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use sluice::model::PoolMode;
+use sluice::model::{PinPolicy, PoolMode};
 use sluice::protocol::postgres::Postgres;
 use sluice::protocol::postgres::back::{LoggedIn, PgBack};
 use sluice::protocol::postgres::front::PgFront;
@@ -34,6 +34,7 @@ fn sides(request: &[u8]) -> (PgFront, PgBack) {
         max_client_statements: 10,
         max_server_statements: 2,
         max_statement_bytes: 1 << 20,
+        pins: PinPolicy::default(),
     };
     let login = LoggedIn {
         reported: Reported::new(Vec::new()),
@@ -76,7 +77,9 @@ fn attached(choice: u8, pieces: &[&[u8]]) -> String {
         assert_eq!(shown, passed);
     }
     let failure = front.failure();
-    let seen = breach.is_none().then_some((shown, kept, back.progress(), front.pins(), failure));
+    let seen = breach
+        .is_none()
+        .then_some((shown, kept, back.progress(), front.pins(), failure));
     format!("{breach:?} {seen:?}")
 }
 

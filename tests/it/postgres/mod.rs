@@ -16,3 +16,5 @@ mod scale;
 mod server_loss;
 mod state;
 mod tools;
+mod unpinning;
+mod verifying;

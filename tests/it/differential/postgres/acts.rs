@@ -173,7 +173,9 @@ impl Author {
             } else {
                 Say::ClosePortal(portal)
             }),
-            _ => all.push(Say::Execute(portal, self.rows())),
+            // Not the unnamed one: where a simple query has failed inside a transaction, PostgreSQL
+            // leaves its portal behind, and crashes when that is executed.
+            _ => all.push(Say::Execute(self.random.pick(&PORTALS[2..]), self.rows())),
         }
     }
 
