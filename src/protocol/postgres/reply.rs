@@ -15,6 +15,7 @@ use super::inspect;
 use super::owed::{Fate, Owed, Undo};
 use super::rename;
 use super::reply_error;
+use super::reported::Reported;
 
 /// A client that watches, and the edits to what it will see.
 pub struct Watcher<'a> {
@@ -336,6 +337,9 @@ impl Reader<'_> {
         };
         match fate {
             Fate::Client => {
+                if let Some(Watcher { front, script }) = &mut self.client {
+                    script.insert_with(|out| front.learn_startup(out));
+                }
                 self.pass(message.at, message.at + message.total);
                 self.idle();
             }
@@ -399,7 +403,15 @@ impl Reader<'_> {
             if fate == Fate::Client
                 && let Some(client) = &mut self.client
             {
-                client.front.reported = Arc::clone(&self.back.reported);
+                let front = &mut *client.front;
+                if front.is_back_at_startup(name) {
+                    // See `learn_startup`.
+                    return Ok(Some(self.stream_for(message, Fate::Ours)));
+                }
+                front.reported = front.reported.with(name, value);
+                if Reported::same(&front.reported, &self.back.reported) {
+                    front.reported = Arc::clone(&self.back.reported);
+                }
             }
         }
         Ok(Some(self.stream_for(message, fate)))

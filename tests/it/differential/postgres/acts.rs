@@ -191,6 +191,12 @@ impl Author {
         } else {
             (self.statement(client), Vec::new())
         };
+        // One text under two names is prepared once: an error that tells the name may tell either.
+        let sql = if name.is_empty() {
+            sql
+        } else {
+            format!("{sql} /* {name} */")
+        };
         if !name.is_empty() && self.random.percent(50) {
             all.push(Say::CloseStatement(name));
         }

@@ -39,6 +39,13 @@ pub fn reply(message: &Message, masks: &mut Masks) -> Reply {
             }
         }
         b'A' => message.body[..4].fill(0),
+        // In a failed transaction, that a statement cannot be bound or described is found when it
+        // cannot be prepared either: by another function of the server.
+        b'E' if message.sqlstate() == "25P02" => {
+            let fields = message.body.split(|byte| *byte == 0);
+            let fields = fields.filter(|field| !matches!(field.first(), Some(b'F' | b'L' | b'R')));
+            message.body = fields.collect::<Vec<_>>().join(&0);
+        }
         _ => {}
     }
     let mut bytes = vec![message.tag];

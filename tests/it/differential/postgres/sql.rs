@@ -205,7 +205,6 @@ fn temporary(random: &mut Random, writer: Writer) -> String {
             "drop table mine",
             "drop view seen",
             "create temp table item_CLIENT (id int, word text)",
-            "drop table pg_temp.item_CLIENT",
         ])
         .replace("CLIENT", &client.to_string())
 }
