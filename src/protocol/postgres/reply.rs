@@ -110,7 +110,11 @@ impl Reader<'_> {
             b'1' => self.answers(message, |owed| matches!(owed, Owed::Parse(..))),
             b'2' => self.answers(message, |owed| matches!(owed, Owed::Bind(_))),
             b'3' => self.answers(message, |owed| matches!(owed, Owed::Close(_))),
-            b's' => self.answers(message, |owed| matches!(owed, Owed::Execute(_))),
+            b's' => {
+                // Rows have come, and with them whatever their functions have set.
+                self.follow(b"");
+                self.answers(message, |owed| matches!(owed, Owed::Execute(_)))
+            }
             // Under a simple Query these two do not end what is owed.
             b'I' => self.may_answer(message, |owed| matches!(owed, Owed::Execute(_))),
             b'T' | b'n' => self.may_answer(message, |owed| matches!(owed, Owed::Describe)),

@@ -1,8 +1,8 @@
 //! Settings of clients that change connections, and by whose name an error speaks.
 
 use super::{
-    CLOSED, PARSED, answer, cat, client, close, describe, done, error, parse, policy, query, ready,
-    send, server, sync,
+    BOUND, CLOSED, PARSED, answer, bind, cat, client, close, describe, done, error, execute, msg,
+    parse, policy, query, ready, send, server, sync,
 };
 use crate::model::PoolMode;
 use crate::protocol::postgres::cancel::CancelKey;
@@ -38,6 +38,28 @@ fn a_reset_on_one_connection_is_not_taken_for_the_state_of_another() {
     let wire = send(&mut client(), &mut second, &query("select 3"));
     let expected = cat(&[query("RESET \"search_path\""), query("select 3")]);
     assert_eq!(wire.server, expected);
+}
+
+#[test]
+fn what_a_suspended_portal_has_set_is_followed() {
+    let (mut front, mut back) = (client(), server());
+    let set = "select set_config('jit', 'off', false)";
+    send(
+        &mut front,
+        &mut back,
+        &cat(&[parse("", set), bind(""), execute(), sync()]),
+    );
+    let suspended = msg(b's', b"");
+    answer(
+        &mut front,
+        &mut back,
+        &cat(&[PARSED.into(), BOUND.into(), suspended, ready(b'I')]),
+    );
+    let wire = send(&mut client(), &mut back, &query("select 1"));
+    assert_eq!(
+        wire.server,
+        cat(&[query("RESET \"jit\""), query("select 1")])
+    );
 }
 
 #[test]

@@ -194,6 +194,14 @@ impl Dialect for Postgresql {
         heard
     }
 
+    fn same(&self, direct: &Reply, proxied: &Reply) -> bool {
+        // Of two errors in one Bind, that of a statement that cannot be prepared any more is found
+        // before that of a wrong number of values.
+        let count = |reply: &Reply| reply.shown.starts_with("Error(08P01)");
+        let error = |reply: &Reply| reply.bytes.first() == Some(&b'E');
+        direct.bytes == proxied.bytes || count(direct) && error(proxied)
+    }
+
     fn restore(&self) {
         let Pair { direct, proxied } = &mut *self.restorers.borrow_mut();
         let sql = crate::support::wire::frontend::query(sql::EACH_TIME);

@@ -110,6 +110,27 @@ fn by_function(random: &mut Random) -> String {
     let value = quoted(random.pick(values));
     let local = random.pick(&["false", "false", "true"]);
     let name = quoted(&name.replace('"', ""));
+    if random.percent(25) {
+        // Where it is less plain whether, when and how often it happens.
+        return random
+            .pick(&[
+                "select CALL from generate_series(1, 3)",
+                "select CALL where false",
+                "select CALL from shared where id = 999",
+                "select 1 where CALL = 'x'",
+                "values (CALL)",
+                "with t as (select CALL as v) select v from t",
+                "select (select CALL)",
+                "copy (select CALL) to stdout",
+                "explain (analyze, costs off, timing off, summary off) select CALL",
+                "explain (costs off) select CALL",
+                "declare c cursor for select CALL",
+                "prepare s1 as select CALL",
+                "select case when CALL = '1' then 2 end",
+                "select CALL, 1/0",
+            ])
+            .replace("CALL", &format!("set_config({name}, {value}, {local})"));
+    }
     match random.below(4) {
         0 => format!("select pg_catalog.set_config({name}, {value}, {local}), 1"),
         1 => format!(
