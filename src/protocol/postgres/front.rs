@@ -32,6 +32,8 @@ pub struct PgFront {
     pub(super) settings: Tracked,
     /// The reported settings that it has been told.
     pub(super) reported: Arc<Reported>,
+    /// What it was told of them at login, under its startup options.
+    pub(super) greeted: Arc<Reported>,
     pub(super) named: HashMap<Box<[u8]>, Named, RandomState>,
     /// Clients of the same user and database.
     pub(super) population: Population,
@@ -140,6 +142,7 @@ impl PgFront {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             settings: Tracked::new(settings),
             reported: Reported::new(Vec::new()),
+            greeted: Reported::new(Vec::new()),
             named: HashMap::default(),
             population: Population::default(),
             stay: 0,
@@ -315,6 +318,34 @@ impl PgFront {
             message::parameter_status(out, name, value);
         }
         self.reported = Arc::clone(news);
+    }
+
+    /// True if a RESET has returned this reported setting to a startup option of the client's,
+    /// which the server connection does not know as such: what it reports is not what holds.
+    pub(super) fn is_back_at_startup(&self, name: &str) -> bool {
+        let settings = &self.settings;
+        if Arc::ptr_eq(settings.wanted(), settings.actual()) {
+            return false;
+        }
+        let name = name.to_ascii_lowercase();
+        let startup = settings.startup().value(&name);
+        startup.is_some()
+            && settings.wanted().value(&name) == startup
+            && settings.actual().value(&name) != startup
+    }
+
+    /// Writes which settings a RESET has returned to startup options, as the login reported them.
+    pub(super) fn learn_startup(&mut self, out: &mut Vec<u8>) {
+        if Arc::ptr_eq(self.settings.wanted(), self.settings.actual()) {
+            return;
+        }
+        let greeted = Arc::clone(&self.greeted);
+        for (name, value) in greeted.news_to(&Arc::clone(&self.reported)) {
+            if self.is_back_at_startup(name) {
+                message::parameter_status(out, name, value);
+                self.reported = self.reported.with(name, value);
+            }
+        }
     }
 
     /// An ErrorResponse in which Sluice's names of statements are replaced by the client's, if it

@@ -141,14 +141,18 @@ fn plaintext_is_not_taken_for_the_inside_of_tls() {
         capabilities: Capabilities::OWN | Capabilities::SSL,
         ..response()
     };
-    // A whole response where only the request may stand, and one behind it.
-    let mut behind = BytesMut::new();
+    // A whole response where only the request may stand.
+    let (fault, _) = refused(TlsOffer::Optional, packet(&asking, 1));
+    assert_eq!(fault.kind, FaultKind::ProtocolViolation);
+    // What stands behind the request is left to the handshake.
+    let mut hello = hello(TlsOffer::Optional, None);
+    greet(&mut hello);
+    let (mut behind, mut out) = (BytesMut::new(), BytesMut::new());
     asking.write_ssl_request(1, &mut behind);
-    behind.extend_from_slice(&packet(&response(), 2));
-    for input in [packet(&asking, 1), behind] {
-        let (fault, _) = refused(TlsOffer::Optional, input);
-        assert_eq!(fault.kind, FaultKind::ProtocolViolation);
-    }
+    behind.extend_from_slice(b"a client's handshake");
+    let step = hello.advance(&mut behind, &mut out).unwrap();
+    assert!(matches!(step, Step::UpgradeTls) && out.is_empty());
+    assert_eq!(&behind[..], b"a client's handshake");
     let mut unasked = BytesMut::new();
     asking.write_ssl_request(1, &mut unasked);
     let (fault, _) = refused(TlsOffer::Unavailable, unasked);

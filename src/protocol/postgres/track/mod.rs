@@ -93,6 +93,11 @@ impl Tracked {
         &self.now.wanted
     }
 
+    /// Those asked for at startup.
+    pub(super) fn startup(&self) -> &Arc<Settings> {
+        &self.startup
+    }
+
     /// What is in force on the server connection.
     pub(super) fn actual(&self) -> &Arc<Settings> {
         &self.now.actual
