@@ -113,10 +113,14 @@ pub async fn drive_unsaid<X: Exchange>(
         let step = step.map_err(DriveError::Exchange)?;
         sent.map_err(from_io)?;
         match step {
-            Step::Read => {
+            step @ (Step::Read | Step::ReadAtMost(_)) => {
                 if input.len() >= cap {
                     return Err(DriveError::InputTooLong(input.len()));
                 }
+                let cap = match step {
+                    Step::ReadAtMost(count) => cap.min(input.len().saturating_add(count)),
+                    _ => cap,
+                };
                 if receive(stream, input, cap).await.map_err(from_io)? == 0 {
                     return Err(DriveError::Closed);
                 }

@@ -218,6 +218,63 @@ async fn after_the_handshake_the_dialogue_goes_on_inside_tls() {
     assert_eq!(secured.end_point, facts.end_point);
 }
 
+/// Three bytes, and then TLS, of which the other side does not wait to be told.
+struct Impatient(bool);
+
+impl Exchange for Impatient {
+    type Done = ();
+    type Error = &'static str;
+
+    fn advance(
+        &mut self,
+        input: &mut BytesMut,
+        _: &mut BytesMut,
+    ) -> Result<Step<()>, &'static str> {
+        match (self.0, input.len()) {
+            (true, _) => Ok(Step::Done(())),
+            (false, 3) => {
+                input.clear();
+                Ok(Step::UpgradeTls)
+            }
+            (false, len) => Ok(Step::ReadAtMost(
+                3_usize.checked_sub(len).ok_or("too much")?,
+            )),
+        }
+    }
+
+    fn secured(&mut self, _: &TlsFacts) {
+        self.0 = true;
+    }
+
+    fn computed(&mut self, _: Secret) {}
+}
+
+#[tokio::test]
+async fn a_handshake_may_stand_right_behind_what_asks_for_it() {
+    let (mut server, mut client) = connected().await;
+    let tls = role();
+    let talk = async {
+        client.write_all(b"tls").await.unwrap();
+        let tls = client_tls(TlsMode::Require, None);
+        let name = tls.name_for(HOST).unwrap();
+        client.upgrade_client(&tls, name).await.unwrap();
+        client
+    };
+    let listen = async {
+        // Until both have come.
+        let mut first = [0; 16];
+        while server.tcp().unwrap().peek(&mut first).await.unwrap() < first.len() {
+            tokio::task::yield_now().await;
+        }
+        let mut input = BytesMut::new();
+        let outcome = drive(&mut server, &mut Impatient(false), &mut input, &tls, CAP).await;
+        outcome.unwrap();
+        server
+    };
+    let (client, server) = tokio::join!(talk, listen);
+    assert!(client.is_tls() && server.is_tls());
+}
+
 #[tokio::test]
 async fn a_failed_handshake_is_reported_as_such() {
     let (mut server, mut client) = connected().await;

@@ -1,8 +1,8 @@
 //! What a client says at login (MySQL protocol, `HandshakeResponse41`), and what the servers of
 //! its listener say to anybody (`HandshakeV10`).
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::capability::Capabilities;
 use crate::model::Secret;
@@ -58,7 +58,14 @@ pub struct Login {
     pub application: Box<str>,
     /// The sequence number of the next packet of the login.
     pub sequence: Arc<Sequence>,
+    /// See [`Assurance`].
+    pub assurance: Assurance,
 }
+
+/// What proves to a client of MariaDB that our certificate is that of one who knows its password,
+/// so that it need not know who has issued it; known after the client's own proof, and sent in
+/// the last packet of the login (MariaDB 11.4, "zero-configuration TLS").
+pub type Assurance = Arc<OnceLock<Box<[u8]>>>;
 
 /// Length of a challenge without the zero byte behind it.
 pub const SCRAMBLE_LEN: usize = 20;

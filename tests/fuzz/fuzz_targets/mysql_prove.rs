@@ -61,6 +61,7 @@ fn login(choice: usize, answer: &[u8]) -> Login {
         attributes: Arc::default(),
         application: "".into(),
         sequence: Arc::<Sequence>::default(),
+        assurance: Arc::default(),
     }
 }
 

@@ -33,8 +33,8 @@ fuzz_target!(|data: &[u8]| {
     let Some(cut) = Cut::new(data) else { return };
     let choice = usize::from(cut.choice);
     let tls = TlsFacts {
-        peer_common_name: None,
         end_point: (choice & 0x40 != 0).then(|| b"certificate"[..].into()),
+        ..TlsFacts::default()
     };
     let demand = ProofDemand {
         method: METHODS[choice % 4],

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use super::capability::Capabilities;
-use super::frame::take_packet;
+use super::frame::{HEADER_LEN, Header, take_packet};
 use super::greeting::{Greeting, scramble, unheard};
-use super::login::{Announcement, Flavor, Login, SCRAMBLE_LEN, Sequence};
+use super::login::{Announcement, Assurance, Flavor, Login, SCRAMBLE_LEN, Sequence};
 use super::response::{self, Response, Unreadable};
 use super::{fault, plugin};
 use crate::model::{Fault, FaultKind, Secret, TlsFacts};
@@ -64,6 +64,16 @@ impl Hello {
         let next = self.greeting.write(out);
         self.sequence.follow(next.wrapping_sub(1));
         self.stage = Stage::ExpectResponse;
+    }
+
+    /// A client that asks for TLS waits for no answer: the next byte is of the handshake, so
+    /// nothing may be read beyond the packet that asks.
+    fn read(&self, input: &BytesMut) -> Step<Login> {
+        if self.tls || self.offer == TlsOffer::Unavailable {
+            return Step::Read;
+        }
+        let total = Header::read(input).map_or(HEADER_LEN, Header::total);
+        Step::ReadAtMost(total.saturating_sub(input.len()))
     }
 
     /// Reads what the client says after the greeting. `None`: it asks for TLS first.
@@ -128,6 +138,7 @@ impl Hello {
             attributes: attributes.into(),
             application: String::from_utf8_lossy(application.unwrap_or_default()).into(),
             sequence: Arc::clone(&self.sequence),
+            assurance: Assurance::default(),
         })
     }
 
@@ -138,7 +149,7 @@ impl Hello {
                 Stage::ExpectHandshake => return Ok(Step::UpgradeTls),
                 Stage::ExpectResponse => {
                     let Some(mut payload) = take(input, &self.sequence, MAX_RESPONSE_LEN)? else {
-                        return Ok(Step::Read);
+                        return Ok(self.read(input));
                     };
                     let login = self.responded(&payload, input);
                     zeroize::Zeroize::zeroize(payload.as_mut());

@@ -27,7 +27,7 @@ fn hello(tls: TlsOffer, announcement: Option<Announcement>) -> Hello {
 fn greet(hello: &mut Hello) -> Greeting {
     let mut out = BytesMut::new();
     let step = hello.advance(&mut BytesMut::new(), &mut out).unwrap();
-    assert!(matches!(step, Step::Read));
+    assert!(matches!(step, Step::Read | Step::ReadAtMost(HEADER_LEN)));
     assert_eq!(Header::read(&out).unwrap().seq, 0);
     Greeting::read(&out[HEADER_LEN..]).unwrap()
 }
@@ -137,6 +137,36 @@ fn tls_is_begun_and_everything_read_again() {
     let login = login.unwrap();
     assert!(login.tls);
     assert_eq!(login.sequence.peek(), 3);
+}
+
+#[test]
+fn nothing_is_read_beyond_what_may_ask_for_tls() {
+    let mut hello = hello(TlsOffer::Optional, None);
+    greet(&mut hello);
+    let asking = Response {
+        capabilities: Capabilities::OWN | Capabilities::SSL,
+        ..Response::default()
+    };
+    let (mut wire, mut input, mut out) = (BytesMut::new(), BytesMut::new(), BytesMut::new());
+    asking.write_ssl_request(1, &mut wire);
+    wire.extend_from_slice(b"\x16\x03\x01: the TLS handshake");
+    let mut reads = Vec::new();
+    loop {
+        match hello.advance(&mut input, &mut out).unwrap() {
+            Step::ReadAtMost(count) => {
+                reads.push(count);
+                input.extend_from_slice(&wire.split_to(count));
+            }
+            Step::UpgradeTls => break,
+            _ => panic!("another step"),
+        }
+    }
+    assert_eq!(reads, [4, 32]);
+    assert!(wire.starts_with(b"\x16\x03\x01"));
+    // Inside TLS, and where there is none, there is nothing to be left.
+    hello.secured(&TlsFacts::default());
+    let step = hello.advance(&mut input, &mut out).unwrap();
+    assert!(matches!(step, Step::Read));
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn maria() -> Arc<Announcement> {
 fn tls_kinds() -> [Option<TlsFacts>; 3] {
     let named = TlsFacts {
         peer_common_name: Some("ann".into()),
-        end_point: None,
+        ..TlsFacts::default()
     };
     [None, Some(TlsFacts::default()), Some(named)]
 }

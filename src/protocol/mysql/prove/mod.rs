@@ -24,7 +24,7 @@ use super::capability::Capabilities;
 use super::fault;
 use super::frame::put_packet;
 use super::greeting::scramble;
-use super::login::{Flavor, Login, SCRAMBLE_LEN, Sequence};
+use super::login::{Assurance, Flavor, Login, SCRAMBLE_LEN, Sequence};
 use super::plugin::{self, ed25519, native, sha2};
 use crate::model::{AuthMethod, Fault, FaultKind, Proof, Secret, TlsFacts, Verifier};
 use crate::protocol::bytes::put_cstr;
@@ -62,6 +62,10 @@ pub struct Prove {
     /// Randomness for the challenge after a switch.
     fresh: [u8; ed25519::NONCE_LEN],
     tls: bool,
+    /// Where a client may be assured of our certificate: its hash, and where to put the assurance.
+    certificate: Option<[u8; 32]>,
+    assurance: Assurance,
+    greeting: [u8; SCRAMBLE_LEN],
     verifier: Option<Verifier>,
     decoy_key: [u8; 32],
     check: Option<Check>,
@@ -122,6 +126,9 @@ impl Prove {
             scramble: login.scramble,
             fresh: entropy.first_chunk().copied().unwrap_or_default(),
             tls: demand.tls.is_some(),
+            certificate: demand.tls.and_then(|tls| tls.fingerprint),
+            assurance: Arc::clone(&login.assurance),
+            greeting: login.scramble,
             verifier: demand.verifier,
             decoy_key: demand.decoy_key,
             check: None,
@@ -170,7 +177,10 @@ impl Prove {
                 "Client does not support authentication protocol requested by server; consider upgrading MySQL client",
             )));
         }
-        self.scramble = scramble(self.fresh.first_chunk().copied().unwrap_or_default());
+        // As MariaDB does; the assurance is made with the first challenge.
+        if self.method != Method::Native {
+            self.scramble = scramble(self.fresh.first_chunk().copied().unwrap_or_default());
+        }
         put_packet(out, self.sequence.take(), |out| {
             out.put_u8(SWITCH);
             put_cstr(out, plugin.as_bytes());
@@ -208,6 +218,7 @@ impl Prove {
         };
         let key = native::check(&stored, &self.scramble, answer).filter(|_| known);
         let key = key.ok_or(Refusal::Denied)?;
+        self.assure(&stored);
         Ok(Turn::Done(Proof {
             native_key: Some(key),
             ..Proof::default()
@@ -221,9 +232,20 @@ impl Prove {
             _ => (ed25519::public_key(&self.decoy_key), false),
         };
         if ed25519::check(&key, &self.fresh, answer) && known {
+            self.assure(&key);
             return Ok(Turn::Done(Proof::default()));
         }
         Err(Refusal::Denied)
+    }
+
+    /// `kept` is what a server keeps about the password: somebody in between cannot know it, since
+    /// the client shows it to nobody.
+    fn assure(&self, kept: &[u8]) {
+        if let Some(certificate) = &self.certificate {
+            let text = plugin::assurance(kept, &self.greeting, certificate);
+            // Nothing else sets it, and a login proves itself once.
+            let _ = self.assurance.set(text);
+        }
     }
 
     fn caching_sha2(&self, answer: &[u8], out: &mut BytesMut) -> Result<Turn, Refusal> {

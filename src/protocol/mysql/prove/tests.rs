@@ -27,6 +27,7 @@ fn login(flavor: Flavor, plugin: &str, answer: &[u8]) -> Login {
         attributes: Arc::default(),
         application: "".into(),
         sequence: Arc::default(),
+        assurance: Arc::default(),
     };
     login.sequence.follow(1);
     login

@@ -30,7 +30,7 @@ impl Tls {
     pub(super) fn honest(end_point: Option<&'static [u8]>, name: Option<&str>) -> Self {
         let facts = TlsFacts {
             end_point: end_point.map(Bytes::from_static),
-            peer_common_name: None,
+            ..TlsFacts::default()
         };
         Self {
             client: facts.clone(),
@@ -149,7 +149,7 @@ impl<X: Exchange> Side<X> {
         let mut out = BytesMut::new();
         while self.end.is_none() {
             match self.exchange.advance(&mut self.input, &mut out) {
-                Ok(Step::Read) => break,
+                Ok(Step::Read | Step::ReadAtMost(_)) => break,
                 Ok(Step::UpgradeTls) => {
                     assert!(self.input.is_empty());
                     self.received.clear();
