@@ -465,7 +465,7 @@ pub struct User {
     /// The name clients use. Required, unique. Dynamic.
     pub name: String,
     /// Password, `SCRAM-SHA-256$…` verifier or `md5…` of PostgreSQL, or what MySQL and MariaDB keep:
-    /// `*…`, `$A$005$…` or `$5$…`, also in hexadecimal as `0x…`, or `ed25519:` and the key. At most one of this and the next two; without
+    /// `*…`, `$A$005$…` or `$5$…`, also in hexadecimal as `0x…`, `P0:…`, or `ed25519:` and the key. At most one of this and the next two; without
     /// any, what the userlist has for this name, if anything. Dynamic.
     pub password: Option<Inline>,
     /// File that holds it; one line break at its end does not count. Dynamic.

@@ -28,6 +28,20 @@ pub enum Verifier {
     ShaCrypt(ShaCrypt),
     /// The public key that MariaDB's `ed25519` keeps.
     Ed25519([u8; ED25519_LEN]),
+    /// What MariaDB's `parsec` keeps.
+    Parsec(Parsec),
+}
+
+/// The public key of a user of MariaDB's `parsec`, and how its other half follows from the
+/// password.
+#[derive(Clone, Debug)]
+pub struct Parsec {
+    /// The binary logarithm of PBKDF2's rounds, less 10.
+    pub factor: u8,
+    /// PBKDF2's salt.
+    pub salt: Arc<[u8]>,
+    /// The public key.
+    pub key: [u8; ED25519_LEN],
 }
 
 /// A hash of SHA-256 crypt with a salt longer than usual (MySQL source, `crypt_genhash_impl.cc`).

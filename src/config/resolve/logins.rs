@@ -171,7 +171,9 @@ fn usable(listener: &Listener, user: &User, verifier: &Verifier) -> bool {
             matches!(method, Some(AuthMethod::Password | AuthMethod::Md5))
         }
         // Whatever the method, a hash is checked by the plugin that keeps it.
-        (EngineFamily::Mysql, Verifier::Native(_) | Verifier::Ed25519(_)) => true,
+        (EngineFamily::Mysql, Verifier::Native(_) | Verifier::Ed25519(_) | Verifier::Parsec(_)) => {
+            true
+        }
         (EngineFamily::Mysql, Verifier::ShaCrypt(_)) => listener.tls_cert_file.is_some(),
         _ => false,
     }

@@ -2,7 +2,7 @@
 //! its listener say to anybody (`HandshakeV10`).
 
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::capability::Capabilities;
 use crate::model::Secret;
@@ -48,8 +48,8 @@ pub struct Login {
     pub tls: bool,
     /// The plugin that its answer is made with.
     pub plugin: Box<str>,
-    /// Its answer to the challenge.
-    pub answer: Secret,
+    /// Its answer to the challenge, which may be its password; taken by the proof.
+    pub answer: Mutex<Option<Secret>>,
     /// The challenge.
     pub scramble: [u8; SCRAMBLE_LEN],
     /// Attributes of the connection, as they came.
@@ -89,6 +89,14 @@ impl Sequence {
     /// A packet of this number has been read or written.
     pub fn follow(&self, seen: u8) {
         self.0.store(seen.wrapping_add(1), Ordering::Relaxed);
+    }
+}
+
+impl Login {
+    /// Its answer to the challenge; nothing if it has been taken.
+    pub fn take_answer(&self) -> Option<Secret> {
+        let mut answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
+        answer.take()
     }
 }
 

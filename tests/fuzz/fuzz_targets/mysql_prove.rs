@@ -1,7 +1,7 @@
 //! A MySQL client's proof of who it is, by each method. Bytes that a fuzzer finds prove nothing.
 #![no_main]
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use libfuzzer_sys::fuzz_target;
 use sluice::model::{AuthMethod, Secret, ShaCrypt, TlsFacts, Verifier};
@@ -56,7 +56,7 @@ fn login(choice: usize, answer: &[u8]) -> Login {
         flavor: Flavor::MySql,
         tls: false,
         plugin: PLUGINS[choice % 4].into(),
-        answer: Secret::new(answer),
+        answer: Mutex::new(Some(Secret::new(answer))),
         scramble: *b"01234567890123456789",
         attributes: Arc::default(),
         application: "".into(),

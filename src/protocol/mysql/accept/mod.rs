@@ -1,7 +1,7 @@
 //! Server role, up to the point where the client has said who it is: the greeting, TLS, and the
 //! client's response (MySQL protocol, "Connection Phase").
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::BytesMut;
 
@@ -133,7 +133,7 @@ impl Hello {
             flavor: announcement.flavor,
             tls: self.tls,
             plugin: plugin.into(),
-            answer: Secret::new(response.answer),
+            answer: Mutex::new(Some(Secret::new(response.answer))),
             scramble: self.greeting.scramble,
             attributes: attributes.into(),
             application: String::from_utf8_lossy(application.unwrap_or_default()).into(),

@@ -5,14 +5,16 @@ mod props;
 
 use std::sync::Arc;
 
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+
 use pair::{Ending, Pair};
 
 use super::capability::Capabilities;
 use super::frame::Header;
 use super::greeting::unheard;
 use super::login::{Announcement, Flavor};
-use super::plugin::{ed25519, native, sha_crypt};
-use crate::model::{AuthMethod, Credential, Secret, ShaCrypt, TlsFacts, Verifier};
+use super::plugin::{ed25519, native, parsec, sha_crypt};
+use crate::model::{AuthMethod, Credential, Parsec, Secret, ShaCrypt, TlsFacts, Verifier};
 use crate::protocol::ConnectError;
 
 const METHODS: [AuthMethod; 7] = [
@@ -45,6 +47,16 @@ fn crypted(password: &str) -> Verifier {
 
 fn signed(password: &str) -> Verifier {
     Verifier::Ed25519(ed25519::public_key(password.as_bytes()))
+}
+
+fn derived(password: &str) -> Verifier {
+    let seed = parsec::derive(password.as_bytes(), b"salt", 0);
+    let key = Ed25519KeyPair::from_seed_unchecked(seed.expose()).unwrap();
+    Verifier::Parsec(Parsec {
+        factor: 0,
+        salt: b"salt"[..].into(),
+        key: key.public_key().as_ref().try_into().unwrap(),
+    })
 }
 
 fn maria() -> Arc<Announcement> {
@@ -98,7 +110,8 @@ fn expected(
 fn every_method_lets_the_right_client_in_and_no_other() {
     for method in METHODS {
         for tls in tls_kinds() {
-            for stored in [plain, double_sha1, crypted, signed].map(|kind| kind("pencil")) {
+            for stored in [plain, double_sha1, crypted, signed, derived].map(|kind| kind("pencil"))
+            {
                 let [right, wrong] = expected(method, &stored, tls.as_ref());
                 for announcement in [None, Some(maria())] {
                     let case = format!("{method:?} {tls:?} {stored:?} {announcement:?}");
@@ -186,7 +199,7 @@ fn shape(ending: &Ending) -> (Vec<usize>, Vec<u8>) {
 
 #[test]
 fn an_unknown_user_looks_like_a_wrong_password() {
-    let kinds: [fn(&str) -> Verifier; 4] = [plain, double_sha1, crypted, signed];
+    let kinds: [fn(&str) -> Verifier; 5] = [plain, double_sha1, crypted, signed, derived];
     for (method, kinds) in [
         (AuthMethod::CachingSha2, &kinds[..1]),
         (AuthMethod::Native, &kinds[..2]),

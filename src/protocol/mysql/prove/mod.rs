@@ -25,8 +25,8 @@ use super::fault;
 use super::frame::put_packet;
 use super::greeting::scramble;
 use super::login::{Assurance, Flavor, Login, SCRAMBLE_LEN, Sequence};
-use super::plugin::{self, ed25519, native, sha2};
-use crate::model::{AuthMethod, Fault, FaultKind, Proof, Secret, TlsFacts, Verifier};
+use super::plugin::{self, ed25519, native, parsec, sha2};
+use crate::model::{AuthMethod, Fault, FaultKind, Parsec, Proof, Secret, TlsFacts, Verifier};
 use crate::protocol::bytes::put_cstr;
 use crate::protocol::{Costly, Entropy, Exchange, ProofDemand, Step};
 
@@ -69,6 +69,8 @@ pub struct Prove {
     verifier: Option<Verifier>,
     decoy_key: [u8; 32],
     check: Option<Check>,
+    /// `parsec`: the client has asked for the salt.
+    salt_asked: bool,
     with_password: bool,
     stage: Stage,
 }
@@ -80,6 +82,7 @@ enum Method {
     CachingSha2,
     Native,
     Ed25519,
+    Parsec,
     /// The password in the clear: `sha256_password`.
     Sha256,
     /// The password in the clear: `mysql_clear_password`.
@@ -115,24 +118,29 @@ enum Refusal {
 impl Prove {
     /// Demands a proof of a client. `entropy` is fresh randomness.
     pub fn new(login: &Login, demand: ProofDemand, entropy: &Entropy) -> Self {
+        let answer = login.take_answer();
         Self {
+            with_password: answer.as_ref().is_some_and(|a| !is_empty(a.expose())),
+            answer,
             user: Arc::clone(&login.user),
             sequence: Arc::clone(&login.sequence),
             method: method(&demand),
             named: login.plugin.clone(),
             greeted: usual_plugin(login.flavor),
             can_switch: login.capabilities.has(Capabilities::PLUGIN_AUTH),
-            answer: Some(login.answer.clone()),
             scramble: login.scramble,
             fresh: entropy.first_chunk().copied().unwrap_or_default(),
             tls: demand.tls.is_some(),
-            certificate: demand.tls.and_then(|tls| tls.fingerprint),
+            certificate: demand
+                .tls
+                .and_then(|tls| tls.fingerprint)
+                .filter(|_| login.flavor == Flavor::MariaDb),
             assurance: Arc::clone(&login.assurance),
             greeting: login.scramble,
             verifier: demand.verifier,
             decoy_key: demand.decoy_key,
             check: None,
-            with_password: !is_empty(login.answer.expose()),
+            salt_asked: false,
             stage: Stage::Start,
         }
     }
@@ -152,6 +160,7 @@ impl Prove {
             Method::CachingSha2 => plugin::CACHING_SHA2,
             Method::Native => plugin::NATIVE,
             Method::Ed25519 => plugin::ED25519,
+            Method::Parsec => plugin::PARSEC,
             Method::Sha256 => plugin::SHA256,
             Method::Clear => plugin::CLEAR,
         };
@@ -164,7 +173,8 @@ impl Prove {
         // The greeting's challenge is too short for a signature. A client that does not know the
         // plugin of the greeting names its own and sends nothing with it.
         let greeted = *plugin == *self.greeted;
-        let named = *self.named == *plugin && self.method != Method::Ed25519;
+        let signs = matches!(self.method, Method::Ed25519 | Method::Parsec);
+        let named = *self.named == *plugin && !signs;
         let answer = self.answer.take();
         if let Some(answer) = answer.filter(|a| named && (greeted || !is_empty(a.expose()))) {
             return self.answered(answer.expose(), out);
@@ -184,15 +194,20 @@ impl Prove {
         put_packet(out, self.sequence.take(), |out| {
             out.put_u8(SWITCH);
             put_cstr(out, plugin.as_bytes());
-            match self.method {
-                Method::Ed25519 => out.put_slice(&self.fresh),
-                _ => put_cstr(out, &self.scramble),
+            if signs {
+                out.put_slice(&self.fresh);
+            } else {
+                put_cstr(out, &self.scramble);
             }
         });
         Ok(Turn::Answer)
     }
 
     fn answered(&mut self, answer: &[u8], out: &mut BytesMut) -> Result<Turn, Refusal> {
+        if let (Method::Parsec, Some(Verifier::Parsec(kept))) = (self.method, &self.verifier) {
+            let asked = std::mem::replace(&mut self.salt_asked, true);
+            return self.parsec(kept, answer, asked, out);
+        }
         self.with_password = !is_empty(answer);
         // No user of Sluice has an empty password.
         if !self.with_password {
@@ -203,8 +218,28 @@ impl Prove {
             Method::CachingSha2 => self.caching_sha2(answer, out),
             Method::Ed25519 => self.ed25519(answer),
             Method::Sha256 | Method::Clear => self.password(answer),
-            Method::Trust | Method::Certificate(_) => Err(Refusal::Denied),
+            Method::Trust | Method::Certificate(_) | Method::Parsec => Err(Refusal::Denied),
         }
+    }
+
+    /// First the client asks for the salt, then it signs.
+    fn parsec(
+        &self,
+        kept: &Parsec,
+        answer: &[u8],
+        asked: bool,
+        out: &mut BytesMut,
+    ) -> Result<Turn, Refusal> {
+        if answer.is_empty() && !asked {
+            let salt = parsec::ext_salt(kept);
+            put_packet(out, self.sequence.take(), |out| out.put_slice(&salt));
+            return Ok(Turn::Answer);
+        }
+        if !parsec::check(kept, &self.fresh, answer) {
+            return Err(Refusal::Denied);
+        }
+        self.assure(&[&parsec::ext_salt(kept), &kept.key[..]].concat());
+        Ok(Turn::Done(Proof::default()))
     }
 
     fn native(&self, answer: &[u8]) -> Result<Turn, Refusal> {
@@ -392,6 +427,7 @@ fn method(demand: &ProofDemand) -> Method {
         (AuthMethod::Sha256, _) => Method::Sha256,
         (_, Some(Verifier::Native(_))) => Method::Native,
         (_, Some(Verifier::Ed25519(_))) => Method::Ed25519,
+        (_, Some(Verifier::Parsec(_))) => Method::Parsec,
         (AuthMethod::Native, None | Some(Verifier::Password(_))) => Method::Native,
         (AuthMethod::Ed25519, None | Some(Verifier::Password(_))) => Method::Ed25519,
         // Whatever else is configured is not of MySQL.

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::BytesMut;
 
@@ -22,7 +22,7 @@ fn login(flavor: Flavor, plugin: &str, answer: &[u8]) -> Login {
         flavor,
         tls: false,
         plugin: plugin.into(),
-        answer: Secret::new(answer),
+        answer: Mutex::new(Some(Secret::new(answer))),
         scramble: GREETED,
         attributes: Arc::default(),
         application: "".into(),
