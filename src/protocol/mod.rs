@@ -109,6 +109,9 @@ pub trait Engine: Sized + Send + Sync + 'static {
         input: &[u8],
         replies: &mut Vec<u8>,
     ) -> Result<(usize, Wants), Fault>;
+    /// Takes the request to log in anew off the front of `input`, after [`Wants::Login`]: how many
+    /// bytes it had, and what the client says of itself.
+    fn relogin(front: &mut Self::Front, input: &[u8]) -> Result<(usize, Self::Login), Fault>;
     /// Answers the request at the front of `input`, for which no server connection is to be had,
     /// with an error after which the session goes on. [`Engine::wants`] then drops it.
     fn decline(front: &mut Self::Front, fault: &Fault, input: &[u8], replies: &mut Vec<u8>);
@@ -173,6 +176,9 @@ pub trait Front: Send {
     fn outlives_reset(&self) -> bool;
     /// True if the client has said goodbye.
     fn has_quit(&self) -> bool;
+    /// True if the client gives its session's state up, and with it the server connection, to
+    /// log in anew.
+    fn starts_over(&self) -> bool;
     /// An error that ends the session, met while reading what the server sent.
     fn failure(&mut self) -> Option<Fault>;
     /// Requests that the client has sent so far, as RDS Proxy's `QueryRequests` counts them.
@@ -243,6 +249,8 @@ pub enum Wants {
     More,
     /// A server connection.
     Server,
+    /// To log in anew, perhaps as somebody else: see [`Engine::relogin`].
+    Login,
     /// Nothing more: it said goodbye.
     Quit,
 }

@@ -369,6 +369,9 @@ impl Front for Never {
     fn profile(&self) -> u64 {
         match *self {}
     }
+    fn starts_over(&self) -> bool {
+        match *self {}
+    }
     fn has_quit(&self) -> bool {
         match *self {}
     }
@@ -436,6 +439,9 @@ impl Engine for Fake {
         match *front {}
     }
     fn wants(front: &mut Never, _: &[u8], _: &mut Vec<u8>) -> Result<(usize, Wants), Fault> {
+        match *front {}
+    }
+    fn relogin(front: &mut Never, _: &[u8]) -> Result<(usize, Never), Fault> {
         match *front {}
     }
     fn decline(front: &mut Never, _: &Fault, _: &[u8], _: &mut Vec<u8>) {

@@ -15,7 +15,7 @@ use super::probe::Probe;
 use super::prove::{self, Prove};
 use super::reply::{self, Watcher};
 use super::status::Status;
-use super::{fault, idle, inquire, join, request};
+use super::{fault, idle, inquire, join, relogin, request};
 use crate::model::{AuthMethod, EngineFamily, Fault, Secret, TlsFacts};
 use crate::protocol::Back as _;
 use crate::protocol::{
@@ -126,6 +126,10 @@ impl Engine for Mysql {
         replies: &mut Vec<u8>,
     ) -> Result<(usize, Wants), Fault> {
         idle::wants(front, input, replies)
+    }
+
+    fn relogin(front: &mut MyFront, input: &[u8]) -> Result<(usize, Login), Fault> {
+        relogin::read(front, input)
     }
 
     fn decline(front: &mut MyFront, fault: &Fault, input: &[u8], replies: &mut Vec<u8>) {

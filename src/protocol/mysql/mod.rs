@@ -30,6 +30,7 @@ pub mod plugin;
 pub mod prepared;
 pub mod probe;
 pub mod prove;
+pub mod relogin;
 pub mod reply;
 pub mod request;
 pub mod response;

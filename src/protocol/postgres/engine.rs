@@ -126,6 +126,11 @@ impl Engine for Postgres {
         request::wants(front, input, replies)
     }
 
+    // The protocol has no such request, so `wants` does not answer it.
+    fn relogin(_: &mut PgFront, _: &[u8]) -> Result<(usize, Startup), Fault> {
+        Err(Fault::protocol("a session logs in once"))
+    }
+
     fn decline(front: &mut PgFront, fault: &Fault, input: &[u8], replies: &mut Vec<u8>) {
         request::decline(front, fault, input, replies);
     }
