@@ -50,7 +50,7 @@ pub struct Login {
     pub plugin: Box<str>,
     /// Its answer to the challenge, which may be its password; taken by the proof.
     pub answer: Mutex<Option<Secret>>,
-    /// The challenge.
+    /// The challenge of the greeting; zero bytes where there is none that counts.
     pub scramble: [u8; SCRAMBLE_LEN],
     /// Attributes of the connection, as they came.
     pub attributes: Arc<[u8]>,

@@ -188,7 +188,8 @@ impl Prove {
             )));
         }
         // As MariaDB does; the assurance is made with the first challenge.
-        if self.method != Method::Native {
+        let keeps = self.method == Method::Native && self.certificate.is_some();
+        if !keeps || self.scramble == [0; SCRAMBLE_LEN] {
             self.scramble = scramble(self.fresh.first_chunk().copied().unwrap_or_default());
         }
         put_packet(out, self.sequence.take(), |out| {
