@@ -243,6 +243,10 @@ pub struct Listener {
     /// "sha256_password" need TLS, and `require_tls` but on loopback; "cert" needs
     /// `tls_client_cert`; "trust" is for loopback only. Dynamic.
     pub auth_method: Option<AuthMethod>,
+    /// MySQL: clients without TLS may ask for an RSA key, made at start, to seal their password
+    /// with, as MySQL's servers let them. Default false. Dynamic.
+    #[serde(default)]
+    pub public_key_retrieval: bool,
     /// "transaction" or "session". Default: the target group's. Dynamic.
     pub pool_mode: Option<PoolMode>,
     /// Most clients of this listener. Default 0: no limit of its own. Dynamic.

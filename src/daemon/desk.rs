@@ -17,6 +17,7 @@ use crate::session::desk::{Answer, Candidate, Desk, Route, Visitor};
 use crate::session::options::SessionOptions;
 
 use super::places::Claim;
+use super::sealing;
 use super::world::{Group, World};
 
 /// The desk of one listener under one configuration.
@@ -110,7 +111,12 @@ impl<E: Engine> ListenerDesk<E> {
             }
             other => other,
         };
-        Ok(Candidate { method, verifier })
+        let sealing_key = self.plan.public_key_retrieval.then(sealing::key).flatten();
+        Ok(Candidate {
+            method,
+            verifier,
+            sealing_key,
+        })
     }
 
     async fn ask(&self, visitor: Visitor<'_>) -> Result<Option<Verifier>, Fault> {

@@ -100,6 +100,15 @@ pub struct ScramKeys {
     pub server_key: Secret,
 }
 
+/// An RSA key under which clients without TLS may send their passwords.
+#[derive(Clone, Debug)]
+pub struct SealingKey {
+    /// The private key, PKCS #8 in DER.
+    pub private: Secret,
+    /// The public key, in PEM.
+    pub public: Arc<[u8]>,
+}
+
 /// What Sluice itself shows to a server.
 #[derive(Clone, Debug)]
 pub enum Credential {

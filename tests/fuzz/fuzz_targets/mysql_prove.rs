@@ -77,6 +77,7 @@ fuzz_target!(|data: &[u8]| {
         method: METHODS[choice % 6],
         verifier: VERIFIERS[choice / 6 % 5].clone(),
         tls: (choice & 0x80 != 0).then(TlsFacts::default),
+        sealing_key: None,
         decoy_key: [7; 32],
     };
     let [whole, pieces] = cut.both().map(|pieces| {

@@ -40,6 +40,7 @@ fuzz_target!(|data: &[u8]| {
         method: METHODS[choice % 4],
         verifier: VERIFIERS[choice / 4 % 4].clone(),
         tls: (choice & 0x80 != 0).then_some(tls),
+        sealing_key: None,
         decoy_key: [7; 32],
     };
     let [whole, pieces] = cut.both().map(|pieces| {

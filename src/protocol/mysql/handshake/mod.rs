@@ -5,16 +5,22 @@ mod props;
 
 use std::sync::Arc;
 
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::rsa::{KeySize, PrivateDecryptingKey};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 
-use pair::{Ending, Pair};
+use pair::{Ending, Pair, Side};
 
 use super::capability::Capabilities;
 use super::frame::Header;
 use super::greeting::unheard;
 use super::login::{Announcement, Flavor};
 use super::plugin::{ed25519, native, parsec, sha_crypt};
-use crate::model::{AuthMethod, Credential, Parsec, Secret, ShaCrypt, TlsFacts, Verifier};
+use crate::model::{
+    AuthMethod, Credential, FaultKind, Parsec, SealingKey, Secret, ShaCrypt, TlsFacts, Verifier,
+};
 use crate::protocol::ConnectError;
 
 const METHODS: [AuthMethod; 7] = [
@@ -183,6 +189,68 @@ fn what_a_client_reveals_opens_the_next_door() {
         let next = Pair { credential, ..pair };
         assert_eq!(code(&next.run()), None, "{method:?}");
     }
+}
+
+fn sealing_key() -> Arc<SealingKey> {
+    let key = PrivateDecryptingKey::generate(KeySize::Rsa2048).unwrap();
+    let private: Pkcs8V1Der<'_> = key.as_der().unwrap();
+    let public: PublicKeyX509Der<'_> = key.public_key().as_der().unwrap();
+    let public = BASE64.encode(public.as_ref());
+    let public = format!("-----BEGIN PUBLIC KEY-----\n{public}\n-----END PUBLIC KEY-----\n");
+    Arc::new(SealingKey {
+        private: Secret::new(private.as_ref()),
+        public: public.into_bytes().into(),
+    })
+}
+
+#[test]
+fn passwords_are_sealed_where_there_is_no_tls() {
+    let sealing_key = Some(sealing_key());
+    for method in [AuthMethod::CachingSha2, AuthMethod::Sha256] {
+        for stored in [plain("pencil"), crypted("pencil")] {
+            for chunk in [1, usize::MAX] {
+                let run = |password: &str| {
+                    Pair {
+                        sealing_key: sealing_key.clone(),
+                        chunk,
+                        ..Pair::new(method, Some(stored.clone()), password)
+                    }
+                    .run()
+                };
+                let right = run("pencil");
+                assert_eq!(code(&right), None, "{method:?} {stored:?}");
+                assert!(!right.to_server.windows(6).any(|part| part == b"pencil"));
+                assert_eq!(code(&run("pen")), Some("1045"), "{method:?} {stored:?}");
+            }
+        }
+        // The clear method has no seal.
+        let clear = Pair {
+            sealing_key: sealing_key.clone(),
+            ..Pair::new(AuthMethod::Password, Some(plain("pencil")), "pencil")
+        };
+        assert_eq!(code(&clear.run()), Some("3159"));
+    }
+}
+
+#[test]
+fn garbage_under_the_seal_is_a_wrong_password() {
+    let key = sealing_key();
+    let demand = |password: &str| Pair {
+        sealing_key: Some(Arc::clone(&key)),
+        ..Pair::new(AuthMethod::Sha256, Some(plain("pencil")), password)
+    };
+    let mut wire = demand("pencil").run().to_server;
+    // The sealed password is as long as the key.
+    let mut at = 0;
+    while let Some(header) = Header::read(&wire[at..]).filter(|header| header.len != 256) {
+        at += header.total();
+    }
+    wire[at + 100] ^= 1;
+    let mut side = Side::new(demand("pencil").serve());
+    side.input.extend_from_slice(&wire);
+    side.turn(&TlsFacts::default());
+    let fault = side.end.unwrap().unwrap_err();
+    assert_eq!(fault.kind, FaultKind::AuthenticationFailed);
 }
 
 /// Length of each packet, and the last packet whole: all that an attacker sees apart from numbers

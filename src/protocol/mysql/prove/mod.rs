@@ -25,8 +25,10 @@ use super::fault;
 use super::frame::put_packet;
 use super::greeting::scramble;
 use super::login::{Assurance, Flavor, Login, SCRAMBLE_LEN, Sequence};
-use super::plugin::{self, ed25519, native, parsec, sha2};
-use crate::model::{AuthMethod, Fault, FaultKind, Parsec, Proof, Secret, TlsFacts, Verifier};
+use super::plugin::{self, ed25519, native, parsec, rsa, sha2};
+use crate::model::{
+    AuthMethod, Fault, FaultKind, Parsec, Proof, SealingKey, Secret, TlsFacts, Verifier,
+};
 use crate::protocol::bytes::put_cstr;
 use crate::protocol::{Costly, Entropy, Exchange, ProofDemand, Step};
 
@@ -44,6 +46,11 @@ pub const SWITCH: u8 = 0xFE;
 pub const FAST_SUCCESS: u8 = 3;
 /// `caching_sha2_password`: the password itself is needed.
 pub const FULL_AUTHENTICATION: u8 = 4;
+
+/// A client of `caching_sha2_password` asks for the public key.
+pub const KEY_FOR_CACHING_SHA2: u8 = 2;
+/// A client of `sha256_password` asks for the public key.
+pub const KEY_FOR_SHA256: u8 = 1;
 
 /// The client proves who it is.
 pub struct Prove {
@@ -69,6 +76,9 @@ pub struct Prove {
     verifier: Option<Verifier>,
     decoy_key: [u8; 32],
     check: Option<Check>,
+    /// Where there is no TLS.
+    sealing_key: Option<Arc<SealingKey>>,
+    key_given: bool,
     /// `parsec`: the client has asked for the salt.
     salt_asked: bool,
     with_password: bool,
@@ -133,6 +143,7 @@ impl Prove {
             tls: demand.tls.is_some(),
             certificate: demand
                 .tls
+                .as_ref()
                 .and_then(|tls| tls.fingerprint)
                 .filter(|_| login.flavor == Flavor::MariaDb),
             assurance: Arc::clone(&login.assurance),
@@ -140,6 +151,8 @@ impl Prove {
             verifier: demand.verifier,
             decoy_key: demand.decoy_key,
             check: None,
+            sealing_key: demand.sealing_key.filter(|_| demand.tls.is_none()),
+            key_given: false,
             salt_asked: false,
             stage: Stage::Start,
         }
@@ -164,7 +177,8 @@ impl Prove {
             Method::Sha256 => plugin::SHA256,
             Method::Clear => plugin::CLEAR,
         };
-        if matches!(self.method, Method::Sha256 | Method::Clear) && !self.tls {
+        let sealed = self.method == Method::Sha256 && self.sealing_key.is_some();
+        if matches!(self.method, Method::Sha256 | Method::Clear) && !self.tls && !sealed {
             return Err(Refusal::Fault(Fault::new(
                 FaultKind::TlsRequired,
                 "Password authentication is allowed only with TLS connections. Connect with --ssl-mode=REQUIRED or stronger.",
@@ -218,7 +232,7 @@ impl Prove {
             Method::Native => self.native(answer),
             Method::CachingSha2 => self.caching_sha2(answer, out),
             Method::Ed25519 => self.ed25519(answer),
-            Method::Sha256 | Method::Clear => self.password(answer),
+            Method::Sha256 | Method::Clear => self.password(answer, out),
             Method::Trust | Method::Certificate(_) | Method::Parsec => Err(Refusal::Denied),
         }
     }
@@ -290,11 +304,11 @@ impl Prove {
             _ => (&self.decoy_key[..], false),
         };
         if sha2::check(password, &self.scramble, answer) && known {
-            self.more(FAST_SUCCESS, out);
+            self.more(&[FAST_SUCCESS], out);
             return Ok(Turn::Done(Proof::default()));
         }
-        if self.tls {
-            self.more(FULL_AUTHENTICATION, out);
+        if self.tls || self.sealing_key.is_some() {
+            self.more(&[FULL_AUTHENTICATION], out);
             return Ok(Turn::Password);
         }
         if let Some(Verifier::ShaCrypt(_)) = self.verifier {
@@ -306,25 +320,46 @@ impl Prove {
         Err(Refusal::Denied)
     }
 
-    fn more(&self, byte: u8, out: &mut BytesMut) {
+    fn more(&self, data: &[u8], out: &mut BytesMut) {
         put_packet(out, self.sequence.take(), |out| {
-            out.put_slice(&[MORE_DATA, byte]);
+            out.put_u8(MORE_DATA);
+            out.put_slice(data);
         });
     }
 
-    /// The client has sent its password as it is.
-    fn password(&mut self, answer: &[u8]) -> Result<Turn, Refusal> {
-        let given = plugin::cleartext(answer).ok_or(Refusal::Denied)?;
-        self.with_password = !given.is_empty();
-        let given = Secret::new(given);
+    /// The client has sent its password: as it is inside TLS, else sealed, for which it asks for a
+    /// key first.
+    fn password(&mut self, answer: &[u8], out: &mut BytesMut) -> Result<Turn, Refusal> {
+        let Some(key) = &self.sealing_key else {
+            let given = plugin::cleartext(answer).ok_or(Refusal::Denied)?;
+            return Ok(self.checked(Secret::new(given)));
+        };
+        if let [KEY_FOR_CACHING_SHA2 | KEY_FOR_SHA256] = answer
+            && !std::mem::replace(&mut self.key_given, true)
+        {
+            self.more(&key.public, out);
+            return Ok(Turn::Password);
+        }
+        let (key, sealed) = (Arc::clone(key), Secret::new(answer));
+        // What cannot be opened becomes an empty password, which nobody has.
+        let open = move || rsa::open(&key, sealed.expose()).unwrap_or_else(|| Secret::new([]));
+        Ok(Turn::Compute(Costly::new(open)))
+    }
+
+    /// Begins to check a password.
+    fn checked(&mut self, given: Secret) -> Turn {
+        self.with_password = !given.expose().is_empty();
         let (check, work) = Check::begin(given, self.verifier.take(), &self.user, &self.decoy_key);
         self.check = Some(check);
-        Ok(Turn::Compute(work))
+        Turn::Compute(work)
     }
 
     fn hashed(&mut self, result: &Secret) -> Result<Turn, Refusal> {
-        let check = self.check.take();
-        let password = check.and_then(|check| check.verdict(result));
+        let Some(check) = self.check.take() else {
+            let given = sha2::unmasked(result.expose(), &self.scramble);
+            return Ok(self.checked(given.unwrap_or_else(|| Secret::new([]))));
+        };
+        let password = check.verdict(result);
         Ok(Turn::Done(Proof {
             password: Some(password.ok_or(Refusal::Denied)?),
             ..Proof::default()
@@ -342,7 +377,7 @@ impl Prove {
             return Ok(None);
         };
         let turn = if password {
-            self.password(&payload)
+            self.password(&payload, out)
         } else {
             self.answered(&payload, out)
         };

@@ -38,6 +38,7 @@ fn prove(login: &Login, method: AuthMethod) -> Prove {
         method,
         verifier: Some(Verifier::Password(Secret::new("pencil"))),
         tls: None,
+        sealing_key: None,
         decoy_key: [1; 32],
     };
     Prove::new(login, demand, &[b'x'; 48])
@@ -129,6 +130,7 @@ fn a_client_without_a_challenge_gets_one() {
             fingerprint: Some([1; 32]),
             ..TlsFacts::default()
         }),
+        sealing_key: None,
         decoy_key: [1; 32],
     };
     let mut prove = Prove::new(&anew, demand, &[b'x'; 48]);

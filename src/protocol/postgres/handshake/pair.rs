@@ -95,6 +95,7 @@ impl Pair {
             method: self.method,
             verifier: self.verifier.clone(),
             tls: self.tls.as_ref().map(|tls| tls.server.clone()),
+            sealing_key: None,
             decoy_key: [0x33; 32],
         }
     }
