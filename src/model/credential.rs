@@ -127,7 +127,7 @@ pub enum Credential {
 pub struct Proof {
     /// Keys revealed by a SCRAM exchange.
     pub scram_keys: Option<ScramKeys>,
-    /// The password, where it was sent in the clear inside TLS.
+    /// The password, where it was sent in the clear inside TLS, or is stored.
     pub password: Option<Secret>,
     /// SHA-1 of the password, revealed by `mysql_native_password` to one who holds its hash.
     pub native_key: Option<Secret>,

@@ -181,6 +181,7 @@ fn what_a_client_reveals_opens_the_next_door() {
             ..Pair::new(method, Some(stored.clone()), "pencil")
         };
         let (_, proof) = pair.run().server.unwrap();
+        assert!(proof.scram_keys.is_none());
         let credential = match (proof.native_key, proof.password) {
             (Some(key), None) => Credential::NativeKey(key),
             (None, Some(password)) => Credential::Password(password),

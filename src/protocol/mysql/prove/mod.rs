@@ -271,8 +271,20 @@ impl Prove {
         self.assure(&stored);
         Ok(Turn::Done(Proof {
             native_key: Some(key),
-            ..Proof::default()
+            ..self.known()
         }))
+    }
+
+    /// What the client has proven to know, where Sluice knows it too.
+    fn known(&self) -> Proof {
+        let password = match &self.verifier {
+            Some(Verifier::Password(password)) => Some(password.clone()),
+            _ => None,
+        };
+        Proof {
+            password,
+            ..Proof::default()
+        }
     }
 
     fn ed25519(&self, answer: &[u8]) -> Result<Turn, Refusal> {
@@ -283,7 +295,7 @@ impl Prove {
         };
         if ed25519::check(&key, &self.fresh, answer) && known {
             self.assure(&key);
-            return Ok(Turn::Done(Proof::default()));
+            return Ok(Turn::Done(self.known()));
         }
         Err(Refusal::Denied)
     }
@@ -305,7 +317,7 @@ impl Prove {
         };
         if sha2::check(password, &self.scramble, answer) && known {
             self.more(&[FAST_SUCCESS], out);
-            return Ok(Turn::Done(Proof::default()));
+            return Ok(Turn::Done(self.known()));
         }
         if self.tls || self.sealing_key.is_some() {
             self.more(&[FULL_AUTHENTICATION], out);
