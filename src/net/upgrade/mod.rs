@@ -106,6 +106,8 @@ impl Stream {
             Inner::Plain(tcp) => Some(tcp),
             Inner::Server(side) => Some(side.tls.into_inner().0),
             Inner::Client(tls) => Some(tls.into_inner().0),
+            // It is above TLS, so it never stands before a handshake.
+            Inner::Coded(_) => None,
             Inner::Barred(tcp) => tcp,
         };
         self.inner = Inner::Barred(tcp);

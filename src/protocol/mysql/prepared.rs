@@ -8,6 +8,7 @@ use super::fault;
 use super::frame::{HEADER_LEN, Header, MAX_PAYLOAD};
 use super::front::{MyFront, Running};
 use super::grammar::Shape;
+use super::idle;
 use super::owed::{Fate, Owed, Then};
 use super::request::{Command, RequestReader};
 use super::statements::Key;
@@ -40,12 +41,16 @@ pub(super) fn execute(
         Err(Unread::More) => return Ok(0),
         Err(Unread::Malformed) => return Err(fault::malformed()),
     };
+    let verdict = held.verdict.clone();
     if execution.types.is_some() {
         held.types.clone_from(&execution.types);
     }
     held.rooted = execution.cursor;
-    let (verdict, types) = (held.verdict.clone(), held.types.clone());
-    let text = held.statement.text.clone();
+    let (types, text) = (held.types.clone(), held.statement.text.clone());
+    let status = reader.back.status;
+    if idle::refuses_lost(front, status, command.header, &verdict, reader.replies) {
+        return Ok(reader.drop_command(command));
+    }
     front.begin();
     uproot(front);
     if execution.cursor {
