@@ -24,5 +24,6 @@ macro_rules! on_both {
 
 mod basics;
 mod drivers;
+mod login;
 mod rust_drivers;
 mod tools;
