@@ -1,6 +1,7 @@
 //! [`Engine`] for MySQL and MariaDB: where the parts meet, and nothing more.
 
 use std::sync::Arc;
+use std::task::Waker;
 
 use bytes::BytesMut;
 
@@ -8,6 +9,7 @@ use super::accept;
 use super::answer;
 use super::back::MyBack;
 use super::capability::Capabilities;
+use super::compress::{Algorithm, Compressed};
 use super::connect;
 use super::front::MyFront;
 use super::login::{Announcement, Login};
@@ -19,9 +21,9 @@ use super::{fault, idle, inquire, join, relogin, request};
 use crate::model::{AuthMethod, EngineFamily, Fault, Secret, TlsFacts};
 use crate::protocol::Back as _;
 use crate::protocol::{
-    Addressee, Affinity, Attach, Breach, Caller, CancelOrder, ConnectError, ConnectPlan,
+    Addressee, Affinity, Attach, Breach, Caller, CancelOrder, Codec, ConnectError, ConnectPlan,
     Derivation, Engine, Entropy, Errand, Exchange, FrontSettings, HelloOffer, Opening, ProofDemand,
-    Script, Step, Wants,
+    Script, Silence, Step, Wants,
 };
 
 /// MySQL and MariaDB.
@@ -43,6 +45,14 @@ impl Engine for Mysql {
     type Greeting = Status;
     type Announcement = Arc<Announcement>;
     type Probe = Probe;
+    // These servers never speak unasked.
+    type Feed = Silence;
+
+    fn feed(_: u64) -> Silence {
+        Silence
+    }
+
+    fn tune(_: &mut MyFront, _: &Arc<Silence>, _: &Arc<str>, _: Waker) {}
 
     fn hello(offer: HelloOffer, caller: Caller<Arc<Announcement>>, entropy: Entropy) -> Hello {
         Hello(accept::Hello::new(offer, caller, &entropy))
@@ -95,6 +105,11 @@ impl Engine for Mysql {
         front.status = greeting.without(Status::IN_TRANS);
         let seq = front.sequence.take();
         answer::ok(front, seq.wrapping_sub(1), out);
+    }
+
+    fn codec(login: &Login) -> Option<Box<dyn Codec>> {
+        let codec = Compressed::new(Algorithm::of(login.capabilities)?)?;
+        Some(Box::new(codec))
     }
 
     fn refuse(fault: &Fault, to: Addressee<'_, Self>, out: &mut Vec<u8>) {

@@ -1,6 +1,7 @@
 //! [`Engine`] for PostgreSQL: where the parts meet, and nothing more.
 
 use std::sync::Arc;
+use std::task::Waker;
 
 use bytes::{Bytes, BytesMut};
 
@@ -9,6 +10,7 @@ use super::back::{LoggedIn, PgBack};
 use super::cancel::{self, CancelKey};
 use super::connect::{self, Connected};
 use super::front::PgFront;
+use super::listen::Board;
 use super::prove::Prove;
 use super::reply::{self, Watcher};
 use super::reported::Reported;
@@ -17,7 +19,7 @@ use super::startup::Startup;
 use super::{fault, inspect, join, message, request};
 use crate::model::{AuthMethod, EngineFamily, Fault, Secret, TlsFacts, TxStatus, Verifier};
 use crate::protocol::{
-    Addressee, Affinity, Attach, Breach, Caller, CancelOrder, ConnectError, ConnectPlan,
+    Addressee, Affinity, Attach, Breach, Caller, CancelOrder, Codec, ConnectError, ConnectPlan,
     Derivation, Engine, Entropy, Errand, Exchange, FrontSettings, HelloOffer, Opening, ProofDemand,
     Script, Step, Wants,
 };
@@ -39,6 +41,7 @@ impl Engine for Postgres {
     type Front = PgFront;
     type Back = PgBack;
     type Greeting = Arc<Reported>;
+    type Feed = Board;
     // A PostgreSQL server waits for the client to speak.
     type Announcement = ();
     type Probe = Probe;
@@ -99,6 +102,11 @@ impl Engine for Postgres {
         message::ready_for_query(out, TxStatus::Idle);
     }
 
+    // Compression is TLS's affair in this protocol, and TLS has given it up.
+    fn codec(_: &Startup) -> Option<Box<dyn Codec>> {
+        None
+    }
+
     fn refuse(fault: &Fault, _: Addressee<'_, Self>, out: &mut Vec<u8>) {
         fault::write(fault, true, out);
     }
@@ -142,6 +150,14 @@ impl Engine for Postgres {
         replies: &mut Vec<u8>,
     ) -> Attach {
         join::attach(front, back, request, replies)
+    }
+
+    fn feed(id: u64) -> Board {
+        Board::new(id)
+    }
+
+    fn tune(front: &mut PgFront, feed: &Arc<Board>, user: &Arc<str>, bell: Waker) {
+        front.tune(Arc::clone(feed), Arc::clone(user), bell);
     }
 
     fn inspect(front: &mut PgFront, back: &mut PgBack, request: &mut Vec<u8>) -> bool {
