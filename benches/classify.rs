@@ -47,19 +47,20 @@ fn texts(criterion: &mut Criterion) {
 }
 
 fn cache(criterion: &mut Criterion) {
-    let cache = VerdictCache::new(classify, CacheLimits::default());
+    let cache = VerdictCache::new(|text, ()| classify(text), CacheLimits::default());
     let long = long();
     let mut group = criterion.benchmark_group("cache");
     for (name, text) in [("hit short", SHORT), ("hit 1 KB", &*long)] {
         group.bench_function(name, |bencher| {
-            bencher.iter(|| cache.get(black_box(text.as_bytes())))
+            bencher.iter(|| cache.get(black_box(text.as_bytes()), ()))
         });
     }
     let mut number = 0_u64;
     group.bench_function("miss short", |bencher| {
         bencher.iter(|| {
             number += 1;
-            cache.get(format!("SELECT id, name FROM users WHERE id = {number}").as_bytes())
+            let text = format!("SELECT id, name FROM users WHERE id = {number}");
+            cache.get(text.as_bytes(), ())
         });
     });
     group.finish();

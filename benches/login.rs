@@ -42,6 +42,7 @@ impl Known {
                     b"pencil", SALT, ITERATIONS,
                 ))),
                 tls: TlsWish::Never,
+                ask_public_key: false,
             },
             login: hello(&startup()),
         }

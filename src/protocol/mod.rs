@@ -13,15 +13,18 @@ use ::bytes::Bytes;
 
 use crate::model::{
     AuthMethod, Credential, EngineFamily, Fault, Finding, PinPolicy, Pins, PoolMode, Progress,
-    Proof, TlsFacts, Verifier,
+    Proof, Secret, TlsFacts, Verifier,
 };
 
 pub mod bytes;
+pub mod codec;
 pub mod exchange;
 pub mod follow;
+pub mod interner;
 pub mod mysql;
 pub mod postgres;
 
+pub use codec::Codec;
 pub use exchange::{Costly, Exchange, Step};
 pub use follow::Script;
 
@@ -64,6 +67,11 @@ pub trait Engine: Sized + Send + Sync + 'static {
     /// What server connections for this client are bound to for life; `database` is the name
     /// that the server knows.
     fn affinity(login: &Self::Login, database: &Arc<str>) -> Affinity;
+    /// How clients prove who they are where nothing else is configured.
+    fn usual_method(login: &Self::Login) -> AuthMethod;
+    /// How to make, once, of a password that is stored in the clear what proofs by this method are
+    /// checked against; `None` where that costs nothing each time. `entropy` is fresh randomness.
+    fn derive(method: AuthMethod, password: &Secret, entropy: &Entropy) -> Option<Derivation>;
     /// Demands a proof from a client. `entropy` is fresh randomness.
     fn prove(login: &Self::Login, demand: ProofDemand, entropy: Entropy) -> Self::Prove;
     /// Begins to log in to a server. `entropy` is fresh randomness.
@@ -84,6 +92,9 @@ pub trait Engine: Sized + Send + Sync + 'static {
         key: &Self::CancelKey,
         out: &mut Vec<u8>,
     );
+    /// The layer that a client has asked for between its socket and its protocol; it begins behind
+    /// the welcome.
+    fn codec(login: &Self::Login) -> Option<Box<dyn Codec>>;
     /// Writes the error message after which the client's connection is closed. Not for a client
     /// whose [`Engine::Hello`] or [`Engine::Prove`] has failed: that has told it.
     fn refuse(fault: &Fault, to: Addressee<'_, Self>, out: &mut Vec<u8>);
@@ -103,6 +114,9 @@ pub trait Engine: Sized + Send + Sync + 'static {
         input: &[u8],
         replies: &mut Vec<u8>,
     ) -> Result<(usize, Wants), Fault>;
+    /// Takes the request to log in anew off the front of `input`, after [`Wants::Login`]: how many
+    /// bytes it had, and what the client says of itself.
+    fn relogin(front: &mut Self::Front, input: &[u8]) -> Result<(usize, Self::Login), Fault>;
     /// Answers the request at the front of `input`, for which no server connection is to be had,
     /// with an error after which the session goes on. [`Engine::wants`] then drops it.
     fn decline(front: &mut Self::Front, fault: &Fault, input: &[u8], replies: &mut Vec<u8>);
@@ -167,6 +181,9 @@ pub trait Front: Send {
     fn outlives_reset(&self) -> bool;
     /// True if the client has said goodbye.
     fn has_quit(&self) -> bool;
+    /// True if the client gives its session's state up, and with it the server connection, to
+    /// log in anew.
+    fn starts_over(&self) -> bool;
     /// An error that ends the session, met while reading what the server sent.
     fn failure(&mut self) -> Option<Fault>;
     /// Requests that the client has sent so far, as RDS Proxy's `QueryRequests` counts them.
@@ -237,6 +254,8 @@ pub enum Wants {
     More,
     /// A server connection.
     Server,
+    /// To log in anew, perhaps as somebody else: see [`Engine::relogin`].
+    Login,
     /// Nothing more: it said goodbye.
     Quit,
 }
@@ -355,6 +374,9 @@ pub struct ConnectPlan {
     pub credential: Credential,
     /// Whether to ask for TLS.
     pub tls: TlsWish,
+    /// Without TLS, the server may be asked for a public key to seal the password with. Nothing
+    /// tells whose key that is.
+    pub ask_public_key: bool,
 }
 
 /// Whether to ask a server for TLS. Verification is `net`'s business.
@@ -401,6 +423,9 @@ pub enum CancelOrder {
     /// Log in as the same user and run [`Chore::Cancel`] for the connection of this number.
     Chore(u32),
 }
+
+/// Computes a verifier: milliseconds of work.
+pub type Derivation = Box<dyn FnOnce() -> Verifier + Send>;
 
 /// Fresh random bytes for salts, nonces and keys.
 pub type Entropy = [u8; 48];

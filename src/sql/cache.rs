@@ -1,15 +1,15 @@
 //! Verdicts by statement text, bounded in memory and shared by all sessions.
 //!
-//! A verdict depends on nothing but the text, so entries never go stale. Texts are compared in full;
-//! the hash is seeded per cache, since clients choose the texts.
+//! A verdict depends on nothing but the text and, where a family has such, the mode in which the server
+//! reads it, so entries never go stale. Texts are compared in full; the hash is seeded per cache, since
+//! clients choose the texts.
 
+use std::hash::Hash;
 use std::sync::Arc;
 
 use foldhash::quality::RandomState;
-use quick_cache::Weighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
-
-use crate::sql::statement::Verdict;
+use quick_cache::{Equivalent, Weighter};
 
 /// Bounds of a [`VerdictCache`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,10 +30,16 @@ impl Default for CacheLimits {
     }
 }
 
-/// A concurrent cache from text to verdict.
-pub struct VerdictCache {
-    classify: fn(&[u8]) -> Verdict,
-    entries: Cache<Box<[u8]>, Arc<Verdict>, ByBytes, RandomState>,
+/// What can be cached: it says how much memory it keeps.
+pub trait Weigh {
+    /// Bytes this value keeps in memory, roughly.
+    fn weight(&self) -> usize;
+}
+
+/// A concurrent cache from text, read in mode `M`, to verdict `V`.
+pub struct VerdictCache<V, M = ()> {
+    classify: fn(&[u8], M) -> V,
+    entries: Cache<Key<M>, Arc<V>, ByBytes, RandomState>,
     text_bytes: usize,
 }
 
@@ -43,20 +49,39 @@ const ENTRY_BYTES: usize = 96;
 /// What a common entry weighs, for the first allocation of the hash table.
 const COMMON_ENTRY_BYTES: u64 = 512;
 
+#[derive(PartialEq, Eq, Hash)]
+struct Key<M> {
+    mode: M,
+    text: Box<[u8]>,
+}
+
+/// A key that is not kept. Fields are hashed in the order of those of [`Key`].
+#[derive(Hash)]
+struct Wanted<'a, M> {
+    mode: M,
+    text: &'a [u8],
+}
+
+impl<M: Hash + Eq> Equivalent<Key<M>> for Wanted<'_, M> {
+    fn equivalent(&self, key: &Key<M>) -> bool {
+        self.mode == key.mode && *self.text == *key.text
+    }
+}
+
 #[derive(Clone)]
 struct ByBytes;
 
-impl Weighter<Box<[u8]>, Arc<Verdict>> for ByBytes {
-    fn weight(&self, text: &Box<[u8]>, verdict: &Arc<Verdict>) -> u64 {
-        let bytes = text.len() + verdict.weight() + ENTRY_BYTES;
+impl<M, V: Weigh> Weighter<Key<M>, Arc<V>> for ByBytes {
+    fn weight(&self, key: &Key<M>, verdict: &Arc<V>) -> u64 {
+        let bytes = key.text.len() + verdict.weight() + ENTRY_BYTES;
         u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 }
 
-impl VerdictCache {
-    /// An empty cache in front of `classify`, which must depend on nothing but the text.
+impl<V: Weigh, M: Copy + Eq + Hash> VerdictCache<V, M> {
+    /// An empty cache in front of `classify`, which must depend on nothing but its arguments.
     #[must_use]
-    pub fn new(classify: fn(&[u8]) -> Verdict, limits: CacheLimits) -> Self {
+    pub fn new(classify: fn(&[u8], M) -> V, limits: CacheLimits) -> Self {
         let items = usize::try_from(limits.total_bytes / COMMON_ENTRY_BYTES).unwrap_or(usize::MAX);
         let entries = Cache::with(
             items,
@@ -72,16 +97,18 @@ impl VerdictCache {
         }
     }
 
-    /// The verdict on `text`, from the cache or made now.
-    pub fn get(&self, text: &[u8]) -> Arc<Verdict> {
+    /// The verdict on `text` read in `mode`, from the cache or made now.
+    pub fn get(&self, text: &[u8], mode: M) -> Arc<V> {
         if text.len() > self.text_bytes {
-            return Arc::new((self.classify)(text));
+            return Arc::new((self.classify)(text, mode));
         }
-        if let Some(verdict) = self.entries.get(text) {
+        if let Some(verdict) = self.entries.get(&Wanted { mode, text }) {
             return verdict;
         }
-        let verdict = Arc::new((self.classify)(text));
-        self.entries.insert(text.into(), Arc::clone(&verdict));
+        let verdict = Arc::new((self.classify)(text, mode));
+        let text = text.into();
+        self.entries
+            .insert(Key { mode, text }, Arc::clone(&verdict));
         verdict
     }
 
@@ -113,12 +140,12 @@ mod tests {
 
     #[test]
     fn the_second_look_finds_the_same_verdict() {
-        let cache = VerdictCache::new(classify, CacheLimits::default());
+        let cache = VerdictCache::new(|text, ()| classify(text), CacheLimits::default());
         assert!(cache.is_empty());
-        let first = cache.get(b"set a = 1");
-        assert!(Arc::ptr_eq(&first, &cache.get(b"set a = 1")));
+        let first = cache.get(b"set a = 1", ());
+        assert!(Arc::ptr_eq(&first, &cache.get(b"set a = 1", ())));
         assert_eq!(*first, classify(b"set a = 1"));
-        assert_ne!(first, cache.get(b"set a = 2"));
+        assert_ne!(first, cache.get(b"set a = 2", ()));
         assert_eq!(cache.len(), 2);
         assert!(cache.bytes() > 18);
     }
@@ -129,9 +156,9 @@ mod tests {
             text_bytes: 10,
             ..CacheLimits::default()
         };
-        let cache = VerdictCache::new(classify, limits);
+        let cache = VerdictCache::new(|text, ()| classify(text), limits);
         let text = b"listen abcdefg";
-        assert_eq!(cache.get(text), cache.get(text));
+        assert_eq!(cache.get(text, ()), cache.get(text, ()));
         assert!(cache.is_empty());
     }
 
@@ -141,10 +168,10 @@ mod tests {
             total_bytes: 64 * 1024,
             text_bytes: 1024,
         };
-        let cache = VerdictCache::new(classify, limits);
+        let cache = VerdictCache::new(|text, ()| classify(text), limits);
         for number in 0..5_000 {
             let text = format!("select {number}");
-            assert!(cache.get(text.as_bytes()).read_only_candidate());
+            assert!(cache.get(text.as_bytes(), ()).read_only_candidate());
         }
         assert!(cache.bytes() <= limits.total_bytes, "{}", cache.bytes());
         assert!(cache.len() > 10);

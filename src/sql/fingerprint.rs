@@ -11,27 +11,110 @@ pub const LIMIT: usize = 400;
 /// Shows that something was left out: the rest of the text, or of a list of constants.
 const CUT: &str = "...";
 
-/// The fingerprint of one text. Reads no further than the fingerprint reaches.
+/// The fingerprint of one text in PostgreSQL's SQL. Reads no further than the fingerprint reaches.
 #[must_use]
 pub fn fingerprint(text: &[u8]) -> String {
-    let mut lexer = Lexer::new(text, Quoting::Standard);
+    print(Lexer::new(text, Quoting::Standard))
+}
+
+/// The fingerprint of what `source` yields.
+pub(super) fn print<'a>(mut source: impl Source<'a>) -> String {
     let mut print = Print {
         out: String::new(),
         end: 0,
         last: None,
         hiding: Hiding::Boundary,
     };
-    while let Some(token) = lexer.next() {
-        if lexer.doubt() != Doubt::default() || print.out.len() >= LIMIT {
+    while let Some(piece) = source.piece() {
+        if source.trust() != Trust::Full || print.out.len() >= LIMIT {
             print.cut();
             return print.out;
         }
-        print.token(&token);
+        print.piece(&piece);
     }
-    if lexer.doubt().incomplete || print.out.len() > LIMIT {
+    if source.trust() == Trust::Unfinished || print.out.len() > LIMIT {
         print.cut();
     }
     print.out
+}
+
+/// Where a fingerprint's pieces come from.
+pub(super) trait Source<'a> {
+    /// The next piece.
+    fn piece(&mut self) -> Option<Piece<'a>>;
+    /// Whether the pieces so far are as the server sees them.
+    fn trust(&self) -> Trust;
+}
+
+/// How far pieces can be trusted to be as the server sees them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// Entirely.
+    Full,
+    /// The server may see other pieces.
+    Doubtful,
+    /// Something is not closed.
+    Unfinished,
+}
+
+/// A token, by the way in which it is shown.
+#[derive(Clone, Copy)]
+pub(super) struct Piece<'a> {
+    pub form: Form,
+    /// Where it starts in the text.
+    pub start: usize,
+    /// All its bytes.
+    pub bytes: &'a [u8],
+}
+
+/// How a token is shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Not at all.
+    Constant,
+    /// Not at all, nor a word that follows it without a gap.
+    Number,
+    /// In lower case.
+    Word,
+    /// As it is.
+    Other,
+    /// As it is; ends a statement.
+    Semicolon,
+}
+
+impl<'a> Source<'a> for Lexer<'a> {
+    fn piece(&mut self) -> Option<Piece<'a>> {
+        let Token { kind, start, bytes } = self.next()?;
+        let form = match kind {
+            Kind::Number | Kind::Parameter => Form::Number,
+            Kind::String
+            | Kind::EscapeString
+            | Kind::BitString
+            | Kind::UnicodeString
+            | Kind::DollarString => Form::Constant,
+            Kind::Word => Form::Word,
+            Kind::Semicolon => Form::Semicolon,
+            Kind::QuotedIdentifier
+            | Kind::UnicodeIdentifier
+            | Kind::Operator
+            | Kind::Open
+            | Kind::Close
+            | Kind::Comma
+            | Kind::Dot
+            | Kind::Other => Form::Other,
+        };
+        Some(Piece { form, start, bytes })
+    }
+
+    fn trust(&self) -> Trust {
+        match self.doubt() {
+            Doubt {
+                incomplete: true, ..
+            } => Trust::Unfinished,
+            doubt if doubt == Doubt::default() => Trust::Full,
+            _ => Trust::Doubtful,
+        }
+    }
 }
 
 /// Whether the value of a `SET` is being left out; it is no constant if it is written as a word.
@@ -49,58 +132,45 @@ enum Hiding {
 
 struct Print {
     out: String,
-    /// Where the last token ended.
+    /// Where the last piece ended.
     end: usize,
-    /// The kind of the last token.
-    last: Option<Kind>,
+    /// The form of the last piece.
+    last: Option<Form>,
     hiding: Hiding,
 }
 
 impl Print {
-    fn token(&mut self, token: &Token<'_>) {
-        let gap = token.start > self.end;
-        let last = self.last.replace(token.kind);
-        self.end = token.end();
-        let glued = matches!(last, Some(Kind::Number | Kind::Parameter)) && !gap;
-        if self.hides(token) || (glued && token.kind == Kind::Word) {
+    fn piece(&mut self, piece: &Piece<'_>) {
+        let gap = piece.start > self.end;
+        let last = self.last.replace(piece.form);
+        self.end = piece.start + piece.bytes.len();
+        let glued = last == Some(Form::Number) && !gap;
+        if self.hides(piece) || (glued && piece.form == Form::Word) {
             // The tail of a number such as `0x1F` is part of the constant.
             return;
         }
         if gap && !self.out.is_empty() {
             self.out.push(' ');
         }
-        match token.kind {
-            Kind::Number
-            | Kind::Parameter
-            | Kind::String
-            | Kind::EscapeString
-            | Kind::BitString
-            | Kind::UnicodeString
-            | Kind::DollarString => self.constant(),
-            Kind::Word => self.shown(&String::from_utf8_lossy(token.bytes).to_ascii_lowercase()),
-            Kind::QuotedIdentifier
-            | Kind::UnicodeIdentifier
-            | Kind::Operator
-            | Kind::Semicolon
-            | Kind::Open
-            | Kind::Close
-            | Kind::Comma
-            | Kind::Dot
-            | Kind::Other => self.shown(&String::from_utf8_lossy(token.bytes)),
+        match piece.form {
+            Form::Constant | Form::Number => self.constant(),
+            Form::Word => self.shown(&String::from_utf8_lossy(piece.bytes).to_ascii_lowercase()),
+            Form::Other | Form::Semicolon => self.shown(&String::from_utf8_lossy(piece.bytes)),
         }
         if self.hiding == Hiding::Value {
             self.out.push_str(" ?");
         }
     }
 
-    /// Whether the token belongs to the value of a `SET`. Notes where one begins and ends.
-    fn hides(&mut self, token: &Token<'_>) -> bool {
+    /// Whether the piece belongs to the value of a `SET`. Notes where one begins and ends.
+    fn hides(&mut self, piece: &Piece<'_>) -> bool {
         let value = self.hiding == Hiding::Value;
+        let is = |word: &[u8]| piece.form == Form::Word && piece.bytes.eq_ignore_ascii_case(word);
         self.hiding = match self.hiding {
-            _ if token.kind == Kind::Semicolon => Hiding::Boundary,
-            Hiding::Boundary if token.is_word(b"set") => Hiding::Name,
+            _ if piece.form == Form::Semicolon => Hiding::Boundary,
+            Hiding::Boundary if is(b"set") => Hiding::Name,
             Hiding::Boundary => Hiding::No,
-            Hiding::Name if token.bytes == b"=" || token.is_word(b"to") => Hiding::Value,
+            Hiding::Name if matches!(piece.bytes, b"=" | b":=") || is(b"to") => Hiding::Value,
             hiding => hiding,
         };
         value && self.hiding == Hiding::Value

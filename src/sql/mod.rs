@@ -5,8 +5,10 @@
 //! State changed inside user-defined functions, triggers and rules cannot be seen here.
 
 pub mod cache;
+mod closed;
 pub mod fingerprint;
 pub mod lexer;
+pub mod mysql;
 pub mod postgres;
 pub mod statement;
 pub mod touches;

@@ -7,6 +7,7 @@ use std::fmt;
 
 use smallvec::SmallVec;
 
+use crate::sql::cache::Weigh;
 use crate::sql::touches::{Touch, Touches};
 
 /// What one text holds: any number of statements.
@@ -58,10 +59,10 @@ impl Verdict {
             statement.read_only_candidate = false;
         }
     }
+}
 
-    /// Bytes this verdict keeps in memory, roughly; the measure for bounded caches.
-    #[must_use]
-    pub fn weight(&self) -> usize {
+impl Weigh for Verdict {
+    fn weight(&self) -> usize {
         let own = size_of::<Self>() + self.statements.len() * size_of::<Statement>();
         let texts = self.statements.iter().map(|one| match &one.detail {
             Detail::SqlPrepare(_, text) => text.0.len(),

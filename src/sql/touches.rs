@@ -4,243 +4,78 @@
 //! ([`Touch::AdvisoryUnlock`], [`Touch::Unlisten`] …) proves nothing by itself; only a statement's
 //! [`Detail`](crate::sql::statement::Detail) does.
 
-use std::fmt;
+use super::closed::closed_set;
 
-/// One kind of session state that a statement may touch.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Touch {
+closed_set! {
+    /// One kind of session state that a statement may touch.
+    flag Touch;
+    /// A set of [`Touch`]es.
+    set Touches;
+
     /// Settings of the session, all of them named in the statement's detail.
-    SetSession,
+    SetSession = "set_session",
     /// Settings that end with the transaction: `SET LOCAL`, `SET TRANSACTION`, `SET CONSTRAINTS`.
-    SetLocal,
+    SetLocal = "set_local",
     /// A session setting whose name is known and whose value is a parameter of the statement. Only a caller that
     /// reads the bound values may treat it as [`Touch::SetSession`], and then asks
     /// [`path_has_temp_schema`](crate::sql::postgres::path_has_temp_schema) about a `search_path`.
-    SetFromParameter,
+    SetFromParameter = "set_from_parameter",
     /// Some session setting, by a name or value that the text does not give.
-    SetUnknown,
+    SetUnknown = "set_unknown",
     /// The current role.
-    SetRole,
+    SetRole = "set_role",
     /// The session's user.
-    SetSessionAuthorization,
+    SetSessionAuthorization = "set_session_authorization",
     /// `SET SESSION CHARACTERISTICS`: the `default_transaction_*` settings named in the detail.
-    SetSessionCharacteristics,
+    SetSessionCharacteristics = "set_session_characteristics",
     /// Temporary tables, views, sequences or anything else in `pg_temp`.
-    TempObject,
+    TempObject = "temp_object",
     /// A cursor that outlives its transaction.
-    CursorHold,
+    CursorHold = "cursor_hold",
     /// Any other use of a cursor: declared within a transaction, read, moved, closed.
-    Cursor,
+    Cursor = "cursor",
     /// A channel listened to.
-    Listen,
+    Listen = "listen",
     /// A channel, or all, no longer listened to.
-    Unlisten,
+    Unlisten = "unlisten",
     /// A notification sent; holds nothing.
-    Notify,
+    Notify = "notify",
     /// An advisory lock of the session.
-    AdvisoryLock,
+    AdvisoryLock = "advisory_lock",
     /// Advisory locks of the session given up.
-    AdvisoryUnlock,
+    AdvisoryUnlock = "advisory_unlock",
     /// A library loaded into the server process; it stays for good.
-    Load,
+    Load = "load",
     /// A statement prepared by SQL. The inner statement's touches are reported here, when it is prepared.
-    SqlPrepare,
+    SqlPrepare = "sql_prepare",
     /// A statement prepared by SQL is run: whatever its `PREPARE` was reported to touch.
-    SqlExecute,
+    SqlExecute = "sql_execute",
     /// Statements prepared by SQL or by the protocol given up.
-    Deallocate,
+    Deallocate = "deallocate",
     /// `DISCARD ALL`.
-    DiscardAll,
+    DiscardAll = "discard_all",
     /// `DISCARD PLANS`.
-    DiscardPlans,
+    DiscardPlans = "discard_plans",
     /// `DISCARD SEQUENCES`.
-    DiscardSequences,
+    DiscardSequences = "discard_sequences",
     /// `DISCARD TEMP`.
-    DiscardTemp,
+    DiscardTemp = "discard_temp",
     /// The sequence values that `currval` and `lastval` answer from, written.
-    SequenceState,
+    SequenceState = "sequence_state",
     /// The same, read.
-    SequenceRecall,
+    SequenceRecall = "sequence_recall",
     /// The seed of `random()`.
-    RandomSeed,
+    RandomSeed = "random_seed",
     /// Code that the text does not show as statements: `DO`, `CALL`, functions that run a query given as a string.
-    CodeBlock,
+    CodeBlock = "code_block",
     /// `COPY`.
-    Copy,
+    Copy = "copy",
     /// A connection from the server process to elsewhere, kept by name.
-    ExternalConnection,
+    ExternalConnection = "external_connection",
     /// Replication origin, possibly temporary replication slot or base backup, bound to the server process.
-    ReplicationSession,
+    ReplicationSession = "replication_session",
     /// The text cannot be read with certainty: anything may be touched.
-    Unknown,
-}
-
-impl Touch {
-    /// All touches, in declaration order.
-    pub const ALL: [Self; 31] = [
-        Self::SetSession,
-        Self::SetLocal,
-        Self::SetFromParameter,
-        Self::SetUnknown,
-        Self::SetRole,
-        Self::SetSessionAuthorization,
-        Self::SetSessionCharacteristics,
-        Self::TempObject,
-        Self::CursorHold,
-        Self::Cursor,
-        Self::Listen,
-        Self::Unlisten,
-        Self::Notify,
-        Self::AdvisoryLock,
-        Self::AdvisoryUnlock,
-        Self::Load,
-        Self::SqlPrepare,
-        Self::SqlExecute,
-        Self::Deallocate,
-        Self::DiscardAll,
-        Self::DiscardPlans,
-        Self::DiscardSequences,
-        Self::DiscardTemp,
-        Self::SequenceState,
-        Self::SequenceRecall,
-        Self::RandomSeed,
-        Self::CodeBlock,
-        Self::Copy,
-        Self::ExternalConnection,
-        Self::ReplicationSession,
-        Self::Unknown,
-    ];
-
-    /// The stable name of the touch, fit for a metric label.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::SetSession => "set_session",
-            Self::SetLocal => "set_local",
-            Self::SetFromParameter => "set_from_parameter",
-            Self::SetUnknown => "set_unknown",
-            Self::SetRole => "set_role",
-            Self::SetSessionAuthorization => "set_session_authorization",
-            Self::SetSessionCharacteristics => "set_session_characteristics",
-            Self::TempObject => "temp_object",
-            Self::CursorHold => "cursor_hold",
-            Self::Cursor => "cursor",
-            Self::Listen => "listen",
-            Self::Unlisten => "unlisten",
-            Self::Notify => "notify",
-            Self::AdvisoryLock => "advisory_lock",
-            Self::AdvisoryUnlock => "advisory_unlock",
-            Self::Load => "load",
-            Self::SqlPrepare => "sql_prepare",
-            Self::SqlExecute => "sql_execute",
-            Self::Deallocate => "deallocate",
-            Self::DiscardAll => "discard_all",
-            Self::DiscardPlans => "discard_plans",
-            Self::DiscardSequences => "discard_sequences",
-            Self::DiscardTemp => "discard_temp",
-            Self::SequenceState => "sequence_state",
-            Self::SequenceRecall => "sequence_recall",
-            Self::RandomSeed => "random_seed",
-            Self::CodeBlock => "code_block",
-            Self::Copy => "copy",
-            Self::ExternalConnection => "external_connection",
-            Self::ReplicationSession => "replication_session",
-            Self::Unknown => "unknown",
-        }
-    }
-
-    const fn bit(self) -> u32 {
-        1 << self as u8
-    }
-}
-
-/// A set of [`Touch`]es.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Touches(u32);
-
-impl Touches {
-    /// The empty set.
-    pub const NONE: Self = Self(0);
-
-    /// The set of one touch.
-    #[must_use]
-    pub const fn of(touch: Touch) -> Self {
-        Self(touch.bit())
-    }
-
-    /// This set with `touch` in it.
-    #[must_use]
-    pub const fn with(self, touch: Touch) -> Self {
-        Self(self.0 | touch.bit())
-    }
-
-    /// This set without `touch`.
-    #[must_use]
-    pub const fn without(self, touch: Touch) -> Self {
-        Self(self.0 & !touch.bit())
-    }
-
-    /// What is in either set.
-    #[must_use]
-    pub const fn union(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// Adds `touch`.
-    pub const fn insert(&mut self, touch: Touch) {
-        self.0 |= touch.bit();
-    }
-
-    /// Adds everything in `other`.
-    pub const fn extend(&mut self, other: Self) {
-        self.0 |= other.0;
-    }
-
-    /// Whether `touch` is in the set.
-    #[must_use]
-    pub const fn contains(self, touch: Touch) -> bool {
-        self.0 & touch.bit() != 0
-    }
-
-    /// Whether everything in `other` is in this set.
-    #[must_use]
-    pub const fn contains_all(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    /// Whether anything in `other` is in this set.
-    #[must_use]
-    pub const fn intersects(self, other: Self) -> bool {
-        self.0 & other.0 != 0
-    }
-
-    /// Whether the set is empty.
-    #[must_use]
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// The touches in the set, in declaration order.
-    pub fn iter(self) -> impl Iterator<Item = Touch> {
-        Touch::ALL
-            .into_iter()
-            .filter(move |touch| self.contains(*touch))
-    }
-}
-
-impl FromIterator<Touch> for Touches {
-    fn from_iter<I: IntoIterator<Item = Touch>>(touches: I) -> Self {
-        touches.into_iter().fold(Self::NONE, Self::with)
-    }
-}
-
-impl fmt::Debug for Touches {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_set()
-            .entries(self.iter().map(Touch::name))
-            .finish()
-    }
+    Unknown = "unknown",
 }
 
 #[cfg(test)]

@@ -13,14 +13,15 @@ use super::front::PgFront;
 use super::prove::Prove;
 use super::reply::{self, Watcher};
 use super::reported::Reported;
+use super::scram::{ITERATIONS, SALT_LEN, derive_verifier};
 use super::sequence::Population;
 use super::startup::Startup;
 use super::{fault, inspect, join, message, request};
-use crate::model::{EngineFamily, Fault, Secret, TlsFacts, TxStatus};
+use crate::model::{AuthMethod, EngineFamily, Fault, Secret, TlsFacts, TxStatus, Verifier};
 use crate::protocol::{
-    Addressee, Affinity, Attach, Breach, Caller, CancelOrder, ConnectError, ConnectPlan, Engine,
-    Entropy, Errand, Exchange, FrontSettings, HelloOffer, Opening, ProofDemand, Script, Step,
-    Wants,
+    Addressee, Affinity, Attach, Breach, Caller, CancelOrder, Codec, ConnectError, ConnectPlan,
+    Derivation, Engine, Entropy, Errand, Exchange, FrontSettings, HelloOffer, Opening, ProofDemand,
+    Script, Step, Wants,
 };
 
 /// PostgreSQL, protocol 3.
@@ -59,6 +60,20 @@ impl Engine for Postgres {
         }
     }
 
+    fn usual_method(_: &Startup) -> AuthMethod {
+        AuthMethod::Scram
+    }
+
+    fn derive(method: AuthMethod, password: &Secret, entropy: &Entropy) -> Option<Derivation> {
+        if method != AuthMethod::Scram {
+            return None;
+        }
+        let (salt, password) = (*entropy.first_chunk::<SALT_LEN>()?, password.clone());
+        Some(Box::new(move || {
+            Verifier::Scram(derive_verifier(password.expose(), &salt, ITERATIONS))
+        }))
+    }
+
     fn prove(login: &Startup, demand: ProofDemand, entropy: Entropy) -> Told<Prove> {
         Told(Prove::new(Arc::clone(&login.user), demand, &entropy))
     }
@@ -87,6 +102,11 @@ impl Engine for Postgres {
         message::ready_for_query(out, TxStatus::Idle);
     }
 
+    // Compression is TLS's affair in this protocol, and TLS has given it up.
+    fn codec(_: &Startup) -> Option<Box<dyn Codec>> {
+        None
+    }
+
     fn refuse(fault: &Fault, _: Addressee<'_, Self>, out: &mut Vec<u8>) {
         fault::write(fault, true, out);
     }
@@ -112,6 +132,11 @@ impl Engine for Postgres {
         replies: &mut Vec<u8>,
     ) -> Result<(usize, Wants), Fault> {
         request::wants(front, input, replies)
+    }
+
+    // The protocol has no such request, so `wants` does not answer it.
+    fn relogin(_: &mut PgFront, _: &[u8]) -> Result<(usize, Startup), Fault> {
+        Err(Fault::protocol("a session logs in once"))
     }
 
     fn decline(front: &mut PgFront, fault: &Fault, input: &[u8], replies: &mut Vec<u8>) {

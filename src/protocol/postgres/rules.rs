@@ -82,9 +82,9 @@ pub fn effects(text: &[u8]) -> Effects {
         }
         return of(Arc::new(verdict));
     }
-    static CACHE: LazyLock<VerdictCache> =
-        LazyLock::new(|| VerdictCache::new(classify, CacheLimits::default()));
-    of(CACHE.get(text))
+    static CACHE: LazyLock<VerdictCache<Verdict>> =
+        LazyLock::new(|| VerdictCache::new(|text, ()| classify(text), CacheLimits::default()));
+    of(CACHE.get(text, ()))
 }
 
 /// True if anything must be noted at all.

@@ -24,6 +24,7 @@ fuzz_target!(|data: &[u8]| {
         variant: 0,
         credential,
         tls: [TlsWish::Never, TlsWish::Prefer, TlsWish::Require][usize::from(cut.choice / 3 % 3)],
+        ask_public_key: false,
     };
     let [whole, pieces] = cut
         .both()

@@ -4,8 +4,13 @@
 use libfuzzer_sys::fuzz_target;
 use sluice::model::Fault;
 use sluice::protocol::postgres::Postgres;
-use sluice::protocol::{Engine, HelloOffer, Opening, TlsOffer};
+use sluice::protocol::{Caller, Engine, HelloOffer, Opening, TlsOffer};
 use sluice_fuzz::{Cut, Ending, drive};
+
+const CALLER: Caller<()> = Caller {
+    session: 7,
+    announcement: None,
+};
 
 fn summary(ending: &Ending<Opening<Postgres>, Fault>) -> String {
     match &ending.end {
@@ -31,7 +36,7 @@ fuzz_target!(|data: &[u8]| {
     };
     let [whole, pieces] = cut
         .both()
-        .map(|pieces| drive(Postgres::hello(offer), &pieces));
+        .map(|pieces| drive(Postgres::hello(offer, CALLER, [0; 48]), &pieces));
     for ending in [&whole, &pieces] {
         if let Some(Ok(Opening::Login(login))) = &ending.end {
             assert!(!login.user.is_empty() && !login.database.is_empty());

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::{classify, touches, verdict};
+use crate::sql::cache::Weigh;
 use crate::sql::touches::Touch;
 
 #[test]

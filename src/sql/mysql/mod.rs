@@ -1,0 +1,62 @@
+//! The verdict on a text in the SQL of MySQL or MariaDB, in one pass over its tokens.
+//!
+//! Splits the text as the server does, looks at the first word of each statement, and anywhere at calls of known
+//! functions, variables and words that write. Only statements that may change tracked state are read a second
+//! time, by the module for their kind. How a text is read depends on the session: see [`Mode`].
+//!
+//! # What the text cannot tell
+//!
+//! What routines, triggers and prepared statements do; what a `SET` to an expression sets. The servers' own
+//! trackers report most of it, and what they say goes before what is read here.
+
+mod body;
+mod calls;
+mod cursor;
+mod effect;
+mod kill;
+pub mod lexer;
+pub mod mode;
+mod prepare;
+mod scan;
+mod set;
+pub mod touch;
+mod transaction;
+pub mod variables;
+pub mod verdict;
+mod words;
+
+pub use mode::{ClientCharset, Flavor, Mode};
+pub use touch::{Touch, Touches};
+pub use verdict::Verdict;
+
+use crate::sql::fingerprint;
+use lexer::Lexer;
+use scan::Scan;
+
+/// The verdict on one text as a client sent it: a query, or the text of a statement to prepare. Takes linear
+/// time in its length.
+#[must_use]
+pub fn classify(text: &[u8], mode: Mode) -> Verdict {
+    if mode.oracle || mode.charset == ClientCharset::Treacherous && !text.is_ascii() {
+        return Verdict::unknown();
+    }
+    // As the server does before it begins (`dispatch_command` in `sql_parse.cc`).
+    let end = text
+        .iter()
+        .rposition(|byte| !matches!(byte, b';' | b' ' | b'\t'..=b'\r'))
+        .map_or(0, |last| last + 1);
+    Scan::new(&Lexer::new(text, mode), end).run()
+}
+
+/// The text with everything that may be secret taken out, for logs and counters; see
+/// [`fingerprint`](mod@crate::sql::fingerprint).
+#[must_use]
+pub fn fingerprint(text: &[u8], mode: Mode) -> String {
+    if mode.charset == ClientCharset::Treacherous && !text.is_ascii() {
+        return "...".into();
+    }
+    fingerprint::print(Lexer::new(text, mode))
+}
+
+#[cfg(test)]
+mod tests;
