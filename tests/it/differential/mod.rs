@@ -21,6 +21,11 @@ fn number(name: &str, usual: u64) -> u64 {
 
 #[test]
 fn postgresql_sessions_are_as_direct_ones() {
+    compare_postgresql();
+}
+
+/// Plays as many sessions as the environment says.
+pub fn compare_postgresql() {
     let mut both = postgres::Postgresql::start();
     let sessions = number("SLUICE_DIFF_SESSIONS", 600);
     let first = number("SLUICE_DIFF_SEED", 1);
