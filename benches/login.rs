@@ -105,7 +105,7 @@ fn run<'a, X: Exchange>(mut side: X, words: impl Iterator<Item = &'a BytesMut>) 
         input.extend_from_slice(heard);
         out.clear();
         match side.advance(&mut input, &mut out) {
-            Ok(Step::Read | Step::ReadAtMost(_)) => {}
+            Ok(Step::Read) => {}
             Ok(Step::Done(done)) => return done,
             Ok(Step::Compute(_)) => unreachable!("there is nothing to hash"),
             Ok(Step::UpgradeTls) | Err(_) => unreachable!("the other side is honest"),

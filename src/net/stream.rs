@@ -7,7 +7,7 @@ use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -238,6 +238,16 @@ impl Stream {
         match tcp.try_io(Interest::READABLE, || peek(tcp)) {
             Ok(_) => true,
             Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
+    }
+
+    /// Writes a last message as far as that goes without waiting, and ends our direction. The
+    /// caller then drops the stream.
+    pub fn leave(&mut self, words: &[u8]) {
+        let mut context = Context::from_waker(Waker::noop());
+        if matches!(self.poll_write(&mut context, words), Poll::Ready(Ok(n)) if n == words.len()) {
+            // What does not go out now is lost, like the words themselves.
+            let _ = self.poll_shutdown(&mut context);
         }
     }
 

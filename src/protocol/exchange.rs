@@ -31,11 +31,10 @@ pub trait Exchange: Send {
 pub enum Step<D> {
     /// More bytes from the peer.
     Read,
-    /// So many more bytes from the peer, and no others: where a TLS handshake may follow at once,
-    /// its bytes must be left to TLS. Above 0.
-    ReadAtMost(usize),
-    /// A TLS handshake on the same connection. Bytes already received beyond this point make the
-    /// driver refuse the peer: they would be plaintext taken for ciphertext (CVE-2021-43766).
+    /// A TLS handshake on the same connection. What a client has sent beyond this point is taken
+    /// for the beginning of its handshake, and for nothing else: plaintext must never pass for
+    /// part of the encrypted dialogue (CVE-2021-23214, CVE-2021-43766). A server that has sent
+    /// anything is refused.
     UpgradeTls,
     /// The result of a computation too long for an I/O thread (a password hash).
     Compute(Costly),
@@ -48,7 +47,6 @@ impl<D> Step<D> {
     pub fn map<T>(self, change: impl FnOnce(D) -> T) -> Step<T> {
         match self {
             Self::Read => Step::Read,
-            Self::ReadAtMost(count) => Step::ReadAtMost(count),
             Self::UpgradeTls => Step::UpgradeTls,
             Self::Compute(work) => Step::Compute(work),
             Self::Done(done) => Step::Done(change(done)),

@@ -3,6 +3,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::rustls::ClientConnection;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::{DriveError, TlsRole, detect_direct_tls, drive, drive_unsaid};
 use crate::model::{Secret, TlsFacts};
@@ -156,9 +158,52 @@ async fn consumed_input_does_not_count_against_the_cap() {
 
 #[tokio::test]
 async fn plaintext_before_the_handshake_is_refused() {
-    let (outcome, left, got) = run(b"t.", &role()).await;
+    let (outcome, left, got) = run(b"t.d and more", &role()).await;
+    assert!(matches!(outcome, Err(DriveError::Tls(TlsError::NotTls(_)))));
+    // An alert (RFC 8446 section 5.1) follows the answer; nothing is left to be read again.
+    assert_eq!((left.len(), got.first_chunk()), (0, Some(b"S\x15")));
+    let ca = Authority::new("ca");
+    let tls = Arc::new(client_tls(TlsMode::VerifyFull, Some(ca.file())));
+    let name = ServerName::try_from(HOST).unwrap();
+    let (outcome, left, _) = run(b"t.", &TlsRole::Client { tls, name }).await;
     assert!(matches!(outcome, Err(DriveError::BytesBeforeTls)));
-    assert_eq!((&left[..], &got[..]), (&b"."[..], &b"S"[..]));
+    assert_eq!(&left[..], b".");
+}
+
+#[tokio::test]
+async fn a_client_need_not_wait_to_begin_its_handshake() {
+    use std::io::{Read, Write};
+    let ca = Authority::new("ca");
+    let role = TlsRole::Server(Arc::new(server_tls(&ca.server(HOST))));
+    let config = client_tls(TlsMode::VerifyFull, Some(ca.file())).config;
+    // With its request none, a part or all of its handshake arrives.
+    for early in [0, 100, usize::MAX] {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut tcp = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let accepted = listener.accept().unwrap().0;
+        accepted.set_nonblocking(true).unwrap();
+        let mut server = Stream::plain(tokio::net::TcpStream::from_std(accepted).unwrap());
+        let name = ServerName::try_from(HOST).unwrap();
+        let mut session = ClientConnection::new(Arc::clone(&config), name).unwrap();
+        let mut hello = Vec::new();
+        session.write_tls(&mut hello).unwrap();
+        let after = hello.split_off(early.min(hello.len()));
+        let mut input = BytesMut::from(&b"t"[..]);
+        input.extend_from_slice(&hello);
+        let talking = tokio::task::spawn_blocking(move || {
+            tcp.write_all(&after).unwrap();
+            let mut got = [0; 4];
+            tcp.read_exact(&mut got[..1]).unwrap();
+            let mut tls = tokio_rustls::rustls::Stream::new(&mut session, &mut tcp);
+            tls.write_all(b"d").unwrap();
+            tls.read_exact(&mut got[1..]).unwrap();
+            got
+        });
+        let mut script = Script::default();
+        let outcome = drive(&mut server, &mut script, &mut input, &role, CAP).await;
+        assert_eq!(outcome.unwrap(), "done");
+        assert_eq!(talking.await.unwrap(), *b"Sbye");
+    }
 }
 
 #[tokio::test]
@@ -216,63 +261,6 @@ async fn after_the_handshake_the_dialogue_goes_on_inside_tls() {
     assert_eq!(done, "done");
     assert!(server.is_tls() && secured.end_point.is_some());
     assert_eq!(secured.end_point, facts.end_point);
-}
-
-/// Three bytes, and then TLS, of which the other side does not wait to be told.
-struct Impatient(bool);
-
-impl Exchange for Impatient {
-    type Done = ();
-    type Error = &'static str;
-
-    fn advance(
-        &mut self,
-        input: &mut BytesMut,
-        _: &mut BytesMut,
-    ) -> Result<Step<()>, &'static str> {
-        match (self.0, input.len()) {
-            (true, _) => Ok(Step::Done(())),
-            (false, 3) => {
-                input.clear();
-                Ok(Step::UpgradeTls)
-            }
-            (false, len) => Ok(Step::ReadAtMost(
-                3_usize.checked_sub(len).ok_or("too much")?,
-            )),
-        }
-    }
-
-    fn secured(&mut self, _: &TlsFacts) {
-        self.0 = true;
-    }
-
-    fn computed(&mut self, _: Secret) {}
-}
-
-#[tokio::test]
-async fn a_handshake_may_stand_right_behind_what_asks_for_it() {
-    let (mut server, mut client) = connected().await;
-    let tls = role();
-    let talk = async {
-        client.write_all(b"tls").await.unwrap();
-        let tls = client_tls(TlsMode::Require, None);
-        let name = tls.name_for(HOST).unwrap();
-        client.upgrade_client(&tls, name).await.unwrap();
-        client
-    };
-    let listen = async {
-        // Until both have come.
-        let mut first = [0; 16];
-        while server.tcp().unwrap().peek(&mut first).await.unwrap() < first.len() {
-            tokio::task::yield_now().await;
-        }
-        let mut input = BytesMut::new();
-        let outcome = drive(&mut server, &mut Impatient(false), &mut input, &tls, CAP).await;
-        outcome.unwrap();
-        server
-    };
-    let (client, server) = tokio::join!(talk, listen);
-    assert!(client.is_tls() && server.is_tls());
 }
 
 #[tokio::test]

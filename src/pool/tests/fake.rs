@@ -6,6 +6,7 @@ use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Waker;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -19,7 +20,7 @@ use crate::pool::{Open, OpenError, Opened, Opening, ServerLogin};
 use crate::protocol::{
     Addressee, Affinity, Attach, Back, Breach, Caller, CancelOrder, Chore, Codec, ConnectError,
     ConnectPlan, Derivation, Engine, Entropy, Errand, Exchange, Front, FrontSettings, HelloOffer,
-    Login, Opening as Hello, ProofDemand, Script, ServerError, Step, Wants,
+    Login, Opening as Hello, ProofDemand, Script, ServerError, Silence, Step, Wants,
 };
 
 /// The engine. Its client side is never entered.
@@ -125,6 +126,16 @@ impl FakeServer {
     /// The server closes all connections.
     pub fn kill_all(&self) {
         self.peers.lock().unwrap().clear();
+    }
+
+    /// What the server has heard when the connection has ended.
+    pub fn heard(&self, pid: u32) -> Vec<u8> {
+        use io::Read;
+        let peers = self.peers.lock().unwrap();
+        let (_, peer) = peers.iter().find(|(p, _)| *p == pid).unwrap();
+        let mut heard = Vec::new();
+        let _reset = (&*peer).read_to_end(&mut heard);
+        heard
     }
 
     /// The server says something unasked.
@@ -308,6 +319,10 @@ impl Back for FakeBack {
         Ok(input.len())
     }
 
+    fn farewell(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"bye");
+    }
+
     fn chore_error(&self) -> Option<&ServerError> {
         self.error.as_ref()
     }
@@ -351,6 +366,9 @@ impl Login for Never {
 }
 
 impl Front for Never {
+    fn news(&mut self, _: &mut Vec<u8>) -> Result<(), Fault> {
+        match *self {}
+    }
     fn pins(&self) -> Pins {
         match *self {}
     }
@@ -396,6 +414,7 @@ impl Engine for Fake {
     type Back = FakeBack;
     type Greeting = u32;
     type Announcement = ();
+    type Feed = Silence;
     type Probe = Mute<(), ConnectError>;
 
     fn hello(_: HelloOffer, _: Caller<()>, _: Entropy) -> Self::Hello {
@@ -451,6 +470,12 @@ impl Engine for Fake {
         match *front {}
     }
     fn attach(front: &mut Never, _: &mut FakeBack, _: &mut Vec<u8>, _: &mut Vec<u8>) -> Attach {
+        match *front {}
+    }
+    fn feed(_: u64) -> Silence {
+        Silence
+    }
+    fn tune(front: &mut Never, _: &Arc<Silence>, _: &Arc<str>, _: Waker) {
         match *front {}
     }
     fn inspect(front: &mut Never, _: &mut FakeBack, _: &mut Vec<u8>) -> bool {

@@ -10,6 +10,7 @@ use crate::protocol::{self, Breach, Chore, ServerError};
 
 use super::capability::Capabilities;
 use super::chore;
+use super::command;
 use super::connect::Connected;
 use super::grammar::Stage;
 use super::login::{Announcement, Flavor};
@@ -163,6 +164,10 @@ impl protocol::Back for MyBack {
             self.status_unknown = false;
         }
         Ok(dealt)
+    }
+
+    fn farewell(&self, out: &mut Vec<u8>) {
+        chore::put_command(out, command::QUIT, &[]);
     }
 
     fn chore_error(&self) -> Option<&ServerError> {

@@ -33,7 +33,9 @@ static VERIFIERS: LazyLock<[Option<Verifier>; 5]> = LazyLock::new(|| {
     [
         None,
         Some(Verifier::Password(Secret::new(password))),
-        Some(Verifier::Native(Secret::new(native::stored(native::key(password).expose())))),
+        Some(Verifier::Native(Secret::new(native::stored(
+            native::key(password).expose(),
+        )))),
         Some(Verifier::ShaCrypt(ShaCrypt {
             rounds: 2,
             salt: salt[..].into(),
@@ -66,7 +68,9 @@ fn login(choice: usize, answer: &[u8]) -> Login {
 }
 
 fuzz_target!(|data: &[u8]| {
-    let Some((&second, data)) = data.split_first() else { return };
+    let Some((&second, data)) = data.split_first() else {
+        return;
+    };
     let Some(cut) = Cut::new(data) else { return };
     let (choice, second) = (usize::from(cut.choice), usize::from(second));
     let answer_len = (second / 4).min(cut.stream.len());
@@ -85,7 +89,10 @@ fuzz_target!(|data: &[u8]| {
         login.sequence.follow(0);
         drive(Prove::new(&login, demand.clone(), &[9; 48]), &pieces)
     });
-    assert!(!matches!(whole.end, Some(Ok(_))), "nobody knows the password");
+    assert!(
+        !matches!(whole.end, Some(Ok(_))),
+        "nobody knows the password"
+    );
     assert_eq!(format!("{:?}", whole.end), format!("{:?}", pieces.end));
     assert_eq!(whole.written, pieces.written);
 });

@@ -80,7 +80,7 @@ pub fn drive<X: Exchange>(mut exchange: X, pieces: &[&[u8]]) -> Ending<X::Done, 
             assert!(input.len() <= before);
             ending.written.extend_from_slice(&out);
             match step {
-                Ok(Step::Read | Step::ReadAtMost(_)) => break,
+                Ok(Step::Read) => break,
                 Ok(Step::UpgradeTls) => {
                     assert!(
                         input.is_empty(),

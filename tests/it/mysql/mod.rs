@@ -23,4 +23,7 @@ macro_rules! on_both {
 }
 
 mod basics;
+mod drivers;
 mod login;
+mod rust_drivers;
+mod tools;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use bytes::BytesMut;
 
 use super::capability::Capabilities;
-use super::frame::{HEADER_LEN, Header, take_packet};
+use super::frame::take_packet;
 use super::greeting::{Greeting, scramble, unheard};
 use super::login::{Announcement, Assurance, Flavor, Login, SCRAMBLE_LEN, Sequence};
 use super::response::{self, Response, Unreadable};
@@ -66,21 +66,11 @@ impl Hello {
         self.stage = Stage::ExpectResponse;
     }
 
-    /// A client that asks for TLS waits for no answer: the next byte is of the handshake, so
-    /// nothing may be read beyond the packet that asks.
-    fn read(&self, input: &BytesMut) -> Step<Login> {
-        if self.tls || self.offer == TlsOffer::Unavailable {
-            return Step::Read;
-        }
-        let total = Header::read(input).map_or(HEADER_LEN, Header::total);
-        Step::ReadAtMost(total.saturating_sub(input.len()))
-    }
-
     /// Reads what the client says after the greeting. `None`: it asks for TLS first.
-    fn responded(&mut self, payload: &[u8], input: &BytesMut) -> Result<Option<Login>, Fault> {
+    fn responded(&mut self, payload: &[u8]) -> Result<Option<Login>, Fault> {
         let capabilities = response::capabilities(payload).map_err(unreadable)?;
         if capabilities.has(Capabilities::SSL) && !self.tls {
-            return self.tls_asked(payload, input).map(|()| None);
+            return self.tls_asked(payload).map(|()| None);
         }
         if self.offer == TlsOffer::Required && !self.tls {
             return Err(Fault::new(FaultKind::TlsRequired, INSECURE));
@@ -90,13 +80,13 @@ impl Hello {
         self.login(&response).map(Some)
     }
 
-    fn tls_asked(&mut self, payload: &[u8], input: &BytesMut) -> Result<(), Fault> {
+    fn tls_asked(&mut self, payload: &[u8]) -> Result<(), Fault> {
         if self.offer == TlsOffer::Unavailable {
             return Err(Fault::protocol("TLS was asked for, but not offered"));
         }
-        // Whatever else stands there was not encrypted: it is read again, from inside TLS, and
-        // what came behind it would be taken for part of that (CVE-2021-43766).
-        if payload.len() != response::SSL_REQUEST_LEN || !input.is_empty() {
+        // Whatever else stands there was not encrypted: it is read again, from inside TLS. Clients
+        // do not wait for anything: what came behind it is the beginning of their handshake.
+        if payload.len() != response::SSL_REQUEST_LEN {
             return Err(Fault::protocol(
                 "received unencrypted data after SSL request",
             ));
@@ -149,9 +139,9 @@ impl Hello {
                 Stage::ExpectHandshake => return Ok(Step::UpgradeTls),
                 Stage::ExpectResponse => {
                     let Some(mut payload) = take(input, &self.sequence, MAX_RESPONSE_LEN)? else {
-                        return Ok(self.read(input));
+                        return Ok(Step::Read);
                     };
-                    let login = self.responded(&payload, input);
+                    let login = self.responded(&payload);
                     zeroize::Zeroize::zeroize(payload.as_mut());
                     if let Some(login) = login? {
                         return Ok(Step::Done(login));

@@ -27,7 +27,7 @@ fn hello(tls: TlsOffer, announcement: Option<Announcement>) -> Hello {
 fn greet(hello: &mut Hello) -> Greeting {
     let mut out = BytesMut::new();
     let step = hello.advance(&mut BytesMut::new(), &mut out).unwrap();
-    assert!(matches!(step, Step::Read | Step::ReadAtMost(HEADER_LEN)));
+    assert!(matches!(step, Step::Read));
     assert_eq!(Header::read(&out).unwrap().seq, 0);
     Greeting::read(&out[HEADER_LEN..]).unwrap()
 }
@@ -137,49 +137,23 @@ fn tls_is_begun_and_everything_read_again() {
 }
 
 #[test]
-fn nothing_is_read_beyond_what_may_ask_for_tls() {
-    let mut hello = hello(TlsOffer::Optional, None);
-    greet(&mut hello);
-    let asking = Response {
-        capabilities: Capabilities::OWN | Capabilities::SSL,
-        ..Response::default()
-    };
-    let (mut wire, mut input, mut out) = (BytesMut::new(), BytesMut::new(), BytesMut::new());
-    asking.write_ssl_request(1, &mut wire);
-    wire.extend_from_slice(b"\x16\x03\x01: the TLS handshake");
-    let mut reads = Vec::new();
-    loop {
-        match hello.advance(&mut input, &mut out).unwrap() {
-            Step::ReadAtMost(count) => {
-                reads.push(count);
-                input.extend_from_slice(&wire.split_to(count));
-            }
-            Step::UpgradeTls => break,
-            _ => panic!("another step"),
-        }
-    }
-    assert_eq!(reads, [4, 32]);
-    assert!(wire.starts_with(b"\x16\x03\x01"));
-    // Inside TLS, and where there is none, there is nothing to be left.
-    hello.secured(&TlsFacts::default());
-    let step = hello.advance(&mut input, &mut out).unwrap();
-    assert!(matches!(step, Step::Read));
-}
-
-#[test]
 fn plaintext_is_not_taken_for_the_inside_of_tls() {
     let asking = Response {
         capabilities: Capabilities::OWN | Capabilities::SSL,
         ..response()
     };
-    // A whole response where only the request may stand, and one behind it.
-    let mut behind = BytesMut::new();
+    // A whole response where only the request may stand.
+    let (fault, _) = refused(TlsOffer::Optional, packet(&asking, 1));
+    assert_eq!(fault.kind, FaultKind::ProtocolViolation);
+    // What stands behind the request is left to the handshake.
+    let mut hello = hello(TlsOffer::Optional, None);
+    greet(&mut hello);
+    let (mut behind, mut out) = (BytesMut::new(), BytesMut::new());
     asking.write_ssl_request(1, &mut behind);
-    behind.extend_from_slice(&packet(&response(), 2));
-    for input in [packet(&asking, 1), behind] {
-        let (fault, _) = refused(TlsOffer::Optional, input);
-        assert_eq!(fault.kind, FaultKind::ProtocolViolation);
-    }
+    behind.extend_from_slice(b"a client's handshake");
+    let step = hello.advance(&mut behind, &mut out).unwrap();
+    assert!(matches!(step, Step::UpgradeTls) && out.is_empty());
+    assert_eq!(&behind[..], b"a client's handshake");
     let mut unasked = BytesMut::new();
     asking.write_ssl_request(1, &mut unasked);
     let (fault, _) = refused(TlsOffer::Unavailable, unasked);

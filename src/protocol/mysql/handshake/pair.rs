@@ -160,7 +160,7 @@ impl<X: Exchange> Side<X> {
         let mut out = BytesMut::new();
         while self.end.is_none() {
             match self.exchange.advance(&mut self.input, &mut out) {
-                Ok(Step::Read | Step::ReadAtMost(_)) => break,
+                Ok(Step::Read) => break,
                 Ok(Step::UpgradeTls) => {
                     assert!(self.input.is_empty());
                     self.received.clear();
@@ -208,7 +208,6 @@ impl Exchange for Serve {
                         Stage::Prove(prove, Arc::new(login))
                     }
                     Step::Read => return Ok(Step::Read),
-                    Step::ReadAtMost(count) => return Ok(Step::ReadAtMost(count)),
                     Step::UpgradeTls => return Ok(Step::UpgradeTls),
                     Step::Compute(work) => return Ok(Step::Compute(work)),
                 },
@@ -218,7 +217,6 @@ impl Exchange for Serve {
                         Stage::Welcomed(Arc::clone(login), proof)
                     }
                     Step::Read => return Ok(Step::Read),
-                    Step::ReadAtMost(count) => return Ok(Step::ReadAtMost(count)),
                     Step::UpgradeTls => return Ok(Step::UpgradeTls),
                     Step::Compute(work) => return Ok(Step::Compute(work)),
                 },

@@ -150,7 +150,7 @@ impl<X: Exchange> Side<X> {
         let mut out = BytesMut::new();
         while self.end.is_none() {
             match self.exchange.advance(&mut self.input, &mut out) {
-                Ok(Step::Read | Step::ReadAtMost(_)) => break,
+                Ok(Step::Read) => break,
                 Ok(Step::UpgradeTls) => {
                     assert!(self.input.is_empty());
                     self.received.clear();
