@@ -252,6 +252,15 @@ fn settings() {
             ("set last_insert_id = 5", "last_insert_id_write"),
             ("set insert_id = 5", "set_unsafe"),
             ("set autocommit = 0", "set_session"),
+        ],
+    );
+}
+
+#[test]
+fn settings_that_are_no_variables() {
+    check(
+        MYSQL,
+        &[
             ("set password = 'x'", "set_password implicit_commit"),
             ("set password for u = 'x'", "set_password implicit_commit"),
             ("set role r", "set_role"),
@@ -357,6 +366,15 @@ fn commands() {
                 "flush_lock server implicit_commit",
             ),
             ("flush privileges", "server implicit_commit"),
+        ],
+    );
+}
+
+#[test]
+fn commands_about_what_a_connection_holds() {
+    check(
+        MYSQL,
+        &[
             ("handler t open as h", "handler"),
             ("handler h read next", "handler"),
             ("handler h close", "handler_close"),
@@ -387,6 +405,15 @@ fn commands() {
             ("kill 5", "kill"),
             ("load data local infile 'f' into table t", "load_local"),
             ("load data infile 'f' into table t", ""),
+        ],
+    );
+}
+
+#[test]
+fn commands_about_the_server() {
+    check(
+        MYSQL,
+        &[
             ("install plugin p soname 's'", "server implicit_commit"),
             ("shutdown", "server implicit_commit"),
             (
@@ -412,7 +439,10 @@ fn commands() {
             ("backup unlock", "backup_unlock implicit_commit"),
             ("create or replace temporary table t (a int)", "temp_table"),
             ("execute immediate 'select 1'", "unknown"),
-            ("begin not atomic set @a = 1; end", "user_variable_read unknown"),
+            (
+                "begin not atomic set @a = 1; end",
+                "user_variable_read unknown",
+            ),
             ("if 1 then select 1; end if", "unknown"),
         ],
     );
