@@ -11,10 +11,11 @@
 set -euo pipefail
 
 wrap() {
-    local folder=$1 name program loader libraries first=
+    local folder=$1 name program loader libraries own
     shift
     mkdir -p "$folder/../bin"
     for name in "$@"; do
+        own=
         program=usr/bin/$name
         [ -e "$folder/$program" ] || program=usr/sbin/$name
         loader=$(cd "$folder" && echo usr/lib/*/ld-linux-*.so.*)
@@ -27,12 +28,12 @@ wrap() {
                 # Unlike its relatives it does not find its own files from where it is. Options that name or
                 # forbid option files have to stay the first.
                 printf 'first=; case $1 in --no-defaults | --defaults-*) first=$1; shift ;; esac\n'
-                first='${first:+"$first"} --basedir="$root/usr" --lc-messages-dir="$root/usr/share/mariadb" --plugin-dir="$root/usr/lib/mysql/plugin" '
+                own='${first:+"$first"} --basedir="$root/usr" --lc-messages-dir="$root/usr/share/mariadb" --plugin-dir="$root/usr/lib/mysql/plugin" '
                 ;;
             mariadb*) printf 'export MARIADB_PLUGIN_DIR="$root/%s/libmariadb3/plugin"\n' "$libraries" ;;
             esac
             printf 'exec "$root/%s" --inhibit-cache --library-path "$root/%s" --argv0 "$root/%s" "$root/%s" %s"$@"\n' \
-                "$loader" "$libraries" "$program" "$program" "$first"
+                "$loader" "$libraries" "$program" "$program" "$own"
         } >"$folder/../bin/$name"
         chmod 755 "$folder/../bin/$name"
     done

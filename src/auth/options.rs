@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{AuthMethod, Credential, PoolMode, Verifier};
+use crate::model::{AuthMethod, Credential, Pins, PoolMode, Verifier};
 
 /// A user from the configuration.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub struct UserOptions {
     pub server_credential: Option<Credential>,
     /// Pool mode, where it differs from the database's or listener's.
     pub pool_mode: Option<PoolMode>,
+    /// Reasons that do not pin, where they differ from the database's or group's.
+    pub filtered_pins: Option<Pins>,
     /// Pool size, where it differs from the database's or group's.
     pub pool_size: Option<u32>,
     /// Most clients logged in as this user at once; 0: no limit.
@@ -44,6 +46,7 @@ impl UserOptions {
             certificate_names: Vec::new(),
             server_credential,
             pool_mode: None,
+            filtered_pins: None,
             pool_size: None,
             max_client_connections: 0,
         }

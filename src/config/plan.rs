@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::auth::UserStore;
 use crate::auth::options::AuthQuery;
-use crate::model::{AuthMethod, EngineFamily, PoolMode, TargetName};
+use crate::model::{AuthMethod, EngineFamily, PinPolicy, Pins, PoolMode, TargetName};
 use crate::net::options::{DialOptions, ListenOptions, ServerTlsOptions};
 use crate::pool::options::{PoolOptions, TargetOptions};
 use crate::telemetry::options::LogOptions;
@@ -106,6 +106,8 @@ pub struct GroupPlan {
     pub pool: PoolOptions,
     /// When a server connection goes back.
     pub pool_mode: PoolMode,
+    /// What pins.
+    pub pins: PinPolicy,
     /// How long the cancelled request of a lost client may take to end.
     pub cancel_wait_timeout: Duration,
     /// Prepared statements on one server connection.
@@ -136,6 +138,8 @@ pub struct DatabasePlan {
     pub server_database: Option<Arc<str>>,
     /// Pool mode, where it differs.
     pub pool_mode: Option<PoolMode>,
+    /// Reasons that do not pin, where they differ.
+    pub filtered_pins: Option<Pins>,
     /// Pool size, where it differs.
     pub pool_size: Option<u32>,
     /// Connections kept open, where it differs.

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::inline::Inline;
-use super::units::{Percent, Size, Time};
+use super::units::{Fraction, Percent, Size, Time};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -144,6 +144,39 @@ pub enum TlsVersion {
     V1_3,
 }
 
+/// Reasons to pin that can be filtered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PinFilter {
+    /// Settings that cannot be followed. RDS Proxy's word for it is taken too.
+    #[serde(alias = "EXCLUDE_VARIABLE_SETS")]
+    Setting,
+    /// Roles that cannot be followed.
+    Role,
+    /// Temporary objects.
+    TempObject,
+    /// Cursors that outlive their transaction.
+    HeldCursor,
+    /// Notifications listened to.
+    Listen,
+    /// Advisory locks of the session.
+    AdvisoryLock,
+    /// Libraries loaded.
+    Load,
+    /// Statements prepared by SQL.
+    SqlPrepare,
+    /// Values of sequences.
+    Sequence,
+    /// The seed of random numbers.
+    RandomSeed,
+    /// Connections to elsewhere.
+    ExternalConnection,
+    /// Code that may do anything.
+    CodeBlock,
+    /// Statements that could not be classified.
+    Unclassified,
+}
+
 /// libpq's `sslmode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -272,6 +305,14 @@ pub struct TargetGroup {
     /// "transaction" or "session". Default "transaction". Dynamic, for new clients.
     #[serde(default = "transaction")]
     pub pool_mode: PoolMode,
+    /// Reasons that do not pin (RDS Proxy's SessionPinningFilters): what a client leaves behind for
+    /// one of them is lost at the end of its transaction. Default []. Dynamic, for new clients.
+    #[serde(default)]
+    pub session_pinning_filters: Vec<PinFilter>,
+    /// After what share of the requests that may run code of users the session's state is compared
+    /// with the server's. 0.0 to 1.0, default 0.001. Dynamic, for new clients.
+    #[serde(default = "a_thousandth")]
+    pub verify_session_state: Fraction,
     /// Server connections for each user and database. At least 1, default 20. Dynamic.
     #[serde(default = "twenty")]
     pub default_pool_size: u32,
@@ -386,6 +427,8 @@ pub struct Database {
     pub server_database: Option<String>,
     /// Default: the listener's or target group's. Dynamic.
     pub pool_mode: Option<PoolMode>,
+    /// Default: the target group's. Dynamic, for new clients.
+    pub session_pinning_filters: Option<Vec<PinFilter>>,
     /// At least 1. Default: the target group's `default_pool_size`. Dynamic.
     pub pool_size: Option<u32>,
     /// Default: the target group's. Dynamic.
@@ -425,6 +468,8 @@ pub struct User {
     pub server_password_env: Option<String>,
     /// Default: the database's, listener's or target group's. Dynamic.
     pub pool_mode: Option<PoolMode>,
+    /// Default: the database's or target group's. Dynamic, for new clients.
+    pub session_pinning_filters: Option<Vec<PinFilter>>,
     /// At least 1. Default: the database's or target group's. Dynamic.
     pub pool_size: Option<u32>,
     /// Most clients of this user. Default 0: no limit. Dynamic.
@@ -475,6 +520,7 @@ defaults! {
     backlog: u32 = 1024;
     ten_thousand: usize = 10_000;
     a_megabyte: Size = Size(1 << 20);
+    a_thousandth: Fraction = Fraction(0.001);
 }
 
 fn any_option() -> Vec<String> {

@@ -138,6 +138,45 @@ impl<const LEAST: u8> Serialize for Percent<LEAST> {
     }
 }
 
+/// A number from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Fraction(pub f64);
+
+impl<'de> Deserialize<'de> for Fraction {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        struct Number;
+        impl Visitor<'_> for Number {
+            type Value = Fraction;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number from 0.0 to 1.0")
+            }
+
+            fn visit_i64<E: Error>(self, n: i64) -> Result<Fraction, E> {
+                match n {
+                    0 => Ok(Fraction(0.0)),
+                    1 => Ok(Fraction(1.0)),
+                    _ => Err(E::invalid_value(Unexpected::Signed(n), &self)),
+                }
+            }
+
+            fn visit_f64<E: Error>(self, n: f64) -> Result<Fraction, E> {
+                if (0.0..=1.0).contains(&n) {
+                    return Ok(Fraction(n));
+                }
+                Err(E::invalid_value(Unexpected::Float(n), &self))
+            }
+        }
+        input.deserialize_any(Number)
+    }
+}
+
+impl Serialize for Fraction {
+    fn serialize<S: Serializer>(&self, output: S) -> Result<S::Ok, S::Error> {
+        output.serialize_f64(self.0)
+    }
+}
+
 /// Years as humantime counts them, of 365.25 days.
 const LONGEST: Duration = Duration::from_secs(10 * 31_557_600);
 const A_TIME: &str =

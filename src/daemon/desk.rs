@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::auth::options::UserOptions;
 use crate::config::plan::{DatabasePlan, ListenerPlan};
 use crate::model::{
-    AuthMethod, Credential, Fault, FaultKind, PoolKey, PoolMode, Proof, TlsFacts, Verifier,
+    AuthMethod, Credential, Fault, FaultKind, PinPolicy, PoolKey, PoolMode, Proof, TlsFacts,
+    Verifier,
 };
 use crate::net::ServerTls;
 use crate::pool::options::PoolOptions;
@@ -29,15 +30,21 @@ pub(super) struct ListenerDesk<E: Engine> {
     shared: Mutex<HashMap<OptionsKey, Arc<SessionOptions>>>,
 }
 
-/// Target group and pool mode.
-type OptionsKey = (Arc<str>, PoolMode);
+/// Target group, pool mode and what pins.
+type OptionsKey = (Arc<str>, PoolMode, PinPolicy);
 
 impl<E: Engine> ListenerDesk<E> {
     /// The desk of a listener that the world knows.
     pub(super) fn new(world: &Arc<World<E>>, plan: &ListenerPlan) -> Self {
         let tls = world.tls(&plan.name);
         Self {
-            options: Arc::new(options(world, plan, None, PoolMode::default())),
+            options: Arc::new(options(
+                world,
+                plan,
+                None,
+                PoolMode::default(),
+                PinPolicy::default(),
+            )),
             world: Arc::clone(world),
             plan: plan.clone(),
             tls,
@@ -67,11 +74,16 @@ impl<E: Engine> ListenerDesk<E> {
             .ok_or_else(|| unknown_database(name))
     }
 
-    fn shared_options(&self, group: &Group<E>, mode: PoolMode) -> Arc<SessionOptions> {
+    fn shared_options(
+        &self,
+        group: &Group<E>,
+        mode: PoolMode,
+        pins: PinPolicy,
+    ) -> Arc<SessionOptions> {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = shared.entry((Arc::clone(&group.plan.name), mode));
-        let options =
-            entry.or_insert_with(|| Arc::new(options(&self.world, &self.plan, Some(group), mode)));
+        let entry = shared.entry((Arc::clone(&group.plan.name), mode, pins));
+        let options = entry
+            .or_insert_with(|| Arc::new(options(&self.world, &self.plan, Some(group), mode, pins)));
         Arc::clone(options)
     }
 
@@ -205,6 +217,14 @@ impl<E: Engine> Desk<E> for ListenerDesk<E> {
             .or(database.and_then(|d| d.pool_mode))
             .or(self.plan.pool_mode)
             .unwrap_or(group.plan.pool_mode);
+        let filtered = user
+            .and_then(|u| u.filtered_pins)
+            .or(database.and_then(|d| d.filtered_pins))
+            .unwrap_or(group.plan.pins.filtered);
+        let pins = PinPolicy {
+            filtered,
+            ..group.plan.pins
+        };
         let server_database = database.and_then(|d| d.server_database.as_ref());
         let server_database = server_database.unwrap_or(visitor.database);
         let affinity = E::affinity(login, server_database);
@@ -220,7 +240,7 @@ impl<E: Engine> Desk<E> for ListenerDesk<E> {
             key,
             database: Arc::clone(server_database),
             dialer: Arc::clone(&group.dialer),
-            options: self.shared_options(group, mode),
+            options: self.shared_options(group, mode, pins),
             metrics: Arc::clone(&group.metrics),
             places: Box::new(taken),
         })
@@ -267,6 +287,7 @@ fn options<E: Engine>(
     plan: &ListenerPlan,
     group: Option<&Group<E>>,
     pool_mode: PoolMode,
+    pins: PinPolicy,
 ) -> SessionOptions {
     let limits = &plan.limits;
     let group = group.map(|group| &group.plan);
@@ -283,6 +304,7 @@ fn options<E: Engine>(
             max_client_statements: limits.max_statements,
             max_server_statements: group.map_or(0, |g| g.max_server_statements),
             max_statement_bytes: group.map_or(0, |g| g.max_statement_bytes),
+            pins,
         }),
         log_connections: world.plan.general.log_connections,
     }

@@ -15,7 +15,7 @@ pub use credential::{AuthMethod, Credential, Proof, ScramKeys, ScramVerifier, Ve
 pub use engine::EngineFamily;
 pub use fault::{Fault, FaultKind};
 pub use ident::{PoolKey, SessionId, TargetName};
-pub use pin::{PinReason, Pins};
+pub use pin::{Finding, PinPolicy, PinReason, Pins, Share};
 pub use pool_mode::PoolMode;
 pub use progress::{Progress, TxStatus};
 pub use secret::Secret;

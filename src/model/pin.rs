@@ -88,12 +88,23 @@ impl PinReason {
 }
 
 /// A set of pin reasons; empty means the session may change its server connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Pins(u32);
 
 impl Pins {
     /// No reason to pin.
     pub const NONE: Self = Self(0);
+
+    /// These reasons.
+    pub const fn of(reasons: &[PinReason]) -> Self {
+        let mut set = 0;
+        let mut rest = reasons;
+        while let [first, others @ ..] = rest {
+            set |= first.bit();
+            rest = others;
+        }
+        Self(set)
+    }
 
     /// Adds a reason; true if it is new.
     pub fn insert(&mut self, reason: PinReason) -> bool {
@@ -122,6 +133,16 @@ impl Pins {
         Self(self.0 & !before.0)
     }
 
+    /// The reasons in either set.
+    pub fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The reasons in both sets.
+    pub fn common(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// The reasons in the set, in declaration order.
     pub fn iter(self) -> impl Iterator<Item = PinReason> {
         PinReason::ALL
@@ -130,9 +151,83 @@ impl Pins {
     }
 }
 
+impl FromIterator<PinReason> for Pins {
+    fn from_iter<I: IntoIterator<Item = PinReason>>(reasons: I) -> Self {
+        reasons.into_iter().fold(Self::NONE, |mut pins, reason| {
+            pins.insert(reason);
+            pins
+        })
+    }
+}
+
+/// What is decided about pins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct PinPolicy {
+    /// Reasons that do not pin: their state is lost with the server connection, which is reset
+    /// before somebody else gets it.
+    pub filtered: Pins,
+    /// After how many of the requests that may run code of users the session's state is compared
+    /// with the server's.
+    pub verify: Share,
+}
+
+/// A share of many: none, some, or all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Share(u32);
+
+impl Share {
+    /// All.
+    pub const ALL: Self = Self(u32::MAX);
+
+    /// From a fraction; what lies outside 0 to 1 is taken for the nearer end.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped to the range of the type"
+    )]
+    pub fn of(fraction: f64) -> Self {
+        Self((fraction.clamp(0.0, 1.0) * f64::from(u32::MAX)) as u32)
+    }
+
+    /// True if it is all.
+    pub fn is_all(self) -> bool {
+        self == Self::ALL
+    }
+
+    /// True if the `number`th case belongs to it. Cases are spread evenly but without a pattern.
+    pub fn includes(self, number: u64) -> bool {
+        if self.0 == 0 || self.is_all() {
+            return self.0 != 0;
+        }
+        // The finalizer of SplitMix64 (Steele, Lea and Flood, 2014).
+        let mut mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) >> 32 < u64::from(self.0)
+    }
+}
+
+/// State of a server connection that no statement of its client had announced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What was found, by the reason for which it pins or would pin.
+    pub what: Pins,
+    /// The statement that gave rise to the look, literals removed, where it is known.
+    pub cause: Option<Box<str>>,
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{PinReason, Pins};
+    use super::{PinReason, Pins, Share};
+
+    #[test]
+    fn a_share_is_kept() {
+        let hits = |share: Share| (0..10_000).filter(|n| share.includes(*n)).count();
+        assert_eq!(hits(Share::of(0.0)), 0);
+        assert_eq!(hits(Share::of(1.0)), 10_000);
+        assert!((900..1100).contains(&hits(Share::of(0.1))));
+        assert!(Share::of(7.0).is_all() && Share::default() == Share::of(-1.0));
+    }
 
     #[test]
     fn a_removed_reason_leaves_the_others() {

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use ::bytes::Bytes;
 
 use crate::model::{
-    AuthMethod, Credential, EngineFamily, Fault, Pins, PoolMode, Progress, Proof, TlsFacts,
-    Verifier,
+    AuthMethod, Credential, EngineFamily, Fault, Finding, PinPolicy, Pins, PoolMode, Progress,
+    Proof, TlsFacts, Verifier,
 };
 
 pub mod bytes;
@@ -115,6 +115,10 @@ pub trait Engine: Sized + Send + Sync + 'static {
         request: &mut Vec<u8>,
         replies: &mut Vec<u8>,
     ) -> Attach;
+    /// Writes a question of Sluice's own about what a settled connection outside a transaction
+    /// holds of its client, where the answer may change what pins it; false if there is nothing
+    /// to ask. The client's next request waits for the answer.
+    fn inspect(front: &mut Self::Front, back: &mut Self::Back, request: &mut Vec<u8>) -> bool;
     /// Reads what the client sent, and returns how many bytes were dealt with; the rest must be
     /// offered again with more behind it. Replies that Sluice gives itself are written to
     /// `replies`, to be sent at once.
@@ -153,6 +157,8 @@ pub trait Front: Send {
     fn pins(&self) -> Pins;
     /// For logs: the statement that caused the newest pin, literals removed.
     fn pin_cause(&self) -> Option<&str>;
+    /// What an inspection has found that no statement had announced, once.
+    fn finding(&mut self) -> Option<Finding>;
     /// True if part of a request has been passed on and the rest has not come yet.
     fn mid_request(&self) -> bool;
     /// Identifies what must be replayed on a fresh connection; equal for equal clients.
@@ -377,6 +383,8 @@ pub struct FrontSettings {
     pub max_server_statements: usize,
     /// Largest prepared statement that is kept for another connection, in bytes.
     pub max_statement_bytes: usize,
+    /// What pins, and how closely that is watched.
+    pub pins: PinPolicy,
 }
 
 /// How to have a server cancel the work of a connection.

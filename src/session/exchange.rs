@@ -57,7 +57,7 @@ pub(super) struct Exchange<'a, E: Engine> {
     errands: &'a Errands<E>,
     /// Bytes for the server that its socket did not take yet.
     to_server: Outbox,
-    /// The client's bytes wait until the connection has confirmed its settings.
+    /// The client's bytes wait until the connection has answered a question of Sluice's own.
     confirming: bool,
     /// A request is under way, as the tally was told.
     busy: bool,
@@ -113,10 +113,31 @@ impl<'a, E: Engine> Exchange<'a, E> {
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<bool, Outcome> {
         let digested = self.digest(cx)?;
         let read = self.read_server(cx)?;
-        if !digested && self.is_released() {
-            return Err(Outcome::Released);
+        if !digested && self.rests() {
+            if !self.leaving && self.inspect(cx)? {
+                return Ok(true);
+            }
+            if self.leaving || self.client.front.pins().is_empty() {
+                return Err(Outcome::Released);
+            }
+            self.tally.keeps(&mut self.client.front);
         }
         Ok(self.read_client(cx)? || digested || read)
+    }
+
+    /// Asks the server what the connection holds of the client, if that is in doubt; true if so.
+    fn inspect(&mut self, cx: &mut Context<'_>) -> Result<bool, Outcome> {
+        let mut request = Vec::new();
+        let front = &mut self.client.front;
+        if !E::inspect(front, &mut self.server.back, &mut request) {
+            return Ok(false);
+        }
+        self.to_server.push(&request);
+        self.confirming = true;
+        match self.to_server.poll(&mut self.server.stream, cx) {
+            Poll::Ready(Err(error)) => Err(server_gone(error)),
+            _ => Ok(true),
+        }
     }
 
     /// Sends on what the client has sent before; true if any of it was dealt with.
@@ -276,7 +297,11 @@ impl<'a, E: Engine> Exchange<'a, E> {
 
     fn note_settled(&mut self) {
         let progress = self.server.back.progress();
-        if self.busy && progress.settled {
+        if !progress.settled {
+            return;
+        }
+        self.confirming = false;
+        if self.busy {
             self.busy = false;
             self.tally.settled(progress.tx, &self.client.front);
         }
@@ -311,11 +336,10 @@ impl<'a, E: Engine> Exchange<'a, E> {
         Ok(())
     }
 
-    /// True if the server connection may go back to its pool. Bytes of a client that did not
-    /// suffice for a request can wait without one.
-    fn is_released(&self) -> bool {
+    /// True if nothing is under way, and the server connection may go back to its pool if nothing
+    /// pins. Bytes of a client that did not suffice for a request can wait without one.
+    fn rests(&self) -> bool {
         self.server.back.progress().is_idle()
-            && (self.leaving || self.client.front.pins().is_empty())
             && !self.confirming
             && !self.is_half_sent()
             && self.server.carry.is_empty()

@@ -103,6 +103,11 @@ impl ClientMeter {
         self.pins = pins;
     }
 
+    /// State was found that no statement had announced.
+    pub fn found(&self, what: Pins) {
+        self.listener.pins.found(what);
+    }
+
     /// Takes up or gives up all that the client holds in its target's gauges.
     fn hold(&self, up: bool) {
         let Some(target) = &self.target else { return };

@@ -170,7 +170,15 @@ pub(super) struct ClientSide {
 #[derive(Debug)]
 pub(super) struct PinMetrics {
     /// In the order of [`PinReason::ALL`].
-    by_reason: Vec<(Arc<ShardedCounter>, Arc<ShardedGauge>)>,
+    by_reason: Vec<PinSeries>,
+    found: Family<ShardedCounter>,
+}
+
+#[derive(Debug)]
+struct PinSeries {
+    pinned: Arc<ShardedCounter>,
+    unpinned: Arc<ShardedCounter>,
+    now: Arc<ShardedGauge>,
 }
 
 impl PinMetrics {
@@ -178,6 +186,17 @@ impl PinMetrics {
         let total = registry.family::<ShardedCounter>(
             "sluice_pins_total",
             "Times that a session was pinned to its server connection, by reason.",
+            &["reason"],
+        )?;
+        let gone = registry.family::<ShardedCounter>(
+            "sluice_unpins_total",
+            "Times that a reason to pin a session ended, its disconnection included, by reason.",
+            &["reason"],
+        )?;
+        let found = registry.family::<ShardedCounter>(
+            "sluice_session_state_findings_total",
+            "Times that a server connection held state that no statement had announced, by the \
+             reason for which it pins.",
             &["reason"],
         )?;
         let now = registry.family::<ShardedGauge>(
@@ -188,24 +207,39 @@ impl PinMetrics {
         )?;
         let handles = |reason: PinReason| {
             let reason = &[reason.as_str()];
-            (total.member(reason), now.member(reason))
+            PinSeries {
+                pinned: total.member(reason),
+                unpinned: gone.member(reason),
+                now: now.member(reason),
+            }
         };
         Ok(Self {
             by_reason: PinReason::ALL.into_iter().map(handles).collect(),
+            found,
         })
     }
 
     /// Counts the change of one session's pins.
     pub(super) fn change(&self, before: Pins, after: Pins) {
-        for (reason, (total, now)) in PinReason::ALL.into_iter().zip(&self.by_reason) {
+        for (reason, series) in PinReason::ALL.into_iter().zip(&self.by_reason) {
             match (before.contains(reason), after.contains(reason)) {
                 (false, true) => {
-                    total.inc();
-                    now.inc();
+                    series.pinned.inc();
+                    series.now.inc();
                 }
-                (true, false) => now.dec(),
+                (true, false) => {
+                    series.unpinned.inc();
+                    series.now.dec();
+                }
                 _ => {}
             }
+        }
+    }
+
+    /// Counts state that was found unannounced.
+    pub(super) fn found(&self, what: Pins) {
+        for reason in what.iter() {
+            self.found.member(&[reason.as_str()]).inc();
         }
     }
 }

@@ -55,7 +55,7 @@ impl<E: Engine> Relay<E> {
             let lent = match self.borrow().await {
                 Ok(Some(lent)) => lent,
                 Ok(None) => {
-                    self.tally.released();
+                    self.tally.released(&mut self.client.front);
                     continue;
                 }
                 Err(end) => return end,
@@ -63,7 +63,7 @@ impl<E: Engine> Relay<E> {
             if let Err(end) = self.converse(lent).await {
                 return end;
             }
-            self.tally.released();
+            self.tally.released(&mut self.client.front);
         }
     }
 

@@ -67,17 +67,39 @@ impl Tally {
         self.meter.requests(requests.saturating_sub(self.requests));
         self.requests = requests;
         self.handle.note_requests(requests);
+    }
+
+    /// The server connection is kept, though no transaction is open.
+    pub(super) fn keeps(&mut self, front: &mut impl Front) {
+        self.found(front);
         self.pins(front.pins(), front.pin_cause());
     }
 
+    /// Tells of state that had changed unseen.
+    pub(super) fn found(&mut self, front: &mut impl Front) {
+        let Some(finding) = front.finding() else {
+            return;
+        };
+        for reason in finding.what.iter() {
+            tracing::warn!(
+                session = %self.handle.id,
+                reason = reason.as_str(),
+                statement = finding.cause.as_deref().unwrap_or_default(),
+                "session state had changed unseen"
+            );
+        }
+        self.meter.found(finding.what);
+    }
+
     /// The server connection has gone back.
-    pub(super) fn released(&mut self) {
+    pub(super) fn released(&mut self, front: &mut impl Front) {
+        self.found(front);
         self.meter.transaction(false);
         self.pins(Pins::NONE, None);
         self.enter(Phase::Idle);
     }
 
-    /// Notes the session's pins, and logs new ones.
+    /// Notes the session's pins, and logs which come and go.
     fn pins(&mut self, pins: Pins, cause: Option<&str>) {
         if pins == self.pins {
             return;
@@ -89,6 +111,17 @@ impl Tally {
                 reason = reason.as_str(),
                 statement = cause.unwrap_or_default(),
                 "session pinned"
+            );
+        }
+        let gone = self.pins.since(pins);
+        let since = self.handle.pinned().map(|pinned| pinned.since);
+        let age = since.and_then(|since| since.elapsed().ok());
+        for reason in gone.iter().filter(|r| *r != PinReason::SessionMode) {
+            tracing::info!(
+                session = %self.handle.id,
+                reason = reason.as_str(),
+                pinned_ms = age.unwrap_or_default().as_millis(),
+                "session unpinned"
             );
         }
         self.pins = pins;

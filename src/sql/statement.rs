@@ -20,6 +20,10 @@ pub struct Verdict {
     /// Whether every string, comment, identifier, parenthesis and routine body in the text is closed.
     /// The server refuses an incomplete text as a whole.
     pub complete: bool,
+    /// Whether tokens show something that may run code of users: a call of a function that is not
+    /// known as the server's own, or a command that may fire triggers. Views, operators and policies
+    /// can do so unseen.
+    pub may_call: bool,
 }
 
 impl Verdict {

@@ -1,8 +1,8 @@
 //! Integration tests: the real binary between real clients and real servers, on this machine alone.
 //!
-//! `support` starts throwaway PostgreSQL servers and the proxy and holds a wire client that can say
-//! anything; the other modules are the behaviours. With `SLUICE_TEST_DIRECT=1` clients connect to
-//! PostgreSQL itself: what a test claims about the protocol has to hold there too.
+//! `support` starts throwaway servers and the proxy and holds wire clients that can say anything;
+//! the other modules are the behaviours. With `SLUICE_TEST_DIRECT=1` clients connect to the server
+//! itself: what a test claims about the protocol has to hold there too.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -15,5 +15,6 @@
     reason = "a test fails by panicking, and its peers are its own"
 )]
 
+mod mysql;
 mod postgres;
 mod support;

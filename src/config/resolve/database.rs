@@ -1,7 +1,7 @@
 //! One `[[database]]`.
 
 use super::Table;
-use super::translate::pool_mode;
+use super::translate::{pins, pool_mode};
 use crate::config::error::ConfigError;
 use crate::config::plan::DatabasePlan;
 use crate::config::raw;
@@ -33,6 +33,7 @@ pub(super) fn resolve(table: &Table<'_>, raw: &raw::Database) -> Result<Database
         group,
         server_database: raw.server_database.as_deref().map(Into::into),
         pool_mode: raw.pool_mode.map(pool_mode),
+        filtered_pins: raw.session_pinning_filters.as_deref().map(pins),
         pool_size: raw.pool_size,
         min_pool_size: raw.min_pool_size,
         max_client_conn: raw.max_client_conn,

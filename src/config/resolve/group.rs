@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::Table;
 use super::host::host_and_port;
-use super::translate::{engine, pool_mode, tls_mode, tls_version};
+use super::translate::{engine, pins, pool_mode, tls_mode, tls_version};
 use crate::auth::options::AuthQuery;
 use crate::config::error::ConfigError;
 use crate::config::plan::{GroupPlan, TargetPlan};
 use crate::config::raw;
+use crate::model::{PinPolicy, Share};
 use crate::net::options::{ClientTlsOptions, DialOptions};
 use crate::pool::options::{PoolOptions, TargetOptions};
 
@@ -45,6 +46,10 @@ pub(super) fn resolve(
         },
         pool: pool(raw),
         pool_mode: pool_mode(raw.pool_mode),
+        pins: PinPolicy {
+            filtered: pins(&raw.session_pinning_filters),
+            verify: Share::of(raw.verify_session_state.0),
+        },
         cancel_wait_timeout: raw.cancel_wait_timeout.0,
         max_server_statements: raw.max_prepared_statements,
         max_statement_bytes: raw.max_statement_size.0,

@@ -1,7 +1,7 @@
 //! The file's words in the words of the components.
 
 use crate::config::raw;
-use crate::model::{AuthMethod, EngineFamily, PoolMode};
+use crate::model::{AuthMethod, EngineFamily, PinReason, Pins, PoolMode};
 use crate::net::options::{ClientCert, TlsMode, TlsVersion};
 use crate::telemetry::options::LogFormat;
 
@@ -16,6 +16,26 @@ pub(super) const fn pool_mode(raw: raw::PoolMode) -> PoolMode {
         raw::PoolMode::Transaction => PoolMode::Transaction,
         raw::PoolMode::Session => PoolMode::Session,
     }
+}
+
+pub(super) fn pins(raw: &[raw::PinFilter]) -> Pins {
+    raw.iter()
+        .map(|reason| match reason {
+            raw::PinFilter::Setting => PinReason::Setting,
+            raw::PinFilter::Role => PinReason::Role,
+            raw::PinFilter::TempObject => PinReason::TempObject,
+            raw::PinFilter::HeldCursor => PinReason::HeldCursor,
+            raw::PinFilter::Listen => PinReason::Listen,
+            raw::PinFilter::AdvisoryLock => PinReason::AdvisoryLock,
+            raw::PinFilter::Load => PinReason::Load,
+            raw::PinFilter::SqlPrepare => PinReason::SqlPrepare,
+            raw::PinFilter::Sequence => PinReason::Sequence,
+            raw::PinFilter::RandomSeed => PinReason::RandomSeed,
+            raw::PinFilter::ExternalConnection => PinReason::ExternalConnection,
+            raw::PinFilter::CodeBlock => PinReason::CodeBlock,
+            raw::PinFilter::Unclassified => PinReason::Unclassified,
+        })
+        .collect()
 }
 
 pub(super) const fn auth_method(raw: raw::AuthMethod) -> AuthMethod {

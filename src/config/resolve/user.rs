@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::translate::{auth_method, pool_mode};
+use super::translate::{auth_method, pins, pool_mode};
 use super::{Source, Table};
 use crate::auth::options::UserOptions;
 use crate::auth::store::verifier;
@@ -41,6 +41,7 @@ pub(super) fn resolve(
         auth_method: raw.auth_method.map(auth_method),
         certificate_names: raw.certificate_names.clone(),
         pool_mode: raw.pool_mode.map(pool_mode),
+        filtered_pins: raw.session_pinning_filters.as_deref().map(pins),
         pool_size: raw.pool_size,
         max_client_connections: u32::try_from(raw.max_client_conn).unwrap_or(u32::MAX),
     })

@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::{Folder, GROUP, LEAST, LISTENER, SCRAM, USER, load_text, with};
 use crate::auth::options::UserOptions;
 use crate::config::Plan;
-use crate::model::{AuthMethod, Credential, EngineFamily, PoolMode, Secret, Verifier};
+use crate::model::{
+    AuthMethod, Credential, EngineFamily, PinReason, Pins, PoolMode, Secret, Share, Verifier,
+};
 use crate::net::options::{ClientCert, TlsMode, TlsVersion};
 
 const WITH_TLS: &str = "tls_cert_file = \"server.crt\"\ntls_key_file = \"server.key\"";
@@ -367,6 +369,31 @@ fn a_certificate_user_needs_one_listener_that_asks() {
     let plan = load_text(&with(&[(USER, &second)])).unwrap();
     assert_eq!(plan.warnings, Vec::<String>::new());
     assert_eq!(user(&plan, "c").certificate_names, ["c.internal"]);
+}
+
+#[test]
+fn pins_can_be_filtered_and_state_verified() {
+    let plan = load_text(&with(&[])).unwrap();
+    assert_eq!(plan.groups[0].pins.filtered, Pins::NONE);
+    assert_eq!(plan.groups[0].pins.verify, Share::of(0.001));
+    let keys = "session_pinning_filters = [\"EXCLUDE_VARIABLE_SETS\", \"temp_object\"]\n\
+                verify_session_state = 1";
+    let database = "[[database]]\nname = \"*\"\nsession_pinning_filters = [\"listen\"]\n\
+                    [[user]]\nname = \"u\"\nsession_pinning_filters = []";
+    let plan = load_text(&with(&[(GROUP, keys), (USER, database)])).unwrap();
+    let expected = Pins::of(&[PinReason::Setting, PinReason::TempObject]);
+    assert_eq!(plan.groups[0].pins.filtered, expected);
+    assert!(plan.groups[0].pins.verify.is_all());
+    let listen = Pins::of(&[PinReason::Listen]);
+    assert_eq!(plan.databases[0].filtered_pins, Some(listen));
+    assert_eq!(user(&plan, "u").filtered_pins, Some(Pins::NONE));
+    for (key, told) in [
+        ("verify_session_state = 1.5", "a number from 0.0 to 1.0"),
+        ("session_pinning_filters = [\"session_mode\"]", "expected"),
+    ] {
+        let problem = load_text(&with(&[(GROUP, key)])).unwrap_err().join("");
+        assert!(problem.contains(told), "{problem}");
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use crate::model::{
-    EngineFamily, Fault, Pins, PoolKey, Progress, Proof, Secret, TlsFacts, TxStatus,
+    EngineFamily, Fault, Finding, Pins, PoolKey, Progress, Proof, Secret, TlsFacts, TxStatus,
 };
 use crate::net::{DialError, Stream};
 use crate::pool::{Open, OpenError, Opened, Opening, ServerLogin};
@@ -353,6 +353,9 @@ impl Front for Never {
     fn pins(&self) -> Pins {
         match *self {}
     }
+    fn finding(&mut self) -> Option<Finding> {
+        match *self {}
+    }
     fn outlives_reset(&self) -> bool {
         match *self {}
     }
@@ -432,6 +435,9 @@ impl Engine for Fake {
         match *front {}
     }
     fn attach(front: &mut Never, _: &mut FakeBack, _: &mut Vec<u8>, _: &mut Vec<u8>) -> Attach {
+        match *front {}
+    }
+    fn inspect(front: &mut Never, _: &mut FakeBack, _: &mut Vec<u8>) -> bool {
         match *front {}
     }
     fn from_client(

@@ -43,6 +43,10 @@ pub struct PgBack {
     /// nobody's.
     pub(super) unnamed: Option<(u64, u64)>,
     pub(super) chore: ChoreResult,
+    /// Names of settings that functions of the database mention, once they have been asked for.
+    pub(super) customs: Option<Vec<Box<str>>>,
+    /// What was reported and set when nothing was under way last.
+    pub(super) quiet: Quiet,
     pid: u32,
     cancel_key: Bytes,
     tls: bool,
@@ -50,6 +54,9 @@ pub struct PgBack {
 
 /// The server may have anybody's unnamed statement: clients and generations count from 1.
 pub(super) const UNKNOWN: Option<(u64, u64)> = Some((0, 0));
+
+/// What the server may report without anybody having set it.
+const REPORTED_BY_ITSELF: [&str; 1] = ["in_hot_standby"];
 
 /// Whether the server reads COPY data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +67,13 @@ pub enum CopyIn {
     Reading,
     /// Yes, but the client has sent CopyDone or CopyFail.
     Ended,
+}
+
+/// A connection between two requests.
+#[derive(Debug)]
+pub(super) struct Quiet {
+    reported: Arc<Reported>,
+    settings: Arc<Settings>,
 }
 
 /// The rest of a server message.
@@ -92,6 +106,11 @@ impl PgBack {
             closing: false,
             dirty: false,
             settings: Settings::none(),
+            quiet: Quiet {
+                reported: Arc::clone(&login.reported),
+                settings: Settings::none(),
+            },
+            customs: None,
             reported: login.reported,
             statements: ServerStatements::default(),
             unnamed: None,
@@ -114,6 +133,25 @@ impl PgBack {
         if !Arc::ptr_eq(&self.settings, front.settings.actual()) {
             self.settings = Arc::clone(front.settings.actual());
         }
+    }
+
+    /// Notes what is reported and set, now that nothing is under way; true if the reports have
+    /// changed though no statement is known to have set anything.
+    pub(super) fn rest(&mut self) -> bool {
+        let Quiet { reported, settings } = &mut self.quiet;
+        let silent = Settings::same(settings, &self.settings);
+        if !Arc::ptr_eq(settings, &self.settings) {
+            *settings = Arc::clone(&self.settings);
+        }
+        if Arc::ptr_eq(reported, &self.reported) {
+            return false;
+        }
+        let changed = self
+            .reported
+            .news_to(reported)
+            .any(|(name, _)| !REPORTED_BY_ITSELF.contains(&name));
+        *reported = Arc::clone(&self.reported);
+        changed && silent
     }
 
     /// CopyDone or CopyFail goes to the server.

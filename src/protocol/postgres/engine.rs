@@ -13,7 +13,7 @@ use super::prove::Prove;
 use super::reply::{self, Watcher};
 use super::reported::Reported;
 use super::startup::Startup;
-use super::{fault, join, message, request};
+use super::{fault, inspect, join, message, request};
 use crate::model::{EngineFamily, Fault, Secret, TlsFacts, TxStatus};
 use crate::protocol::{
     Addressee, Affinity, Attach, Breach, Caller, CancelOrder, ConnectError, ConnectPlan, Engine,
@@ -122,6 +122,10 @@ impl Engine for Postgres {
         replies: &mut Vec<u8>,
     ) -> Attach {
         join::attach(front, back, request, replies)
+    }
+
+    fn inspect(front: &mut PgFront, back: &mut PgBack, request: &mut Vec<u8>) -> bool {
+        inspect::inspect(front, back, request)
     }
 
     fn from_client(

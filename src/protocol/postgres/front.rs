@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 
-use crate::model::{Fault, FaultKind, PinReason, Pins, PoolMode};
+use crate::model::{Fault, FaultKind, Finding, PinReason, Pins, PoolMode};
 use crate::protocol::{self, FrontSettings};
 use crate::sql::statement::Verdict;
 
+use super::inspect::Inspection;
 use super::reported::Reported;
 use super::rules::Effects;
 use super::settings::Settings;
@@ -46,12 +47,15 @@ pub struct PgFront {
     pub(super) quit: bool,
     /// The server's error about a setting that could not be replayed.
     pub(super) replay_failed: Option<Bytes>,
-    pins: Pins,
+    pub(super) pins: Pins,
     /// Those from before the batch of requests at hand.
     settled_pins: Pins,
     /// A statement of the batch has been carried out.
     pub(super) ran: bool,
-    pin_cause: Option<Box<str>>,
+    pub(super) pin_cause: Option<Box<str>>,
+    pub(super) inspection: Inspection,
+    /// State whose reason to pin is filtered may be left behind.
+    pub(super) untidy: bool,
 }
 
 /// DISCARD ALL and DEALLOCATE take effect in the books when they complete. What the client has
@@ -104,6 +108,8 @@ impl PgFront {
             settled_pins: pins,
             ran: false,
             pin_cause: None,
+            inspection: Inspection::default(),
+            untidy: false,
         }
     }
 
@@ -140,15 +146,37 @@ impl PgFront {
 
     /// Notes what a text about to be executed does.
     pub(super) fn affect(&mut self, effects: &Effects, cause: impl FnOnce() -> String) {
-        if effects.pins.is_empty() {
+        let policy = self.policy.pins;
+        let drawn = self.inspection.draws(&policy, self.id, effects.may_call);
+        if effects.pins.is_empty() && !drawn {
+            if effects.gives_up && !self.pins.is_empty() {
+                self.inspection.given_up();
+            }
             return;
         }
-        let before = self.pins;
-        for reason in effects.pins.since(before).iter() {
-            self.pins.insert(reason);
+        let pins = effects.pins.since(policy.filtered);
+        self.untidy |= effects.pins.common(policy.filtered) != Pins::NONE;
+        self.inspection.heed(pins);
+        let is_new = !pins.since(self.pins).is_empty();
+        self.pins = self.pins.union(pins);
+        if !is_new && !drawn {
+            return;
         }
-        if self.pins != before {
-            self.pin_cause = Some(cause().into());
+        let cause: Box<str> = cause().into();
+        if drawn {
+            self.inspection.suspect(Some(cause.clone()));
+        }
+        if is_new {
+            self.pin_cause = Some(cause);
+        }
+    }
+
+    /// The server has said what pins.
+    pub(super) fn set_pins(&mut self, pins: Pins) {
+        self.pins = pins;
+        self.settled_pins = pins;
+        if pins.is_empty() {
+            self.pin_cause = None;
         }
     }
 
@@ -234,6 +262,10 @@ impl protocol::Front for PgFront {
 
     fn pin_cause(&self) -> Option<&str> {
         self.pin_cause.as_deref()
+    }
+
+    fn finding(&mut self) -> Option<Finding> {
+        self.inspection.finding()
     }
 
     fn mid_request(&self) -> bool {

@@ -14,6 +14,7 @@ pub mod engine;
 pub mod fault;
 pub mod frame;
 pub mod front;
+mod inspect;
 mod join;
 pub mod md5;
 pub mod message;

@@ -22,6 +22,8 @@ pub enum Fate {
     Ours,
     /// Nobody: the request brings the connection's settings up to the client's.
     Replay,
+    /// Sluice, about what the connection holds of the client.
+    Inspection,
     /// Sluice, while no client is attached.
     Chore,
 }

@@ -11,6 +11,7 @@ use crate::protocol::{Breach, Script};
 use super::back::{Body, CopyIn, PgBack, UNKNOWN};
 use super::frame::{self, HEADER_LEN};
 use super::front::PgFront;
+use super::inspect;
 use super::owed::{Fate, Owed, Undo};
 use super::rename;
 use super::reply_error;
@@ -141,6 +142,11 @@ impl Reader<'_> {
     }
 
     fn rows(&mut self, message: &Message<'_>) -> Result<Option<usize>, Breach> {
+        if let Some(Owed::Query(Fate::Inspection)) = self.back.debts.first()
+            && message.kind == b'D'
+        {
+            return self.inspected(message);
+        }
         if let Some(Owed::Query(Fate::Chore)) = self.back.debts.first()
             && message.kind == b'D'
         {
@@ -156,6 +162,17 @@ impl Reader<'_> {
                 self.back.chore.value = first_column(body).map(<[u8]>::to_vec);
             }
             return Ok(Some(message.total));
+        }
+        self.stream(message)
+    }
+
+    /// A row of what the server says about the connection itself.
+    fn inspected(&mut self, message: &Message<'_>) -> Result<Option<usize>, Breach> {
+        if message.whole.is_none() && message.total <= CHORE_ROW_LIMIT {
+            return Ok(None);
+        }
+        if let Some(client) = &mut self.client {
+            client.front.inspection.row(message.body());
         }
         self.stream(message)
     }
@@ -199,6 +216,12 @@ impl Reader<'_> {
             return Ok(None);
         };
         let fate = self.back.debts.first().map(Owed::fate);
+        if fate == Some(Fate::Inspection) {
+            if let Some(client) = &mut self.client {
+                client.front.inspection.next_part();
+            }
+            return self.stream(message);
+        }
         if self.back.copy != CopyIn::None {
             // It has read everything up to CopyDone, Syncs sent ahead included.
             self.back.copy = CopyIn::None;
@@ -230,6 +253,9 @@ impl Reader<'_> {
         };
         let (front, back) = (&mut *client.front, &mut *self.back);
         front.ran = true;
+        if inspect::gives_up(tag) {
+            front.inspection.given_up();
+        }
         let rolled_back = tag == b"ROLLBACK\0";
         match back.debts.first_mut() {
             Some(Owed::Scripted(verdict, done)) => {
@@ -306,8 +332,20 @@ impl Reader<'_> {
                 self.pass(message.at, message.at + message.total);
                 self.idle();
             }
-            Fate::Replay => self.tell_news(),
-            Fate::Ours | Fate::Chore => {}
+            Fate::Replay => {
+                self.tell_news();
+                self.back.rest();
+            }
+            Fate::Inspection => {
+                if let Some(client) = &mut self.client {
+                    inspect::conclude(client.front, self.back);
+                }
+                self.back.rest();
+            }
+            Fate::Ours => {}
+            Fate::Chore => {
+                self.back.rest();
+            }
         }
         self.pay_fakes();
         Ok(Some(message.total))
@@ -329,6 +367,10 @@ impl Reader<'_> {
                 client.front.portals.clear();
             }
             self.back.follow(client.front);
+            if self.back.rest() {
+                client.front.inspection.suspect(None);
+            }
+            self.back.dirty |= std::mem::take(&mut client.front.untidy);
         }
     }
 
@@ -337,7 +379,11 @@ impl Reader<'_> {
         if message.whole.is_none() && message.total <= HOLD_LIMIT {
             return Ok(None);
         }
-        let fate = self.back.debts.first().map_or(Fate::Client, Owed::fate);
+        let mut fate = self.back.debts.first().map_or(Fate::Client, Owed::fate);
+        if message.kind == b'A' {
+            // Whatever Sluice does meanwhile, it is for the one who listens.
+            fate = Fate::Client;
+        }
         if message.kind == b'S' {
             let Some((name, value)) = message.body().and_then(name_and_value) else {
                 return Err(Breach("malformed ParameterStatus"));

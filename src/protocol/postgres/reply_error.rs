@@ -41,6 +41,14 @@ pub(super) fn read(
         forget_stale_plan(reader, error);
     }
     let dealt = match fate {
+        // The server ends the connection: that is for the client to know.
+        Fate::Inspection if reader.back.closing => show(reader, message),
+        Fate::Inspection => {
+            if let Some(client) = &mut reader.client {
+                client.front.inspection.refused();
+            }
+            reader.stream_for(message, fate)
+        }
         // A statement that Sluice prepared anew for the client fails as the client's own.
         Fate::Client | Fate::Ours => {
             if let Some(client) = &mut reader.client {

@@ -347,7 +347,6 @@ fn resolve(reader: &mut Reader<'_>, name: &[u8]) -> Resolved {
 
 fn resolve_unnamed(reader: &mut Reader<'_>) {
     let owner = (reader.front.id, reader.front.unnamed.generation);
-    let effects = reader.front.unnamed.effects.clone();
     let PgFront { unnamed, .. } = &*reader.front;
     if unnamed.body.is_empty() {
         if reader.back.unnamed.take().is_some() {
@@ -368,10 +367,11 @@ fn resolve_unnamed(reader: &mut Reader<'_>) {
         let owed = Owed::Parse(Fate::Ours, Undo::UnnamedHere);
         reader.back.debts.push(owed);
     }
-    if !effects.pins.is_empty() {
-        let fingerprint = rules::fingerprint(text_of(&unnamed.body));
-        reader.front.affect(&effects, || fingerprint);
-    }
+    let unnamed = std::mem::take(&mut reader.front.unnamed);
+    reader.front.affect(&unnamed.effects, || {
+        rules::fingerprint(text_of(&unnamed.body))
+    });
+    reader.front.unnamed = unnamed;
 }
 
 /// Prepares the statement on this connection if it is not; returns its name there.

@@ -21,6 +21,10 @@ pub struct Effects {
     /// The statements, where the session's model must follow them one by one; `None` where none
     /// of them changes a setting or the transaction.
     pub script: Option<Arc<Verdict>>,
+    /// It may give up what pins.
+    pub gives_up: bool,
+    /// It may run code of users, which may do anything.
+    pub may_call: bool,
 }
 
 /// True if the text takes away what later requests may build on: they wait until it is done.
@@ -59,7 +63,11 @@ pub fn effects(text: &[u8]) -> Effects {
     if text.len() <= CACHED_TEXT {
         let verdict = classify(text);
         if !matters(&verdict) {
-            return Effects::default();
+            return Effects {
+                gives_up: verdict.touches.intersects(GIVES_UP),
+                may_call: verdict.may_call,
+                ..Effects::default()
+            };
         }
         return of(Arc::new(verdict));
     }
@@ -116,6 +124,8 @@ fn of(verdict: Arc<Verdict>) -> Effects {
     let scripted = verdict.touches.intersects(SCRIPTED) || !is_plain(&verdict);
     Effects {
         pins,
+        gives_up: verdict.touches.intersects(GIVES_UP),
+        may_call: verdict.may_call,
         script: scripted.then_some(verdict),
     }
 }
@@ -142,6 +152,13 @@ const SETS: Touches = Touches::of(Touch::SetSession)
 
 /// Statements whose success changes what is known of the session.
 const SCRIPTED: Touches = SETS.with(Touch::Deallocate).with(Touch::DiscardAll);
+
+/// Statements after which a session may hold less than before. What tags tell (`DROP TABLE`, `CLOSE
+/// CURSOR`) is heeded when they come: see `inspect`.
+const GIVES_UP: Touches = Touches::of(Touch::AdvisoryUnlock)
+    .with(Touch::Unlisten)
+    .with(Touch::Deallocate)
+    .with(Touch::DiscardTemp);
 
 /// Which touch is a reason to pin.
 const PINNED: [(Touch, PinReason); 17] = [

@@ -101,6 +101,11 @@ impl Settings {
         self.values.get(name)
     }
 
+    /// The names of all that differ from the default.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.values.keys().map(|name| &**name)
+    }
+
     /// True if both hold the same values.
     pub fn same(a: &Arc<Self>, b: &Arc<Self>) -> bool {
         Arc::ptr_eq(a, b) || (a.hash == b.hash && a.values == b.values)

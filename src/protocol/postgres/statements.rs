@@ -135,6 +135,11 @@ impl ServerStatements {
         name
     }
 
+    /// How many are prepared.
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
     /// The server does not have it after all.
     pub fn forget(&mut self, key: StatementKey) {
         self.known.remove(&key);

@@ -78,6 +78,12 @@ impl Tracked {
         self.committed = self.now.clone();
     }
 
+    /// These are in force, outside a transaction, as the server says.
+    pub(super) fn adopt(&mut self, settings: Arc<Settings>) {
+        self.now = Both::of(&settings);
+        self.commit();
+    }
+
     /// A statement is complete; `rolled_back`: its command tag says ROLLBACK.
     pub(super) fn complete(&mut self, statement: &Statement, rolled_back: bool) {
         match &statement.control {

@@ -10,7 +10,9 @@
 //! Such a text is read both ways. If one way it is unfinished, the server would refuse all of it, so
 //! the other counts; if both are whole, they must agree, or the text is in doubt.
 
+mod code;
 mod cursor;
+mod known;
 mod modes;
 mod scan;
 mod set;

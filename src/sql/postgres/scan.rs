@@ -3,8 +3,9 @@
 use smallvec::SmallVec;
 
 use super::cursor::Cursor;
+use super::known::is_known;
 use super::words::{Command, command, function, names_temp_schema};
-use super::{modes, set, set_config, utility};
+use super::{code, modes, set, set_config, utility};
 use crate::sql::lexer::{Doubt, Kind, Lexer, Quoting, Token};
 use crate::sql::statement::{Detail, Statement, TransactionControl, Verdict};
 use crate::sql::touches::{Touch, Touches};
@@ -19,6 +20,8 @@ pub(super) struct Scan<'a> {
     current: Option<Current<'a>>,
     /// Parentheses were closed that had not been opened, or a statement ended within some.
     unbalanced: bool,
+    /// Some statement may run code of users.
+    may_call: bool,
 }
 
 /// The statement being read.
@@ -38,6 +41,8 @@ struct Current<'a> {
     selects_into: bool,
     /// It calls `set_config`.
     sets_config: bool,
+    /// It calls something that is not known.
+    calls: bool,
     body: Body,
 }
 
@@ -67,6 +72,7 @@ impl<'a> Scan<'a> {
             statements: SmallVec::new(),
             current: None,
             unbalanced: false,
+            may_call: false,
         }
     }
 
@@ -88,6 +94,7 @@ impl<'a> Scan<'a> {
             touches,
             statements: self.statements,
             complete,
+            may_call: self.may_call,
         };
         if doubt.ambiguous || !complete {
             verdict.doubt();
@@ -137,6 +144,7 @@ impl<'a> Scan<'a> {
         self.unbalanced |= current.depth != 0;
         self.unbalanced |= matches!(current.body, Body::Boundary | Body::Inside);
         let text = self.text.get(current.start..end).unwrap_or_default();
+        self.may_call |= current.may_call();
         self.statements.push(current.statement(text, self.quoting));
     }
 }
@@ -157,6 +165,7 @@ impl<'a> Current<'a> {
             writes: false,
             selects_into: false,
             sets_config: false,
+            calls: false,
             body: Body::None,
         }
     }
@@ -173,7 +182,25 @@ impl<'a> Current<'a> {
             self.sets_config = true;
         } else {
             self.touches.extend(function(name));
+            self.calls = self.calls || !is_known(name);
         }
+    }
+
+    /// Whether it may run code of users: what it calls, and triggers of what it writes.
+    fn may_call(&self) -> bool {
+        self.calls
+            || self.writes
+            || matches!(
+                self.command,
+                None | Some(
+                    Command::Plain
+                        | Command::Code
+                        | Command::Execute
+                        | Command::Create
+                        | Command::Copy
+                        | Command::Unknown
+                )
+            )
     }
 
     fn quoted(&mut self, token: &Token<'_>) {
@@ -303,6 +330,9 @@ impl<'a> Current<'a> {
             _ => {
                 let (own, detail) = effect(command, &cursor);
                 touches.extend(own);
+                if command == Command::Code {
+                    touches.extend(code::hidden(text));
+                }
                 detail
             }
         };

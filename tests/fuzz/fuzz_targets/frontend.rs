@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use sluice::model::PoolMode;
+use sluice::model::{PinPolicy, PoolMode};
 use sluice::protocol::postgres::Postgres;
 use sluice::protocol::postgres::back::{LoggedIn, PgBack};
 use sluice::protocol::postgres::front::PgFront;
@@ -24,6 +24,7 @@ fn sides(choice: u8) -> (PgFront, PgBack) {
         max_client_statements: usize::from(choice >> 6),
         max_server_statements: 2,
         max_statement_bytes: if choice & 2 != 0 { 64 } else { 1 << 20 },
+        pins: PinPolicy::default(),
     };
     let login = LoggedIn {
         reported: Reported::new(Vec::new()),

@@ -191,7 +191,7 @@ fn a_client_that_vanishes_while_waiting_gives_its_place_to_the_next() {
     let mut last = proxy.connect(&database);
     last.send(&query("select 'last'")).unwrap();
     if !is_direct() {
-        waiting.into_iter().for_each(Wire::vanish);
+        waiting.into_iter().for_each(|wire| wire.vanish());
     }
     holder.succeed("commit");
     assert_eq!(column(&last.read_ready()), ["last"]);

@@ -15,3 +15,5 @@ mod scale;
 mod server_loss;
 mod state;
 mod tools;
+mod unpinning;
+mod verifying;

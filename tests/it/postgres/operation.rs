@@ -51,7 +51,9 @@ fn metrics_count_clients_requests_and_pins() {
         proxy.metric("sluice_client_connections_setup_failed_auth_total", ""),
         1.0
     );
-    assert_eq!(proxy.metric("sluice_pins_total", "temp_object"), 1.0);
+    wait::until_true("the pin", || {
+        proxy.metric("sluice_pins_total", "temp_object") == 1.0
+    });
     assert_eq!(
         proxy.metric("sluice_database_connections_session_pinned", ""),
         1.0

@@ -1,9 +1,12 @@
 //! What the tests stand on: servers, the proxy, certificates, programs, and a raw wire client.
 
 pub mod certs;
+pub mod link;
+pub mod mysql;
 pub mod place;
 pub mod postgres;
 pub mod program;
+pub mod server;
 pub mod sluice;
 pub mod wait;
 pub mod wire;

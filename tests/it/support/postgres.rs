@@ -1,27 +1,21 @@
-//! Throwaway PostgreSQL servers: one that all tests share, and private ones to break.
-//!
-//! Each test has a database of its own on the shared server. The first test that needs the server
-//! starts it; a reaper stops it once no test has held the `users` lock for some seconds, which needs
-//! no help from the test runner. A private server is stopped when its value is dropped.
+//! Throwaway PostgreSQL servers. Each test has a database of its own on the shared one.
 
 use std::{
     fs::{self, File},
     hash::{DefaultHasher, Hash, Hasher},
     io::Write,
-    os::unix::process::CommandExt,
+    ops::{Deref, DerefMut},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::{
-        OnceLock,
-        atomic::{AtomicU32, Ordering},
-    },
+    process::{Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use crate::support::{
     certs::Certs,
-    place, wait,
+    place,
+    server::{Recipe, Server},
     wire::{Login, Wire},
 };
 
@@ -80,86 +74,45 @@ set password_encryption = md5; create role app_md5 login password 'app_md5 secre
 
 static NEXT_DATABASE: AtomicU32 = AtomicU32::new(0);
 
+static RECIPE: Recipe = Recipe {
+    name: "postgres",
+    template,
+    configure,
+    command,
+    accepts: |port| Wire::connect(&Login::new(port, "postgres", ADMIN)).is_ok(),
+    owner: place::server_owner,
+    leftovers: &["postmaster.pid"],
+    stop: Signal::INT,
+    end: Signal::QUIT,
+};
+
 /// A running server.
 #[derive(Debug)]
-pub struct Postgres {
-    pub port: u16,
-    data: PathBuf,
-    /// A private server's process; the shared one belongs to no test.
-    child: Option<Child>,
-    _home: Option<tempfile::TempDir>,
+pub struct Postgres(Server);
+
+impl Deref for Postgres {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.0
+    }
+}
+
+impl DerefMut for Postgres {
+    fn deref_mut(&mut self) -> &mut Server {
+        &mut self.0
+    }
 }
 
 impl Postgres {
     /// The server all tests share, started if need be.
-    #[expect(clippy::zombie_processes, reason = "it outlives this process")]
     pub fn shared() -> Self {
-        static USER: OnceLock<File> = OnceLock::new();
-        USER.get_or_init(|| place::lock_shared("postgres-users.lock"));
-        let _guard = place::lock("postgres.lock");
-        let (state, data) = (
-            place::shared().join("postgres-state"),
-            place::shared().join("postgres"),
-        );
-        if place::is_ours(&state)
-            && let Some((pid, port)) = parse_state(&state)
-            && place::is_alive(pid)
-            && fs::read_to_string(format!("/proc/{pid}/cmdline"))
-                .is_ok_and(|line| line.contains(data.to_str().unwrap()))
-        {
-            return Self {
-                port,
-                data,
-                child: None,
-                _home: None,
-            };
-        }
-        let _ = fs::remove_dir_all(&data);
-        copy(&template(), &data);
-        let port = place::free_port();
-        let child = spawn(&data, port, &[], true);
-        fs::write(&state, format!("{} {port}", child.id())).unwrap();
-        let server = Self {
-            port,
-            data,
-            child: None,
-            _home: None,
-        };
-        server.wait_ready();
-        reap(child.id());
-        server
+        Self(Server::shared(&RECIPE))
     }
 
     /// A server of the caller's own, with settings after the usual ones.
     pub fn private(settings: &[(&str, &str)]) -> Self {
-        let template = {
-            let _guard = place::lock("postgres.lock");
-            template()
-        };
-        let home = tempfile::Builder::new()
-            .prefix("private-")
-            .tempdir_in(place::shared())
-            .unwrap();
-        place::give_to_server(home.path());
-        let data = home.path().join("data");
-        copy(&template, &data);
-        let mut file = File::options()
-            .append(true)
-            .open(data.join("postgresql.conf"))
-            .unwrap();
-        for (name, value) in settings {
-            writeln!(file, "{name} = '{value}'").unwrap();
-        }
-        let port = place::free_port();
-        let child = spawn(&data, port, &[], false);
-        let server = Self {
-            port,
-            data,
-            child: Some(child),
-            _home: Some(home),
-        };
-        server.wait_ready();
-        server
+        Self(Server::private(&RECIPE, settings))
     }
 
     /// A new database, owned by `app`.
@@ -182,71 +135,6 @@ impl Postgres {
     /// A connection of the superuser's, beside any proxy.
     pub fn admin(&self, database: &str) -> Wire {
         Wire::connect(&Login::new(self.port, database, ADMIN)).expect("a login of the superuser's")
-    }
-
-    /// Ends a private server at once, as a crash would: its clients are cut without a word.
-    pub fn kill(&mut self) {
-        let child = self
-            .child
-            .as_mut()
-            .expect("only a private server may be killed");
-        // The postmaster's children notice its death by themselves, which takes a moment.
-        let pids: Vec<u32> = children(child.id())
-            .into_iter()
-            .chain([child.id()])
-            .collect();
-        for pid in &pids {
-            signal(*pid, Signal::KILL);
-        }
-        child.wait().unwrap();
-        wait::until_true("the end of the killed server", || {
-            pids.iter().all(|pid| !place::is_alive(*pid))
-        });
-    }
-
-    /// Ends a private server as an administrator would in a hurry: clients get 57P01.
-    pub fn stop(&mut self) {
-        let child = self
-            .child
-            .as_mut()
-            .expect("only a private server may be stopped");
-        signal(child.id(), Signal::INT);
-        wait::until("the end of the stopped server", || {
-            child.try_wait().unwrap()
-        });
-    }
-
-    /// Starts a private server again on its port, after [`Self::kill`] or [`Self::stop`].
-    pub fn start(&mut self) {
-        let _ = fs::remove_file(self.data.join("postmaster.pid"));
-        self.child = Some(spawn(&self.data, self.port, &[], false));
-        self.wait_ready();
-    }
-
-    fn wait_ready(&self) {
-        let login = Login::new(self.port, "postgres", ADMIN);
-        wait::until("a PostgreSQL server to accept logins", || {
-            Wire::connect(&login).ok()
-        });
-    }
-}
-
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        let Some(child) = &mut self.child else { return };
-        if std::thread::panicking() {
-            eprintln!(
-                "--- log of the private PostgreSQL server\n{}",
-                fs::read_to_string(self.data.join("server.log")).unwrap_or_default()
-            );
-        }
-        if child.try_wait().is_ok_and(|status| status.is_some()) {
-            return;
-        }
-        signal(child.id(), Signal::QUIT);
-        wait::until("the end of a private server", || {
-            child.try_wait().ok().flatten()
-        });
     }
 }
 
@@ -290,13 +178,7 @@ impl Drop for Database {
     }
 }
 
-fn parse_state(path: &Path) -> Option<(u32, u16)> {
-    let text = fs::read_to_string(path).ok()?;
-    let (pid, port) = text.split_once(' ')?;
-    Some((pid.parse().ok()?, port.parse().ok()?))
-}
-
-/// A data folder to copy, with roles, certificates and settings. The caller holds `postgres.lock`.
+/// A data folder to copy, with roles, certificates and settings. The caller holds the lock of its kind.
 fn template() -> PathBuf {
     let mut hasher = DefaultHasher::new();
     (place::postgres_program(""), SETTINGS, HBA, ROLES).hash(&mut hasher);
@@ -376,72 +258,19 @@ fn run_as_owner(mut command: Command, input: &str) {
     );
 }
 
-fn copy(from: &Path, to: &Path) {
-    assert!(
-        Command::new("cp")
-            .arg("-a")
-            .args([from, to])
-            .status()
-            .unwrap()
-            .success()
-    );
-}
-
-fn spawn(data: &Path, port: u16, arguments: &[&str], outlives_us: bool) -> Child {
-    let log = File::options()
-        .create(true)
+fn configure(data: &Path, settings: &[(&str, &str)]) {
+    let mut file = File::options()
         .append(true)
-        .open(data.join("server.log"))
+        .open(data.join("postgresql.conf"))
         .unwrap();
-    let mut command = Command::new(place::postgres_program("postgres"));
-    command
-        .arg("-D")
-        .arg(data)
-        .arg("-p")
-        .arg(port.to_string())
-        .args(arguments);
-    place::as_server_owner(&mut command);
-    if outlives_us {
-        // Out of the group that a test runner ends with the test.
-        command.process_group(0);
+    for (name, value) in settings {
+        writeln!(file, "{name} = '{value}'").unwrap();
     }
+}
+
+fn command(data: &Path, port: u16) -> Command {
+    let mut command = Command::new(place::postgres_program("postgres"));
+    command.arg("-D").arg(data).arg("-p").arg(port.to_string());
+    place::as_server_owner(&mut command);
     command
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().unwrap())
-        .stderr(log)
-        .spawn()
-        .unwrap()
-}
-
-/// Leaves behind a process that ends the shared server once no test has used it for a while.
-#[expect(clippy::zombie_processes, reason = "it outlives this process")]
-fn reap(pid: u32) {
-    let script = format!(
-        "while sleep 15 && kill -0 {pid}; do
-            flock --nonblock postgres-users.lock sh -c 'kill -INT {pid}; while kill -0 {pid}; do sleep .1; done'
-        done"
-    );
-    Command::new("sh")
-        .args(["-c", &script])
-        .current_dir(place::shared())
-        .process_group(0)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-}
-
-fn children(pid: u32) -> Vec<u32> {
-    let listed = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-    listed
-        .split_whitespace()
-        .map(|child| child.parse().unwrap())
-        .collect()
-}
-
-/// Signals one process, by its id; one that has ended is no error.
-pub fn signal(pid: u32, signal: Signal) {
-    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-    let _ = kill_process(pid, signal);
 }

@@ -15,10 +15,8 @@ use toml::Value;
 
 use crate::support::{
     certs::Certs,
-    place,
-    postgres::{self, Database},
-    wait,
-    wire::{Login, Wire},
+    mysql, place, postgres, server, wait,
+    wire::{self, Wire},
 };
 
 type Section = BTreeMap<String, Value>;
@@ -36,22 +34,9 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// A proxy before the server at `server_port` that knows the tests' roles and offers TLS.
+    /// A proxy before the PostgreSQL server at `server_port` that knows the tests' roles and offers
+    /// TLS.
     pub fn for_server(server_port: u16) -> Self {
-        let certs = Certs::shared();
-        let text = |path: PathBuf| Value::from(path.to_str().unwrap());
-        let listener = [
-            ("name", "test".into()),
-            ("engine", "postgresql".into()),
-            ("target_group", "main".into()),
-            ("tls_cert_file", text(certs.certificate("server"))),
-            ("tls_key_file", text(certs.key("server"))),
-        ];
-        let group = [
-            ("name", "main".into()),
-            ("engine", "postgresql".into()),
-            ("default_pool_size", 4.into()),
-        ];
         let users = [
             postgres::APP,
             postgres::OTHER,
@@ -59,16 +44,37 @@ impl Settings {
             postgres::APP_MD5,
             postgres::APP_PLAIN,
         ];
+        Self::new("postgresql", server_port, &users)
+    }
+
+    /// The same before a server of MySQL or MariaDB.
+    pub fn for_mysql(server_port: u16) -> Self {
+        Self::new("mysql", server_port, &mysql::USERS)
+    }
+
+    fn new(engine: &str, server_port: u16, users: &[(&str, &str)]) -> Self {
+        let certs = Certs::shared();
+        let text = |path: PathBuf| Value::from(path.to_str().unwrap());
+        let listener = [
+            ("name", "test".into()),
+            ("engine", engine.into()),
+            ("target_group", "main".into()),
+            ("tls_cert_file", text(certs.certificate("server"))),
+            ("tls_key_file", text(certs.key("server"))),
+        ];
+        let group = [
+            ("name", "main".into()),
+            ("engine", engine.into()),
+            ("default_pool_size", 4.into()),
+        ];
+        let user = |(name, password): &(&str, &str)| {
+            section([("name", (*name).into()), ("password", (*password).into())])
+        };
         Self {
             general: section([("log_level", "info".into())]),
             listener: section(listener),
             group: section(group),
-            users: users
-                .into_iter()
-                .map(|(name, password)| {
-                    section([("name", name.into()), ("password", password.into())])
-                })
-                .collect(),
+            users: users.iter().map(user).collect(),
             databases: Vec::new(),
             server_port,
         }
@@ -157,6 +163,55 @@ fn render_section(text: &mut String, entries: &Section) {
     }
 }
 
+/// A database of a test, of any engine, that a proxy can stand before.
+pub trait Target {
+    type Login;
+    type Wire;
+
+    /// The usual settings of a proxy before its server.
+    fn settings(&self) -> Settings;
+
+    /// How its owner logs in at `port`.
+    fn login(&self, port: u16) -> Self::Login;
+
+    /// Logs in, which has to succeed.
+    fn connect(login: &Self::Login) -> Self::Wire;
+}
+
+impl Target for postgres::Database {
+    type Login = wire::Login;
+    type Wire = Wire;
+
+    fn settings(&self) -> Settings {
+        Settings::for_server(self.server_port)
+    }
+
+    fn login(&self, port: u16) -> wire::Login {
+        self.login(port)
+    }
+
+    fn connect(login: &wire::Login) -> Wire {
+        Wire::connect(login).unwrap_or_else(|refused| panic!("{refused:?}"))
+    }
+}
+
+impl Target for mysql::Database {
+    type Login = mysql::login::Login;
+    type Wire = mysql::wire::Wire;
+
+    fn settings(&self) -> Settings {
+        Settings::for_mysql(self.server_port)
+    }
+
+    fn login(&self, port: u16) -> mysql::login::Login {
+        self.login(port)
+    }
+
+    fn connect(login: &mysql::login::Login) -> mysql::wire::Wire {
+        mysql::wire::Wire::connect(login).unwrap_or_else(|refused| panic!("{refused:?}"))
+    }
+}
+
 /// A running proxy; killed when dropped. Having died or panicked by then is a failure of the test.
 #[derive(Debug)]
 pub struct Sluice {
@@ -172,14 +227,16 @@ pub struct Sluice {
 
 impl Sluice {
     /// A proxy with the usual settings before the server of `database`.
-    pub fn before(database: &Database) -> Self {
-        Self::start(&Settings::for_server(database.server_port))
+    pub fn before(database: &impl Target) -> Self {
+        Self::start(&database.settings())
     }
 
     /// A proxy whose server connections number at most `size` for each user and database.
-    pub fn with_pool(database: &Database, size: u32) -> Self {
+    pub fn with_pool(database: &impl Target, size: u32) -> Self {
         Self::start(
-            &Settings::for_server(database.server_port).group("default_pool_size", i64::from(size)),
+            &database
+                .settings()
+                .group("default_pool_size", i64::from(size)),
         )
     }
 
@@ -253,12 +310,12 @@ impl Sluice {
     }
 
     /// Logs in as the owner of `database`.
-    pub fn connect(&self, database: &Database) -> Wire {
-        Wire::connect(&database.login(self.port)).unwrap_or_else(|refused| panic!("{refused:?}"))
+    pub fn connect<T: Target>(&self, database: &T) -> T::Wire {
+        T::connect(&database.login(self.port))
     }
 
     /// How the owner of `database` logs in here.
-    pub fn login(&self, database: &Database) -> Login {
+    pub fn login<T: Target>(&self, database: &T) -> T::Login {
         database.login(self.port)
     }
 
@@ -313,7 +370,7 @@ impl Sluice {
     }
 
     pub fn signal(&self, signal: Signal) {
-        postgres::signal(self.pid(), signal);
+        server::signal(self.pid(), signal);
     }
 
     /// Waits for the proxy to end by itself, or after a signal.
@@ -343,7 +400,7 @@ impl Drop for Sluice {
     }
 }
 
-/// Whether clients are to connect to PostgreSQL itself.
+/// Whether clients are to connect to the server itself.
 pub fn is_direct() -> bool {
     std::env::var_os("SLUICE_TEST_DIRECT").is_some()
 }

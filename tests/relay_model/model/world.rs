@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sluice::model::{PoolMode, TxStatus};
+use sluice::model::{PinPolicy, PoolMode, TxStatus};
 use sluice::protocol::postgres::Postgres;
 use sluice::protocol::postgres::back::{LoggedIn, PgBack};
 use sluice::protocol::postgres::cancel::CancelKey;
@@ -113,6 +113,7 @@ impl World {
             max_client_statements: 100,
             max_server_statements: limit,
             max_statement_bytes: 1 << 20,
+            pins: PinPolicy::default(),
         });
         let sessions = case.clients.iter().take(4).map(|client| {
             let startup = client.startup.settings();

@@ -11,7 +11,7 @@ use super::reply::{self, Watcher};
 use super::reported::Reported;
 use super::request;
 use super::settings::Settings;
-use crate::model::{Fault, PoolMode};
+use crate::model::{Fault, PinPolicy, PoolMode};
 use crate::protocol::{Attach, Back, FrontSettings, Script};
 
 mod borrowed;
@@ -89,6 +89,7 @@ pub(super) fn policy(pool_mode: PoolMode) -> Arc<FrontSettings> {
         max_client_statements: 100,
         max_server_statements: 10,
         max_statement_bytes: 1 << 20,
+        pins: PinPolicy::default(),
     })
 }
 

@@ -472,7 +472,7 @@ fn code_copy_and_the_rest() {
     check_all(&[
         (
             "do $$ begin perform set_config('a','b',false); end $$",
-            "code_block",
+            "set_unknown code_block",
         ),
         ("do language plpgsql 'begin end'", "code_block"),
         ("call p()", "code_block"),

@@ -8,17 +8,16 @@ mod scram;
 
 use std::{
     collections::BTreeMap,
-    io::{self, Read, Write},
-    net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream},
+    io,
+    net::{IpAddr, Ipv4Addr},
+    ops::{Deref, DerefMut},
     sync::Arc,
 };
 
-use bytes::{Buf, BytesMut};
-use socket2::{Domain, Socket, Type};
-use tokio_rustls::rustls::{ClientConfig, ClientConnection, StreamOwned, pki_types::ServerName};
+use tokio_rustls::rustls::ClientConfig;
 
 use crate::support::{
-    wait::PATIENCE,
+    link::{Link, is_close},
     wire::{
         backend::{Message, column},
         frontend::{SSL_REQUEST, VERSION_3_0},
@@ -94,36 +93,34 @@ impl From<io::Error> for Refused {
     }
 }
 
-enum Stream {
-    Plain(TcpStream),
-    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
-}
-
 /// A raw connection.
 pub struct Wire {
-    stream: Stream,
-    /// Received and not yet looked at.
-    received: BytesMut,
+    link: Link,
     /// Session parameters the server has reported.
     pub parameters: BTreeMap<String, String>,
     /// What a cancel request needs: process id and secret.
     pub key: (u32, Vec<u8>),
 }
 
+impl Deref for Wire {
+    type Target = Link;
+
+    fn deref(&self) -> &Link {
+        &self.link
+    }
+}
+
+impl DerefMut for Wire {
+    fn deref_mut(&mut self) -> &mut Link {
+        &mut self.link
+    }
+}
+
 impl Wire {
     /// A TCP connection on which nothing has been said. Reads give up after the tests' patience.
     pub fn open(port: u16, source: IpAddr) -> io::Result<Self> {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-        if source != IpAddr::V4(Ipv4Addr::LOCALHOST) {
-            socket.bind(&SocketAddr::new(source, 0).into())?;
-        }
-        socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
-        let stream = TcpStream::from(socket);
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
         Ok(Self {
-            stream: Stream::Plain(stream),
-            received: BytesMut::new(),
+            link: Link::open(port, source)?,
             parameters: BTreeMap::new(),
             key: (0, Vec::new()),
         })
@@ -154,19 +151,6 @@ impl Wire {
         Ok(wire)
     }
 
-    /// Speaks TLS from here on.
-    pub fn upgrade(&mut self, config: Arc<ClientConfig>) -> io::Result<()> {
-        let tcp = self.tcp().try_clone()?;
-        let name = ServerName::try_from("localhost").unwrap();
-        let session = ClientConnection::new(config, name).map_err(io::Error::other)?;
-        let mut stream = Box::new(StreamOwned::new(session, tcp));
-        while stream.conn.is_handshaking() {
-            stream.conn.complete_io(&mut stream.sock)?;
-        }
-        self.stream = Stream::Tls(stream);
-        Ok(())
-    }
-
     /// Answers the server's questions after a startup packet, up to the first ReadyForQuery.
     pub fn finish_login(&mut self, login: &Login) -> Result<(), Refused> {
         let mut scram = scram::Exchange::default();
@@ -187,21 +171,6 @@ impl Wire {
                 b'Z' => return Ok(()),
                 _ => {}
             }
-        }
-    }
-
-    /// The socket below.
-    pub fn tcp(&self) -> &TcpStream {
-        match &self.stream {
-            Stream::Plain(tcp) => tcp,
-            Stream::Tls(tls) => &tls.sock,
-        }
-    }
-
-    pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match &mut self.stream {
-            Stream::Plain(tcp) => tcp.write_all(bytes),
-            Stream::Tls(tls) => tls.write_all(bytes).and_then(|()| tls.flush()),
         }
     }
 
@@ -288,14 +257,8 @@ impl Wire {
             match self.read() {
                 Ok(message) => messages.push(message),
                 Err(error) => {
-                    use io::ErrorKind::{
-                        BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof,
-                    };
                     assert!(
-                        matches!(
-                            error.kind(),
-                            UnexpectedEof | ConnectionReset | BrokenPipe | ConnectionAborted
-                        ),
+                        is_close(&error),
                         "{error} instead of the end after {:?}",
                         backend::words(&messages)
                     );
@@ -316,66 +279,6 @@ impl Wire {
             messages.push(message);
         }
         messages
-    }
-
-    /// Whether bytes wait to be read, without waiting for them.
-    pub fn has_input(&mut self) -> bool {
-        if !self.received.is_empty() {
-            return true;
-        }
-        self.tcp().set_nonblocking(true).unwrap();
-        let seen = self.fill();
-        self.tcp().set_nonblocking(false).unwrap();
-        match seen {
-            Ok(()) => true,
-            Err(error) => {
-                assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "{error}");
-                false
-            }
-        }
-    }
-
-    /// Reads and forgets about `count` bytes.
-    pub fn skip(&mut self, count: usize) -> io::Result<()> {
-        let mut left = count;
-        while left > 0 {
-            if self.received.is_empty() {
-                self.fill()?;
-            }
-            let taken = left.min(self.received.len());
-            self.received.advance(taken);
-            left -= taken;
-        }
-        Ok(())
-    }
-
-    /// Closes without a word, as a client that crashed.
-    pub fn vanish(self) {
-        let _ = self.tcp().shutdown(Shutdown::Both);
-    }
-
-    /// Reads exactly that many bytes.
-    pub fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<()> {
-        while self.received.len() < buffer.len() {
-            self.fill()?;
-        }
-        buffer.copy_from_slice(&self.received[..buffer.len()]);
-        self.received.advance(buffer.len());
-        Ok(())
-    }
-
-    /// At least one more byte into `received`.
-    fn fill(&mut self) -> io::Result<()> {
-        let mut chunk = [0; 65_536];
-        let count = match &mut self.stream {
-            Stream::Plain(tcp) => tcp.read(&mut chunk)?,
-            Stream::Tls(tls) => tls.read(&mut chunk)?,
-        };
-        if count == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        self.received.extend_from_slice(&chunk[..count]);
-        Ok(())
     }
 }
 

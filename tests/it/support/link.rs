@@ -1,0 +1,140 @@
+//! A connection to whoever listens, plain or TLS, on which a test says any bytes.
+
+use std::{
+    io::{self, Read, Write},
+    net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream},
+    sync::Arc,
+};
+
+use bytes::{Buf, BytesMut};
+use socket2::{Domain, Socket, Type};
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, StreamOwned, pki_types::ServerName};
+
+use crate::support::wait::PATIENCE;
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+/// A connection without a protocol.
+pub struct Link {
+    stream: Stream,
+    /// Received and not yet looked at.
+    received: BytesMut,
+}
+
+impl Link {
+    /// A TCP connection on which nothing has been said. Reads give up after the tests' patience.
+    pub fn open(port: u16, source: IpAddr) -> io::Result<Self> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        if source != IpAddr::V4(Ipv4Addr::LOCALHOST) {
+            socket.bind(&SocketAddr::new(source, 0).into())?;
+        }
+        socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
+        let stream = TcpStream::from(socket);
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self {
+            stream: Stream::Plain(stream),
+            received: BytesMut::new(),
+        })
+    }
+
+    /// Speaks TLS from here on, with a peer whose name has to be `localhost`.
+    pub fn upgrade(&mut self, config: Arc<ClientConfig>) -> io::Result<()> {
+        let tcp = self.tcp().try_clone()?;
+        let name = ServerName::try_from("localhost").unwrap();
+        let session = ClientConnection::new(config, name).map_err(io::Error::other)?;
+        let mut stream = Box::new(StreamOwned::new(session, tcp));
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        self.stream = Stream::Tls(stream);
+        Ok(())
+    }
+
+    /// The socket below.
+    pub fn tcp(&self) -> &TcpStream {
+        match &self.stream {
+            Stream::Plain(tcp) => tcp,
+            Stream::Tls(tls) => &tls.sock,
+        }
+    }
+
+    pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.stream {
+            Stream::Plain(tcp) => tcp.write_all(bytes),
+            Stream::Tls(tls) => tls.write_all(bytes).and_then(|()| tls.flush()),
+        }
+    }
+
+    /// Whether bytes wait to be read, without waiting for them.
+    pub fn has_input(&mut self) -> bool {
+        if !self.received.is_empty() {
+            return true;
+        }
+        self.tcp().set_nonblocking(true).unwrap();
+        let seen = self.fill();
+        self.tcp().set_nonblocking(false).unwrap();
+        match seen {
+            Ok(()) => true,
+            Err(error) => {
+                assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "{error}");
+                false
+            }
+        }
+    }
+
+    /// Reads and forgets about `count` bytes.
+    pub fn skip(&mut self, count: usize) -> io::Result<()> {
+        let mut left = count;
+        while left > 0 {
+            if self.received.is_empty() {
+                self.fill()?;
+            }
+            let taken = left.min(self.received.len());
+            self.received.advance(taken);
+            left -= taken;
+        }
+        Ok(())
+    }
+
+    /// Closes without a word, as a client that crashed.
+    pub fn vanish(&self) {
+        let _ = self.tcp().shutdown(Shutdown::Both);
+    }
+
+    /// Reads exactly that many bytes.
+    pub fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+        while self.received.len() < buffer.len() {
+            self.fill()?;
+        }
+        buffer.copy_from_slice(&self.received[..buffer.len()]);
+        self.received.advance(buffer.len());
+        Ok(())
+    }
+
+    /// At least one more byte into `received`.
+    fn fill(&mut self) -> io::Result<()> {
+        let mut chunk = [0; 65_536];
+        let count = match &mut self.stream {
+            Stream::Plain(tcp) => tcp.read(&mut chunk)?,
+            Stream::Tls(tls) => tls.read(&mut chunk)?,
+        };
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.received.extend_from_slice(&chunk[..count]);
+        Ok(())
+    }
+}
+
+/// Whether an error says that the peer has closed the connection, in whichever way.
+pub fn is_close(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(
+        error.kind(),
+        UnexpectedEof | ConnectionReset | BrokenPipe | ConnectionAborted
+    )
+}
