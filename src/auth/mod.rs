@@ -1,5 +1,6 @@
 //! Who may log in: where users come from, and what is stored about them.
 
+mod mysql_hash;
 pub mod options;
 pub mod store;
 pub mod userlist;

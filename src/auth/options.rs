@@ -36,7 +36,7 @@ impl UserOptions {
     pub fn known_by(name: Arc<str>, verifier: Option<Verifier>) -> Self {
         let server_credential = match &verifier {
             Some(Verifier::Password(password)) => Some(Credential::Password(password.clone())),
-            Some(Verifier::Scram(_) | Verifier::Md5(_)) | None => None,
+            Some(_) | None => None,
         };
         Self {
             server_user: Arc::clone(&name),

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::mysql_hash;
 use super::options::UserOptions;
 use crate::model::{ScramVerifier, Secret, Verifier};
 
@@ -46,12 +47,19 @@ pub enum VerifierError {
     /// It begins like a verifier. As a password it would be one that may have been seen by many.
     #[error("the SCRAM-SHA-256 verifier is damaged")]
     BrokenScram,
+    /// Likewise.
+    #[error("the caching_sha2_password or sha256_password hash is damaged")]
+    BrokenShaCrypt,
+    /// Likewise.
+    #[error("the ed25519 key is damaged")]
+    BrokenEd25519,
 }
 
-/// What a stored text is: a SCRAM verifier, an MD5 hash as PostgreSQL keeps it, or a password.
+/// What a stored text is: a SCRAM verifier or an MD5 hash as PostgreSQL keeps it, what MySQL or
+/// MariaDB keep, or a password.
 ///
 /// # Errors
-/// If it is empty, or almost a SCRAM verifier.
+/// If it is empty, or almost a verifier.
 pub fn verifier(stored: &Secret) -> Result<Verifier, VerifierError> {
     if stored.expose().is_empty() {
         return Err(VerifierError::Empty);
@@ -66,6 +74,9 @@ pub fn verifier(stored: &Secret) -> Result<Verifier, VerifierError> {
         .is_some_and(|hex| hex.len() == MD5_HEX && hex.bytes().all(|b| b.is_ascii_hexdigit()));
     if is_md5 {
         return Ok(Verifier::Md5(stored.clone()));
+    }
+    if let Some(kept) = mysql_hash::parse(stored.expose()) {
+        return kept;
     }
     Ok(Verifier::Password(stored.clone()))
 }

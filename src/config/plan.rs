@@ -62,8 +62,8 @@ pub struct ListenerPlan {
     pub tls: Option<ServerTlsOptions>,
     /// Refuse clients without TLS.
     pub require_tls: bool,
-    /// How clients prove who they are.
-    pub auth_method: AuthMethod,
+    /// How clients prove who they are; `None`: as is usual with what is spoken.
+    pub auth_method: Option<AuthMethod>,
     /// Pool mode, where it differs from the group's.
     pub pool_mode: Option<PoolMode>,
     /// Most clients; 0: no limit.

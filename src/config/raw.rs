@@ -89,6 +89,8 @@ pub enum LogFormat {
 pub enum Engine {
     /// PostgreSQL.
     Postgresql,
+    /// MySQL and MariaDB.
+    Mysql,
 }
 
 /// When a server connection goes back to its pool.
@@ -101,14 +103,14 @@ pub enum PoolMode {
     Session,
 }
 
-/// How clients prove who they are; names as PgBouncer's `auth_type`.
+/// How clients prove who they are; names as PgBouncer's `auth_type` and MySQL's plugins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum AuthMethod {
     /// SCRAM-SHA-256, inside TLS also with channel binding.
     #[serde(rename = "scram-sha-256")]
     Scram,
     /// The password in the clear, inside TLS only.
-    #[serde(rename = "password")]
+    #[serde(rename = "password", alias = "mysql_clear_password")]
     Password,
     /// MD5 challenge.
     #[serde(rename = "md5")]
@@ -119,6 +121,18 @@ pub enum AuthMethod {
     /// Nothing; loopback listeners only.
     #[serde(rename = "trust")]
     Trust,
+    /// MySQL's SHA-256 challenge, inside TLS also the password.
+    #[serde(rename = "caching_sha2_password")]
+    CachingSha2,
+    /// MySQL's SHA-1 challenge.
+    #[serde(rename = "mysql_native_password")]
+    Native,
+    /// MySQL's plugin that sends the password, inside TLS only.
+    #[serde(rename = "sha256_password")]
+    Sha256,
+    /// MariaDB's signature.
+    #[serde(rename = "client_ed25519")]
+    Ed25519,
 }
 
 /// Whether clients must show a certificate.
@@ -223,11 +237,12 @@ pub struct Listener {
     /// "1.2" or "1.3". Default "1.2". Dynamic.
     #[serde(default = "tls_1_2")]
     pub tls_min_version: TlsVersion,
-    /// "scram-sha-256", "password", "md5", "cert" or "trust". Default "scram-sha-256". "password"
-    /// needs TLS, and `require_tls` but on loopback; "cert" needs `tls_client_cert`; "trust" is for
-    /// loopback only. Dynamic.
-    #[serde(default = "scram")]
-    pub auth_method: AuthMethod,
+    /// PostgreSQL: "scram-sha-256" (default), "password", "md5", "cert" or "trust". MySQL:
+    /// "caching_sha2_password", "mysql_native_password", "client_ed25519" (default: of these three
+    /// the client's choice), "sha256_password", "password", "cert" or "trust". "password" and
+    /// "sha256_password" need TLS, and `require_tls` but on loopback; "cert" needs
+    /// `tls_client_cert`; "trust" is for loopback only. Dynamic.
+    pub auth_method: Option<AuthMethod>,
     /// "transaction" or "session". Default: the target group's. Dynamic.
     pub pool_mode: Option<PoolMode>,
     /// Most clients of this listener. Default 0: no limit of its own. Dynamic.
@@ -381,6 +396,11 @@ pub struct TargetGroup {
     /// "1.2" or "1.3". Default "1.2". Dynamic.
     #[serde(default = "tls_1_2")]
     pub server_tls_min_version: TlsVersion,
+    /// MySQL without TLS: ask the server for its RSA key, to seal passwords with, as
+    /// `get-server-public-key` of MySQL's clients does. Somebody on the way could put in a key of
+    /// his own and read them. Default false. Dynamic, for new connections.
+    #[serde(default)]
+    pub server_public_key_retrieval: bool,
     /// Query that yields the name and password hash of user `$1`, for users that are not configured.
     /// Needs `auth_user`. Default: none. Dynamic.
     pub auth_query: Option<String>,
@@ -444,14 +464,16 @@ pub struct Database {
 pub struct User {
     /// The name clients use. Required, unique. Dynamic.
     pub name: String,
-    /// Password, `SCRAM-SHA-256$…` verifier or `md5…`. At most one of this and the next two; without
+    /// Password, `SCRAM-SHA-256$…` verifier or `md5…` of PostgreSQL, or what MySQL and MariaDB keep:
+    /// `*…`, `$A$005$…` or `$5$…`, also in hexadecimal as `0x…`, or `ed25519:` and the key. At most one of this and the next two; without
     /// any, what the userlist has for this name, if anything. Dynamic.
     pub password: Option<Inline>,
     /// File that holds it; one line break at its end does not count. Dynamic.
     pub password_file: Option<PathBuf>,
     /// Environment variable that holds it. Dynamic.
     pub password_env: Option<String>,
-    /// As the listener's; refused if any listener must not use it. Default: the listener's. Dynamic.
+    /// As the listener's; refused if any listener must not use it, and without effect on listeners
+    /// of another `engine`. Default: the listener's. Dynamic.
     pub auth_method: Option<AuthMethod>,
     /// Common names of certificates that may log in as this user. Default: the user's name.
     /// Dynamic.
@@ -497,7 +519,6 @@ defaults! {
     postgresql: Engine = Engine::Postgresql;
     off: ClientCert = ClientCert::Off;
     tls_1_2: TlsVersion = TlsVersion::V1_2;
-    scram: AuthMethod = AuthMethod::Scram;
     prefer: TlsMode = TlsMode::Prefer;
     transaction: PoolMode = PoolMode::Transaction;
     all: Percent<1> = Percent(100);

@@ -9,9 +9,8 @@ use aws_lc_rs::rand;
 
 use crate::auth::options::AuthQuery;
 use crate::auth::store::verifier;
-use crate::model::{Credential, Fault, FaultKind, PoolKey, Secret, Verifier};
+use crate::model::{AuthMethod, Credential, Fault, FaultKind, PoolKey, Secret, Verifier};
 use crate::pool::ServerLogin;
-use crate::protocol::postgres::scram::derive_verifier;
 use crate::protocol::{Back, Chore, Engine};
 
 use super::world::{Group, World};
@@ -19,35 +18,43 @@ use super::world::{Group, World};
 /// Remembers what was expensive to find out. Belongs to one configuration.
 #[derive(Debug, Default)]
 pub(super) struct Accounts {
-    derived: Mutex<HashMap<Arc<str>, Verifier>>,
+    /// The password of which it was made, and the verifier.
+    derived: Mutex<HashMap<(Arc<str>, AuthMethod), Derived>>,
     asked: Mutex<HashMap<Asked, (Instant, Option<Verifier>)>>,
 }
+
+/// A stored password, and what was derived from it.
+type Derived = (Secret, Verifier);
 
 /// Group, database, user.
 type Asked = (Arc<str>, Arc<str>, Arc<str>);
 
 impl Accounts {
-    /// The SCRAM verifier of a user whose password is stored; computed once. Other verifiers are
-    /// as good as they are.
-    pub(super) async fn scram(&self, user: &Arc<str>, stored: Verifier) -> Verifier {
-        let Verifier::Password(password) = stored else {
-            return stored;
-        };
-        if let Some(known) = lock(&self.derived).get(user) {
+    /// What proofs by a method are checked against, for a user whose password is stored: where it
+    /// is made of the password by some work, that is done once.
+    pub(super) async fn derived<E: Engine>(
+        &self,
+        user: &Arc<str>,
+        method: AuthMethod,
+        password: Secret,
+    ) -> Verifier {
+        let key = (Arc::clone(user), method);
+        // An `auth_query` may have another answer than before.
+        if let Some((from, known)) = lock(&self.derived).get(&key)
+            && *from == password
+        {
             return known.clone();
         }
-        let mut salt = [0; SALT_LEN];
-        if rand::fill(&mut salt).is_err() {
-            return Verifier::Password(password);
-        }
-        let secret = password.clone();
-        let derive = move || derive_verifier(secret.expose(), &salt, ITERATIONS);
-        let Ok(scram) = tokio::task::spawn_blocking(derive).await else {
+        let mut entropy = [0; 48];
+        let filled = rand::fill(&mut entropy).is_ok();
+        let Some(derive) = E::derive(method, &password, &entropy).filter(|_| filled) else {
             return Verifier::Password(password);
         };
-        let scram = Verifier::Scram(scram);
-        lock(&self.derived).insert(Arc::clone(user), scram.clone());
-        scram
+        let Ok(verifier) = tokio::task::spawn_blocking(derive).await else {
+            return Verifier::Password(password);
+        };
+        lock(&self.derived).insert(key, (password, verifier.clone()));
+        verifier
     }
 
     /// Asks the database about a user; `None` if it does not know it. An answer is good for a
@@ -137,10 +144,6 @@ async fn fetch<E: Engine>(
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-/// PostgreSQL's `scram_iterations` and salt length.
-const ITERATIONS: u32 = 4096;
-const SALT_LEN: usize = 16;
 
 /// How long an answer of `auth_query` is used: a changed password takes effect after this.
 const GOOD_FOR: Duration = Duration::from_secs(5);

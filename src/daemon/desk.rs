@@ -89,10 +89,11 @@ impl<E: Engine> ListenerDesk<E> {
 
     async fn find(&self, visitor: Visitor<'_>) -> Result<Candidate, Fault> {
         let known = self.world.plan.users.user(visitor.user);
-        let method = known
-            .as_ref()
-            .and_then(|user| user.auth_method)
-            .unwrap_or(self.plan.auth_method);
+        let own = known.as_ref().and_then(|user| user.auth_method);
+        let method = own
+            .filter(|method| method.is_of(E::FAMILY))
+            .or(self.plan.auth_method)
+            .unwrap_or(visitor.usual_method);
         let verifier = match &known {
             Some(user) => user.verifier.clone(),
             None => self.ask(visitor).await?,
@@ -102,11 +103,12 @@ impl<E: Engine> ListenerDesk<E> {
             AuthMethod::Trust if known.is_none() => return Err(refused(visitor.user)),
             _ => {}
         }
-        let verifier = match (verifier, method) {
-            (Some(stored), AuthMethod::Scram) => {
-                Some(self.world.accounts.scram(visitor.user, stored).await)
+        let verifier = match verifier {
+            Some(Verifier::Password(password)) => {
+                let accounts = &self.world.accounts;
+                Some(accounts.derived::<E>(visitor.user, method, password).await)
             }
-            (verifier, _) => verifier,
+            other => other,
         };
         Ok(Candidate { method, verifier })
     }
@@ -252,11 +254,14 @@ fn credential(user: Option<&UserOptions>, proof: &Proof) -> Credential {
     if let Some(configured) = user.and_then(|user| user.server_credential.clone()) {
         return configured;
     }
-    match (&proof.scram_keys, &proof.password) {
-        (Some(keys), _) => Credential::ScramKeys(keys.clone()),
-        (None, Some(password)) => Credential::Password(password.clone()),
-        (None, None) => Credential::None,
+    if let Some(keys) = &proof.scram_keys {
+        return Credential::ScramKeys(keys.clone());
     }
+    if let Some(key) = &proof.native_key {
+        return Credential::NativeKey(key.clone());
+    }
+    let password = proof.password.clone();
+    password.map_or(Credential::None, Credential::Password)
 }
 
 fn check_certificate(visitor: Visitor<'_>, user: Option<&UserOptions>) -> Result<(), Fault> {

@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::config::{self, ConfigError, Plan};
-use crate::model::EngineFamily;
 use crate::net::inherited::take_inherited;
+use crate::protocol::mysql::Mysql;
 use crate::protocol::postgres::Postgres;
 use crate::telemetry::{LogHandle, log};
 
@@ -101,6 +101,7 @@ struct Daemon {
     plan: ArcSwap<Plan>,
     process: Arc<Process>,
     postgres: House<Postgres>,
+    mysql: House<Mysql>,
     logs: LogHandle,
     open: AtomicBool,
     draining: AtomicBool,
@@ -114,12 +115,13 @@ impl Daemon {
         logs: LogHandle,
     ) -> Result<Self, DaemonError> {
         let postgres = House::build(&plan, &process)?;
-        debug_assert!(world::speaks(&plan, EngineFamily::Postgres));
+        let mysql = House::build(&plan, &process)?;
         Ok(Self {
             file: file.into(),
             plan: ArcSwap::new(plan),
             process,
             postgres,
+            mysql,
             logs,
             open: AtomicBool::new(false),
             draining: AtomicBool::new(false),
@@ -135,9 +137,11 @@ impl Daemon {
         let sessions = Arc::clone(&daemon.process.sessions);
         let sweep = tokio::spawn(async move { sessions.sweep().await });
         let admin = daemon.open_admin(&stop_admin).await?;
+        let process = &daemon.process;
         daemon
             .postgres
-            .open(&daemon.process, &mut serving, &stop_listening)?;
+            .open(process, &mut serving, &stop_listening)?;
+        daemon.mysql.open(process, &mut serving, &stop_listening)?;
         daemon.open.store(true, Ordering::Release);
         lifecycle::notify_ready();
         info!(version = env!("CARGO_PKG_VERSION"), "ready");
@@ -191,7 +195,7 @@ impl Daemon {
             Readiness::Draining
         } else if !self.open.load(Ordering::Acquire) {
             Readiness::Starting
-        } else if !self.postgres.reach().any() {
+        } else if !self.postgres.reach().any() && !self.mysql.reach().any() {
             Readiness::NoTarget
         } else {
             Readiness::Ready
@@ -199,14 +203,11 @@ impl Daemon {
     }
 
     fn status(&self) -> serde_json::Value {
-        let pools: Vec<_> = self
-            .postgres
-            .pools()
-            .snapshot()
-            .iter()
-            .map(status::pool)
-            .collect();
-        let targets = self.postgres.reach().all();
+        let mut pools = self.postgres.pools().snapshot();
+        pools.extend(self.mysql.pools().snapshot());
+        let pools: Vec<_> = pools.iter().map(status::pool).collect();
+        let mut targets = self.postgres.reach().all();
+        targets.extend(self.mysql.reach().all());
         let targets: Vec<_> = targets
             .iter()
             .map(|(name, up)| json!({ "target": &**name, "reachable": up }))
@@ -232,7 +233,12 @@ impl Daemon {
 
     fn try_reload(&self) -> Result<(), DaemonError> {
         let plan = Arc::new(config::load(&self.file)?);
-        self.postgres.reload(&plan, &self.process)?;
+        let (postgres, mysql) = (
+            self.postgres.prepare(&plan, &self.process)?,
+            self.mysql.prepare(&plan, &self.process)?,
+        );
+        self.postgres.reload(postgres);
+        self.mysql.reload(mysql);
         self.logs.set_filter(&plan.general.log.filter)?;
         self.process.limits.set_quotas(quotas(&plan));
         for key in config::difference::needs_restart(&self.plan.load(), &plan) {

@@ -10,7 +10,9 @@ use crate::net::limits::{Limits, Quotas};
 use crate::pool::PoolMetrics;
 use crate::session::metrics::SessionMetrics;
 use crate::session::registry::Registry;
-use crate::telemetry::MetricRegistry;
+use crate::telemetry::{Family, MetricRegistry, ShardedGauge};
+
+use super::places::Places;
 
 /// Shared by all engines and listeners.
 pub(super) struct Process {
@@ -19,6 +21,9 @@ pub(super) struct Process {
     pub(super) pool_metrics: Arc<PoolMetrics>,
     pub(super) sessions: Arc<Registry>,
     pub(super) limits: Arc<Limits>,
+    pub(super) places: Arc<Places>,
+    /// 1 for each target that took the last connection that was tried.
+    pub(super) reachable: Family<ShardedGauge>,
     inherited: Mutex<Vec<Inherited>>,
 }
 
@@ -32,7 +37,13 @@ impl Process {
         Ok(Self {
             session_metrics: SessionMetrics::new(&registry)?,
             pool_metrics: PoolMetrics::register(registry.prometheus())?,
+            reachable: registry.family(
+                "sluice_target_reachable",
+                "1 if the target took the last connection that was tried.",
+                &["target_group", "target"],
+            )?,
             registry,
+            places: Arc::default(),
             sessions: Arc::default(),
             limits: Limits::new(quotas(plan)),
             inherited: Mutex::new(inherited),

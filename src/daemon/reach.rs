@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use crate::model::TargetName;
 use crate::pool::Dialer;
 use crate::protocol::Engine;
-use crate::telemetry::{Family, MetricRegistry, ShardedGauge};
+use crate::telemetry::{Family, ShardedGauge};
 
 use super::world::{Heard, World};
 
@@ -19,22 +19,16 @@ use super::world::{Heard, World};
 pub(super) struct Reach {
     states: Arc<Mutex<HashMap<TargetName, bool>>>,
     watchers: Mutex<Vec<JoinHandle<()>>>,
-    gauge: Option<Family<ShardedGauge>>,
+    gauge: Family<ShardedGauge>,
 }
 
 impl Reach {
-    /// Nothing is known yet.
-    pub(super) fn new(registry: &MetricRegistry) -> Self {
-        let gauge = registry.family::<ShardedGauge>(
-            "sluice_target_reachable",
-            "1 if the target took the last connection that was tried.",
-            &["target_group", "target"],
-        );
+    /// Nothing is known yet; `gauge` is 1 for each target that is reachable.
+    pub(super) fn new(gauge: Family<ShardedGauge>) -> Self {
         Self {
             states: Arc::default(),
             watchers: Mutex::default(),
-            // Taken by another engine's targets: they are then counted there.
-            gauge: gauge.ok(),
+            gauge,
         }
     }
 
@@ -47,7 +41,7 @@ impl Reach {
         lock(&self.states).clear();
         for group in world.groups.values() {
             let (name, target) = (&group.plan.name, &group.plan.primary.name);
-            let gauge = self.gauge.as_ref().map(|g| g.member(&[name, target]));
+            let gauge = self.gauge.member(&[name, target]);
             let watcher = Watcher::<E> {
                 target: Arc::clone(target),
                 dialer: Arc::clone(&group.dialer),
@@ -79,7 +73,7 @@ struct Watcher<E: Engine> {
     dialer: Arc<Dialer>,
     heard: Arc<Heard<E::Announcement>>,
     states: Arc<Mutex<HashMap<TargetName, bool>>>,
-    gauge: Option<Arc<ShardedGauge>>,
+    gauge: Arc<ShardedGauge>,
 }
 
 impl<E: Engine> Watcher<E> {
@@ -96,12 +90,10 @@ impl<E: Engine> Watcher<E> {
                         warn!(target_name = %self.target, %error, "target is unreachable");
                     }
                 }
-                if let Some(gauge) = &self.gauge {
-                    match (known, reachable) {
-                        (_, true) => gauge.inc(),
-                        (Some(true), false) => gauge.dec(),
-                        _ => {}
-                    }
+                match (known, reachable) {
+                    (_, true) => self.gauge.inc(),
+                    (Some(true), false) => self.gauge.dec(),
+                    _ => {}
                 }
                 known = Some(reachable);
                 lock(&self.states).insert(Arc::clone(&self.target), reachable);

@@ -42,7 +42,7 @@ impl<E: Engine> House<E> {
     /// Builds what the plan says for this engine. Must run inside the runtime.
     pub(super) fn build(plan: &Arc<Plan>, process: &Process) -> Result<Self, BuildError> {
         let pools = Pools::new(Arc::clone(&process.pool_metrics));
-        let places = Arc::default();
+        let places = Arc::clone(&process.places);
         let world = World::build(Arc::clone(plan), &pools, &process.session_metrics, &places)?;
         let world = Arc::new(world);
         let listeners = plan.listeners.iter().filter(|l| l.engine == E::FAMILY);
@@ -55,7 +55,7 @@ impl<E: Engine> House<E> {
                 )
             })
             .collect();
-        let reach = Reach::new(&process.registry);
+        let reach = Reach::new(process.reachable.clone());
         reach.watch(&world);
         Ok(Self {
             world: ArcSwap::new(world),
@@ -66,10 +66,18 @@ impl<E: Engine> House<E> {
         })
     }
 
-    /// Puts a new plan in force; an error changes nothing.
-    pub(super) fn reload(&self, plan: &Arc<Plan>, process: &Process) -> Result<(), BuildError> {
+    /// Makes a new plan ready to be put in force.
+    pub(super) fn prepare(
+        &self,
+        plan: &Arc<Plan>,
+        process: &Process,
+    ) -> Result<World<E>, BuildError> {
         let metrics = &process.session_metrics;
-        let world = World::build(Arc::clone(plan), &self.pools, metrics, &self.places)?;
+        World::build(Arc::clone(plan), &self.pools, metrics, &self.places)
+    }
+
+    /// Puts a new plan in force.
+    pub(super) fn reload(&self, world: World<E>) {
         let world = Arc::new(world);
         for (name, desk) in &self.desks {
             // A removed listener goes on until the restart that its removal needs.
@@ -80,7 +88,6 @@ impl<E: Engine> House<E> {
         let old = self.world.swap(Arc::clone(&world));
         world.retire_changed(&old);
         self.reach.watch(&world);
-        Ok(())
     }
 
     /// Opens the listeners and serves their clients until `stop`. Returns when the listeners are

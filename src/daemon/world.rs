@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::Plan;
 use crate::config::plan::{GroupPlan, ListenerPlan};
-use crate::model::EngineFamily;
 use crate::net::{ServerTls, TlsSetupError};
 use crate::pool::{Dialer, Pools};
 use crate::protocol::Engine;
@@ -162,11 +161,4 @@ fn load_tls<E: Engine>(plan: &Plan) -> Result<HashMap<Arc<str>, Arc<ServerTls>>,
         loaded.insert(Arc::clone(&listener.name), Arc::new(tls));
     }
     Ok(loaded)
-}
-
-/// True if the plan has listeners of this engine.
-pub(super) fn speaks(plan: &Plan, engine: EngineFamily) -> bool {
-    plan.listeners
-        .iter()
-        .any(|listener| listener.engine == engine)
 }

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::Secret;
+use super::{EngineFamily, Secret};
 
 /// Length of a SHA-256 output in bytes.
 pub const SHA256_LEN: usize = 32;
+
+/// Length of an Ed25519 public key in bytes.
+pub const ED25519_LEN: usize = 32;
 
 /// What is stored about a user so that its proof can be checked.
 #[derive(Clone, Debug)]
@@ -19,6 +22,23 @@ pub enum Verifier {
     Scram(ScramVerifier),
     /// `md5` followed by 32 hex digits: the MD5 of password and user name.
     Md5(Secret),
+    /// SHA-1 of the SHA-1 of the password, as `mysql_native_password` keeps it.
+    Native(Secret),
+    /// A salted hash of many rounds, as `caching_sha2_password` and `sha256_password` keep it.
+    ShaCrypt(ShaCrypt),
+    /// The public key that MariaDB's `ed25519` keeps.
+    Ed25519([u8; ED25519_LEN]),
+}
+
+/// A hash of SHA-256 crypt with a salt longer than usual (MySQL source, `crypt_genhash_impl.cc`).
+#[derive(Clone, Debug)]
+pub struct ShaCrypt {
+    /// How often the hash is hashed again.
+    pub rounds: u32,
+    /// The salt, any bytes but zero and `$`.
+    pub salt: Arc<[u8]>,
+    /// The hash, in crypt's own base 64.
+    pub hash: Secret,
 }
 
 /// A SCRAM-SHA-256 verifier (RFC 5803; PostgreSQL documentation, `pg_authid`).
@@ -75,6 +95,8 @@ pub enum Credential {
     Password(Secret),
     /// Keys that a client revealed by its own SCRAM login (pass-through).
     ScramKeys(ScramKeys),
+    /// SHA-1 of the password, which a client revealed by its own login (pass-through).
+    NativeKey(Secret),
 }
 
 /// What a client has proven, and left behind for logging in to the server on its behalf.
@@ -84,9 +106,11 @@ pub struct Proof {
     pub scram_keys: Option<ScramKeys>,
     /// The password, where it was sent in the clear inside TLS.
     pub password: Option<Secret>,
+    /// SHA-1 of the password, revealed by `mysql_native_password` to one who holds its hash.
+    pub native_key: Option<Secret>,
 }
 
-/// How a client must prove who it is. Names follow PgBouncer's `auth_type`.
+/// How a client must prove who it is. Names follow PgBouncer's `auth_type` and MySQL's plugins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AuthMethod {
     /// Nothing is asked. Accepted by configuration for loopback clients only.
@@ -99,9 +123,29 @@ pub enum AuthMethod {
     Md5,
     /// A verified client certificate whose common name maps to the user.
     Certificate,
+    /// MySQL's `caching_sha2_password`: a SHA-256 challenge, and where the password itself is not
+    /// known to Sluice, the password inside TLS.
+    CachingSha2,
+    /// MySQL's `mysql_native_password`: a SHA-1 challenge.
+    Native,
+    /// MySQL's `sha256_password`: the password inside TLS.
+    Sha256,
+    /// MariaDB's `client_ed25519`: a signature.
+    Ed25519,
 }
 
 impl AuthMethod {
+    /// True if clients of that engine can prove themselves by it.
+    pub const fn is_of(self, family: EngineFamily) -> bool {
+        match self {
+            Self::Trust | Self::Password | Self::Certificate => true,
+            Self::Scram | Self::Md5 => matches!(family, EngineFamily::Postgres),
+            Self::CachingSha2 | Self::Native | Self::Sha256 | Self::Ed25519 => {
+                matches!(family, EngineFamily::Mysql)
+            }
+        }
+    }
+
     /// The name used in configuration, logs and metric labels.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -110,6 +154,10 @@ impl AuthMethod {
             Self::Password => "password",
             Self::Md5 => "md5",
             Self::Certificate => "cert",
+            Self::CachingSha2 => "caching_sha2_password",
+            Self::Native => "mysql_native_password",
+            Self::Sha256 => "sha256_password",
+            Self::Ed25519 => "client_ed25519",
         }
     }
 }

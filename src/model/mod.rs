@@ -11,7 +11,7 @@ pub mod progress;
 pub mod secret;
 pub mod tls_facts;
 
-pub use credential::{AuthMethod, Credential, Proof, ScramKeys, ScramVerifier, Verifier};
+pub use credential::{AuthMethod, Credential, Proof, ScramKeys, ScramVerifier, ShaCrypt, Verifier};
 pub use engine::EngineFamily;
 pub use fault::{Fault, FaultKind};
 pub use ident::{PoolKey, SessionId, TargetName};

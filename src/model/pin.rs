@@ -35,13 +35,25 @@ pub enum PinReason {
     Unclassified,
     /// A prepared statement was too large to be carried to another connection.
     OversizedStatement,
+    /// A variable of the client's own has a value that its text does not give.
+    UserVariable,
+    /// Tables, or all of them, are locked.
+    TableLock,
+    /// Modes are set for the next transaction alone.
+    NextTransaction,
+    /// A transaction that other servers take part in.
+    DistributedTransaction,
+    /// What the last statement has left, for the next one to ask about.
+    Diagnostics,
+    /// Part of a prepared statement's parameters has been sent.
+    PartialParameters,
     /// The exchange went in a way that leaves the connection's state in doubt.
     ProtocolDoubt,
 }
 
 impl PinReason {
     /// Every reason, in declaration order.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 22] = [
         Self::SessionMode,
         Self::Setting,
         Self::Role,
@@ -57,6 +69,12 @@ impl PinReason {
         Self::CodeBlock,
         Self::Unclassified,
         Self::OversizedStatement,
+        Self::UserVariable,
+        Self::TableLock,
+        Self::NextTransaction,
+        Self::DistributedTransaction,
+        Self::Diagnostics,
+        Self::PartialParameters,
         Self::ProtocolDoubt,
     ];
 
@@ -78,6 +96,12 @@ impl PinReason {
             Self::CodeBlock => "code_block",
             Self::Unclassified => "unclassified",
             Self::OversizedStatement => "oversized_statement",
+            Self::UserVariable => "user_variable",
+            Self::TableLock => "table_lock",
+            Self::NextTransaction => "next_transaction",
+            Self::DistributedTransaction => "distributed_transaction",
+            Self::Diagnostics => "diagnostics",
+            Self::PartialParameters => "partial_parameters",
             Self::ProtocolDoubt => "protocol_doubt",
         }
     }

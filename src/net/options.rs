@@ -109,4 +109,7 @@ pub struct DialOptions {
     pub keepalive: Keepalive,
     /// TLS.
     pub tls: ClientTlsOptions,
+    /// Without TLS, the server may be asked for a public key to seal passwords with, where the
+    /// protocol has that.
+    pub ask_public_key: bool,
 }

@@ -133,6 +133,7 @@ pub(super) fn dial_options(host: &str, port: u16) -> DialOptions {
         connect_timeout: Duration::from_secs(5),
         keepalive: no_keepalive(),
         tls: client_options(TlsMode::Disable, None),
+        ask_public_key: false,
     }
 }
 

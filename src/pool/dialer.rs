@@ -152,6 +152,7 @@ impl Dialer {
             variant: key.variant,
             credential: login.credential.clone(),
             tls: self.wish,
+            ask_public_key: self.options.ask_public_key,
         };
         let mut exchange = E::connect(plan, entropy::fresh()?);
         let mut carry = BytesMut::new();

@@ -255,9 +255,12 @@ impl PoolMetrics {
             .iter()
             .filter_map(Weak::upgrade)
             .collect();
+        for family in self.gauges.of_pools() {
+            family.reset();
+        }
         for source in sources {
             for pool in source.pools() {
-                self.gauges.set(&pool);
+                self.gauges.add(&pool);
             }
             for target in source.targets() {
                 let labels = [&*target.group, &*target.target];
@@ -318,7 +321,9 @@ impl Gauges {
         ]
     }
 
-    fn set(&self, pool: &PoolSnapshot) {
+    /// Several pools may have the same labels: connections that differ in what was agreed on at
+    /// login.
+    fn add(&self, pool: &PoolSnapshot) {
         let labels = labels(&pool.key);
         let counts = [
             pool.open,
@@ -328,7 +333,7 @@ impl Gauges {
             pool.waiting,
         ];
         for (family, count) in self.of_pools().into_iter().zip(counts) {
-            family.with_label_values(&labels).set(i64::from(count));
+            family.with_label_values(&labels).add(i64::from(count));
         }
     }
 }

@@ -219,15 +219,24 @@ impl<E: Engine> Pools<E> {
     fn forget_unused(&self, now: Instant) {
         let mut pools = lock(&self.shared.pools);
         let mut gone = Vec::new();
-        pools.retain(|key, pool| {
+        pools.retain(|_, pool| {
             let unused = now.saturating_duration_since(pool.last_used()) >= FORGET_AFTER;
             let forget = unused && Arc::strong_count(pool) == 1 && pool.target.remove(pool.id);
             if forget {
-                self.shared.metrics.forget(key);
                 gone.push(Arc::clone(pool));
             }
             !forget
         });
+        for pool in &gone {
+            // Another may be counted under the same labels.
+            let shown = |key: &PoolKey| PoolKey {
+                variant: 0,
+                ..key.clone()
+            };
+            if !pools.keys().any(|key| shown(key) == shown(&pool.key)) {
+                self.shared.metrics.forget(&pool.key);
+            }
+        }
         drop(pools);
         // Dropped outside the lock.
         drop(gone);

@@ -13,12 +13,13 @@ use ::bytes::Bytes;
 
 use crate::model::{
     AuthMethod, Credential, EngineFamily, Fault, Finding, PinPolicy, Pins, PoolMode, Progress,
-    Proof, TlsFacts, Verifier,
+    Proof, Secret, TlsFacts, Verifier,
 };
 
 pub mod bytes;
 pub mod exchange;
 pub mod follow;
+pub mod interner;
 pub mod mysql;
 pub mod postgres;
 
@@ -64,6 +65,11 @@ pub trait Engine: Sized + Send + Sync + 'static {
     /// What server connections for this client are bound to for life; `database` is the name
     /// that the server knows.
     fn affinity(login: &Self::Login, database: &Arc<str>) -> Affinity;
+    /// How clients prove who they are where nothing else is configured.
+    fn usual_method(login: &Self::Login) -> AuthMethod;
+    /// How to make, once, of a password that is stored in the clear what proofs by this method are
+    /// checked against; `None` where that costs nothing each time. `entropy` is fresh randomness.
+    fn derive(method: AuthMethod, password: &Secret, entropy: &Entropy) -> Option<Derivation>;
     /// Demands a proof from a client. `entropy` is fresh randomness.
     fn prove(login: &Self::Login, demand: ProofDemand, entropy: Entropy) -> Self::Prove;
     /// Begins to log in to a server. `entropy` is fresh randomness.
@@ -355,6 +361,9 @@ pub struct ConnectPlan {
     pub credential: Credential,
     /// Whether to ask for TLS.
     pub tls: TlsWish,
+    /// Without TLS, the server may be asked for a public key to seal the password with. Nothing
+    /// tells whose key that is.
+    pub ask_public_key: bool,
 }
 
 /// Whether to ask a server for TLS. Verification is `net`'s business.
@@ -401,6 +410,9 @@ pub enum CancelOrder {
     /// Log in as the same user and run [`Chore::Cancel`] for the connection of this number.
     Chore(u32),
 }
+
+/// Computes a verifier: milliseconds of work.
+pub type Derivation = Box<dyn FnOnce() -> Verifier + Send>;
 
 /// Fresh random bytes for salts, nonces and keys.
 pub type Entropy = [u8; 48];

@@ -51,6 +51,8 @@ pub struct Visitor<'a> {
     pub peer: SocketAddr,
     /// Facts of its TLS session, if it has one.
     pub tls: Option<&'a TlsFacts>,
+    /// How it proves who it is where nothing else is configured.
+    pub usual_method: AuthMethod,
 }
 
 /// How a client must prove who it is.

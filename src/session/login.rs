@@ -12,11 +12,10 @@ use super::handle::Handle;
 use super::pipe::Outbox;
 use super::registry::{CancelGuard, CancelKeys};
 use crate::model::{Fault, FaultKind, Proof, TlsFacts};
-use crate::net::{DriveError, Stream, TlsRole, detect_direct_tls, drive};
+use crate::net::{DriveError, Stream, TlsRole, detect_direct_tls, drive, drive_unsaid};
 use crate::pool::{Borrowed, CloseReason, ServerConn};
 use crate::protocol::{
-    Attach, Back, Caller, Engine, Entropy, Exchange, Front, HelloOffer, Login, Opening,
-    ProofDemand, Script,
+    Attach, Back, Caller, Engine, Entropy, Front, HelloOffer, Login, Opening, ProofDemand, Script,
 };
 
 /// A client whose login is complete.
@@ -52,6 +51,15 @@ impl From<Fault> for LoginError {
     }
 }
 
+impl From<DriveError<Fault>> for LoginError {
+    fn from(error: DriveError<Fault>) -> Self {
+        match error {
+            DriveError::Exchange(fault) => Self::Told(fault),
+            other => Self::Lost(other.to_string()),
+        }
+    }
+}
+
 /// The listener's side of a login.
 pub(super) struct Door<'a, E: Engine> {
     pub(super) desk: &'a dyn Desk<E>,
@@ -78,20 +86,30 @@ impl<E: Engine> Door<'_, E> {
         };
         let login = &**known.insert(Arc::new(login));
         let facts = socket.tls_facts();
+        let mut words = Vec::new();
         let proof = self
-            .prove(socket, &mut input, login, facts.as_ref())
+            .prove(socket, &mut input, &mut words, login, facts.as_ref())
             .await?;
         let visitor = self.visitor(login, facts.as_ref());
-        let route = self.desk.route(visitor, login, &proof)?;
-        let policy = Arc::clone(&route.options.front);
-        let mut front = E::front(login, &route.database, policy)?;
-        let greeting = greeting(&mut front, &route).await?;
+        let found = self.desk.route(visitor, login, &proof).and_then(|route| {
+            let policy = Arc::clone(&route.options.front);
+            let front = E::front(login, &route.database, policy)?;
+            Ok((route.pool.greeting(front.profile()), front, route))
+        });
+        // What ends the proof goes out with the welcome, where that follows at once.
+        if !matches!(found, Ok((Some(_), ..))) {
+            say(socket, &words).await?;
+            words.clear();
+        }
+        let (remembered, mut front, route) = found?;
+        let greeting = match remembered {
+            Some(greeting) => greeting,
+            None => greeting(&mut front, &route).await?,
+        };
         let key = E::cancel_key(login, self.handle.id.0, entropy()?);
         let cancel = self.keys.register(key.clone(), Arc::clone(self.handle));
-        let mut welcome = Vec::new();
-        E::welcome(&mut front, &greeting, &key, &mut welcome);
-        socket.write_all(&welcome).await.map_err(lost)?;
-        socket.flush().await.map_err(lost)?;
+        E::welcome(&mut front, &greeting, &key, &mut words);
+        say(socket, &words).await?;
         let (Some(stream), Some(login)) = (stream.take(), known.take()) else {
             return Ok(Arrival::Over);
         };
@@ -136,7 +154,7 @@ impl<E: Engine> Door<'_, E> {
             announcement: self.desk.announcement(),
         };
         let mut hello = E::hello(offer, caller, entropy()?);
-        match self.drive(stream, &mut hello, input).await? {
+        match drive(stream, &mut hello, input, &self.tls_role(), LOGIN_INPUT).await? {
             Opening::Login(login) => Ok(Some(login)),
             Opening::Cancel(key) => {
                 let found = self.keys.cancel(&key);
@@ -146,10 +164,12 @@ impl<E: Engine> Door<'_, E> {
         }
     }
 
+    /// Leaves in `words` what the client is yet to be told of its proof.
     async fn prove(
         &self,
         stream: &mut Stream,
         input: &mut BytesMut,
+        words: &mut Vec<u8>,
         login: &E::Login,
         facts: Option<&TlsFacts>,
     ) -> Result<Proof, LoginError> {
@@ -161,25 +181,16 @@ impl<E: Engine> Door<'_, E> {
             decoy_key: *self.decoy_key,
         };
         let mut prove = E::prove(login, demand, entropy()?);
-        self.drive(stream, &mut prove, input).await
+        let mut unsaid = BytesMut::new();
+        let tls = self.tls_role();
+        let proof = drive_unsaid(stream, &mut prove, input, &mut unsaid, &tls, LOGIN_INPUT).await;
+        words.extend_from_slice(&unsaid);
+        proof.map_err(LoginError::from)
     }
 
-    async fn drive<X: Exchange<Error = Fault>>(
-        &self,
-        stream: &mut Stream,
-        exchange: &mut X,
-        input: &mut BytesMut,
-    ) -> Result<X::Done, LoginError> {
-        let role = self
-            .desk
-            .tls()
-            .map_or(TlsRole::Unavailable, TlsRole::Server);
-        drive(stream, exchange, input, &role, LOGIN_INPUT)
-            .await
-            .map_err(|error| match error {
-                DriveError::Exchange(fault) => LoginError::Told(fault),
-                other => LoginError::Lost(other.to_string()),
-            })
+    fn tls_role(&self) -> TlsRole {
+        let tls = self.desk.tls();
+        tls.map_or(TlsRole::Unavailable, TlsRole::Server)
     }
 
     fn visitor<'a>(&self, login: &'a E::Login, tls: Option<&'a TlsFacts>) -> Visitor<'a> {
@@ -188,6 +199,7 @@ impl<E: Engine> Door<'_, E> {
             database: login.database(),
             peer: self.handle.peer,
             tls,
+            usual_method: E::usual_method(login),
         }
     }
 }
@@ -250,6 +262,15 @@ async fn settle<E: Engine>(
 fn silent() -> LoginError {
     let what = "the server does not answer";
     LoginError::Fault(Fault::new(FaultKind::TargetUnavailable, what))
+}
+
+/// Writes `words` to a client, if there are any.
+async fn say(stream: &mut Stream, words: &[u8]) -> Result<(), LoginError> {
+    if words.is_empty() {
+        return Ok(());
+    }
+    stream.write_all(words).await.map_err(lost)?;
+    stream.flush().await.map_err(lost)
 }
 
 fn server_closed() -> LoginError {

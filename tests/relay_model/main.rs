@@ -108,7 +108,7 @@ fn case() -> impl Strategy<Value = Case> {
 fn config() -> Config {
     let cases = std::env::var("PROPTEST_CASES").ok();
     Config {
-        cases: cases.and_then(|cases| cases.parse().ok()).unwrap_or(1000),
+        cases: cases.and_then(|cases| cases.parse().ok()).unwrap_or(3000),
         failure_persistence: None,
         rng_seed: match Config::default().rng_seed {
             RngSeed::Random => RngSeed::Fixed(SEED),

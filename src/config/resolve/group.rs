@@ -119,6 +119,7 @@ fn primary(table: &Table<'_>, raw: &raw::TargetGroup) -> Result<TargetPlan, Conf
                 raw.tcp_user_timeout,
             )?,
             tls: tls(table, raw)?,
+            ask_public_key: raw.server_public_key_retrieval,
         },
     })
 }

@@ -44,7 +44,7 @@ pub(super) fn resolve(
         group: group(table, raw)?,
         tls,
         require_tls: raw.require_tls,
-        auth_method: auth_method(raw.auth_method),
+        auth_method: raw.auth_method.map(auth_method),
         pool_mode: raw.pool_mode.map(pool_mode),
         max_client_conn: raw.max_client_conn,
         limits: limits(raw),
@@ -64,15 +64,21 @@ fn address(table: &Table<'_>, raw: &raw::Listener) -> Result<(), ConfigError> {
 }
 
 fn group(table: &Table<'_>, raw: &raw::Listener) -> Result<Option<Arc<str>>, ConfigError> {
-    if let Some(group) = table.group("target_group", raw.target_group.as_deref())? {
-        return Ok(Some(group));
-    }
     let file = table.source.raw;
-    match &*file.target_group {
-        [] => Ok(None),
-        [only] => Ok(Some((&*only.name).into())),
+    if let Some(name) = table.group("target_group", raw.target_group.as_deref())? {
+        let named = file.target_group.iter().find(|group| *group.name == *name);
+        if named.is_some_and(|group| group.engine != raw.engine) {
+            return Err(table.error("target_group", "speaks another `engine` than the listener"));
+        }
+        return Ok(Some(name));
+    }
+    let mut groups = file.target_group.iter().filter(|g| g.engine == raw.engine);
+    match (groups.next(), groups.next()) {
+        (Some(only), None) => Ok(Some((&*only.name).into())),
         _ if !file.database.is_empty() => Ok(None),
-        _ => Err(table.error("target_group", "name one of the target groups")),
+        (None, _) if file.target_group.is_empty() => Ok(None),
+        (None, _) => Err(table.error("engine", "no target group speaks it")),
+        (Some(_), Some(_)) => Err(table.error("target_group", "name one of the target groups")),
     }
 }
 

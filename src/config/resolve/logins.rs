@@ -2,19 +2,26 @@
 //! and what is stored.
 
 use super::Source;
-use super::translate::auth_method;
+use super::translate::{auth_method, engine};
 use crate::auth::UserStore;
 use crate::config::error::Problems;
 use crate::config::raw::{ClientCert, File, Listener, User};
-use crate::model::{AuthMethod, Verifier};
+use crate::model::{AuthMethod, EngineFamily, Verifier};
 
 /// Adds methods that would let somebody in without proof, show passwords, or cannot work.
 pub(super) fn check_methods(source: &Source<'_>, problems: &mut Problems) {
     let raw = source.raw;
     for (index, listener) in raw.listener.iter().enumerate() {
-        if let Some(problem) = refused(listener, auth_method(listener.auth_method)) {
-            let table = source.table("listener", index, &listener.name);
-            problems.add(table.error("auth_method", problem));
+        let Some(method) = listener.auth_method.map(auth_method) else {
+            continue;
+        };
+        let table = source.table("listener", index, &listener.name);
+        let family = engine(listener.engine);
+        if !method.is_of(family) {
+            let what = format!("{:?} is no method of {family}", method.as_str());
+            problems.add(table.error("auth_method", &what));
+        } else if let Some(problem) = refused(listener, method) {
+            problems.add(table.error("auth_method", &problem));
         }
     }
     for (index, user) in raw.user.iter().enumerate() {
@@ -61,34 +68,41 @@ pub(super) fn check_users(
 }
 
 /// Why a listener must not use a method.
-fn refused(listener: &Listener, method: AuthMethod) -> Option<&'static str> {
+fn refused(listener: &Listener, method: AuthMethod) -> Option<String> {
     let tls = listener.tls_cert_file.is_some();
+    let name = method.as_str();
     match method {
         AuthMethod::Trust if !listener.is_loopback() => {
-            Some("\"trust\" lets anybody in: it is only for listeners on a loopback address")
+            Some("\"trust\" lets anybody in: it is only for listeners on a loopback address".into())
         }
-        AuthMethod::Password if !tls => Some(
-            "\"password\" sends passwords in the clear: it needs tls_cert_file and tls_key_file",
-        ),
-        AuthMethod::Password if !listener.require_tls && !listener.is_loopback() => {
-            Some("\"password\" sends passwords in the clear: it needs require_tls = true")
+        AuthMethod::Password | AuthMethod::Sha256 if !tls => Some(format!(
+            "{name:?} sends passwords in the clear: it needs tls_cert_file and tls_key_file"
+        )),
+        AuthMethod::Password | AuthMethod::Sha256
+            if !listener.require_tls && !listener.is_loopback() =>
+        {
+            Some(format!(
+                "{name:?} sends passwords in the clear: it needs require_tls = true"
+            ))
         }
         AuthMethod::Certificate if !tls || listener.tls_client_cert == ClientCert::Off => {
-            Some("\"cert\" needs TLS with tls_client_cert = \"optional\" or \"required\"")
+            Some("\"cert\" needs TLS with tls_client_cert = \"optional\" or \"required\"".into())
         }
         _ => None,
     }
 }
 
-/// A user may come by any listener. A method that a listener cannot perform is no danger, as long
-/// as another can.
+/// A user may come by any listener whose engine has the method. A method that a listener cannot
+/// perform is no danger, as long as another can.
 fn refused_for_user(listeners: &[Listener], method: AuthMethod) -> Option<String> {
-    let bad = listeners
-        .iter()
-        .find_map(|listener| Some((&listener.name, refused(listener, method)?)));
-    let (name, problem) = bad?;
+    let able = || listeners.iter().filter(|l| method.is_of(engine(l.engine)));
+    if able().next().is_none() && !listeners.is_empty() {
+        let name = method.as_str();
+        return Some(format!("no listener speaks a protocol that has {name:?}"));
+    }
+    let (name, problem) = able().find_map(|l| Some((&l.name, refused(l, method)?)))?;
     let harmless =
-        method == AuthMethod::Certificate && listeners.iter().any(|l| refused(l, method).is_none());
+        method == AuthMethod::Certificate && able().any(|l| refused(l, method).is_none());
     (!harmless).then(|| format!("listener {name:?}: {problem}"))
 }
 
@@ -99,25 +113,66 @@ fn locked_out(raw: &File, user: &User, users: &UserStore) -> Option<String> {
         return None;
     }
     let known = users.user(&user.name)?;
-    let verifier = known.verifier.as_ref();
-    let mut methods = raw
-        .listener
-        .iter()
-        .map(|listener| auth_method(user.auth_method.unwrap_or(listener.auth_method)));
-    let usable = |method| match method {
-        AuthMethod::Trust | AuthMethod::Certificate => true,
-        // An MD5 hash is not enough to check SCRAM's proof.
-        AuthMethod::Scram => matches!(verifier, Some(Verifier::Password(_) | Verifier::Scram(_))),
-        AuthMethod::Password | AuthMethod::Md5 => verifier.is_some(),
+    let Some(verifier) = &known.verifier else {
+        let needs_none = |listener: &Listener| {
+            matches!(
+                method_at(listener, user),
+                Some(AuthMethod::Trust | AuthMethod::Certificate)
+            )
+        };
+        let in_vain = !raw.listener.iter().any(needs_none);
+        return in_vain
+            .then(|| format!("user {:?} has no password, so it cannot log in", user.name));
     };
-    if methods.any(usable) {
+    if raw.listener.iter().any(|l| usable(l, user, verifier)) {
         return None;
     }
     Some(match verifier {
-        None => format!("user {:?} has no password, so it cannot log in", user.name),
-        Some(_) => format!(
-            "user {:?} has an md5 hash, which scram-sha-256 cannot use, so it cannot log in",
+        Verifier::Md5(_)
+            if raw
+                .listener
+                .iter()
+                .all(|l| engine(l.engine) == EngineFamily::Postgres) =>
+        {
+            format!(
+                "user {:?} has an md5 hash, which scram-sha-256 cannot use, so it cannot log in",
+                user.name
+            )
+        }
+        Verifier::ShaCrypt(_) => format!(
+            "user {:?} has a hash that can be checked inside TLS by MySQL's methods only, so it cannot log in",
+            user.name
+        ),
+        _ => format!(
+            "user {:?} has a hash that no listener can use, so it cannot log in",
             user.name
         ),
     })
+}
+
+/// How a user proves who it is at a listener; `None`: as is usual with the engine.
+fn method_at(listener: &Listener, user: &User) -> Option<AuthMethod> {
+    let own = user.auth_method.map(auth_method);
+    own.filter(|method| method.is_of(engine(listener.engine)))
+        .or(listener.auth_method.map(auth_method))
+}
+
+/// True if what is stored about a user is enough to check its proof at a listener.
+fn usable(listener: &Listener, user: &User, verifier: &Verifier) -> bool {
+    let method = method_at(listener, user);
+    if matches!(method, Some(AuthMethod::Trust | AuthMethod::Certificate)) {
+        return true;
+    }
+    match (engine(listener.engine), verifier) {
+        (_, Verifier::Password(_)) => true,
+        (EngineFamily::Postgres, Verifier::Scram(_)) => true,
+        // An MD5 hash is not enough to check SCRAM's proof.
+        (EngineFamily::Postgres, Verifier::Md5(_)) => {
+            matches!(method, Some(AuthMethod::Password | AuthMethod::Md5))
+        }
+        // Whatever the method, a hash is checked by the plugin that keeps it.
+        (EngineFamily::Mysql, Verifier::Native(_) | Verifier::Ed25519(_)) => true,
+        (EngineFamily::Mysql, Verifier::ShaCrypt(_)) => listener.tls_cert_file.is_some(),
+        _ => false,
+    }
 }

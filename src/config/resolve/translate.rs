@@ -8,6 +8,7 @@ use crate::telemetry::options::LogFormat;
 pub(super) const fn engine(raw: raw::Engine) -> EngineFamily {
     match raw {
         raw::Engine::Postgresql => EngineFamily::Postgres,
+        raw::Engine::Mysql => EngineFamily::Mysql,
     }
 }
 
@@ -45,6 +46,10 @@ pub(super) const fn auth_method(raw: raw::AuthMethod) -> AuthMethod {
         raw::AuthMethod::Md5 => AuthMethod::Md5,
         raw::AuthMethod::Cert => AuthMethod::Certificate,
         raw::AuthMethod::Trust => AuthMethod::Trust,
+        raw::AuthMethod::CachingSha2 => AuthMethod::CachingSha2,
+        raw::AuthMethod::Native => AuthMethod::Native,
+        raw::AuthMethod::Sha256 => AuthMethod::Sha256,
+        raw::AuthMethod::Ed25519 => AuthMethod::Ed25519,
     }
 }
 

@@ -85,7 +85,7 @@ fn server_password(table: &Table<'_>, raw: &raw::User) -> Result<Option<Secret>,
     let secret = secret.map_err(|what| table.error(&key, &what))?;
     match secret.as_ref().map(verifier).transpose() {
         Ok(None | Some(Verifier::Password(_))) => Ok(secret),
-        Ok(Some(Verifier::Scram(_) | Verifier::Md5(_))) => Err(table.error(&key, NOT_A_HASH)),
+        Ok(Some(_)) => Err(table.error(&key, NOT_A_HASH)),
         Err(error) => Err(table.error(&key, &error.to_string())),
     }
 }

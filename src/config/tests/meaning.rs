@@ -5,9 +5,7 @@ use std::time::Duration;
 use super::{Folder, GROUP, LEAST, LISTENER, SCRAM, USER, load_text, with};
 use crate::auth::options::UserOptions;
 use crate::config::Plan;
-use crate::model::{
-    AuthMethod, Credential, EngineFamily, PinReason, Pins, PoolMode, Secret, Share, Verifier,
-};
+use crate::model::{Credential, EngineFamily, PinReason, Pins, PoolMode, Secret, Share, Verifier};
 use crate::net::options::{ClientCert, TlsMode, TlsVersion};
 
 const WITH_TLS: &str = "tls_cert_file = \"server.crt\"\ntls_key_file = \"server.key\"";
@@ -42,7 +40,7 @@ fn what_is_left_out_has_its_default() {
     };
     assert_eq!(listener.engine, EngineFamily::Postgres);
     assert_eq!(listener.group.as_deref(), Some("main"));
-    assert_eq!(listener.auth_method, AuthMethod::Scram);
+    assert_eq!(listener.auth_method, None);
     assert_eq!(listener.pool_mode, None);
     assert_eq!(
         listener.limits.idle_client_timeout,

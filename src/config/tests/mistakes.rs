@@ -142,8 +142,8 @@ fn values_with_units() {
 #[test]
 fn words_that_do_not_exist() {
     told_with(
-        &[(LISTENER, "engine = \"mysql\"")],
-        "sluice.toml:4:10: listener \"app\", `engine`: expected \"postgresql\", not \"mysql\"",
+        &[(LISTENER, "engine = \"oracle\"")],
+        "sluice.toml:4:10: listener \"app\", `engine`: expected \"postgresql\" or \"mysql\", not \"oracle\"",
     );
     told_with(
         &[(GROUP, "server_tls_mode = \"verify_full\"")],

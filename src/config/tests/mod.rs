@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use super::{Plan, load, show};
 
 mod meaning;
+mod methods;
 mod mistakes;
 mod reload;
 mod survival;

@@ -84,10 +84,31 @@ pub async fn drive<X: Exchange>(
     tls: &TlsRole,
     cap: usize,
 ) -> Result<X::Done, DriveError<X::Error>> {
-    let mut out = BytesMut::new();
+    let mut unsaid = BytesMut::new();
+    let done = drive_unsaid(stream, exchange, input, &mut unsaid, tls, cap).await?;
+    send(stream, &mut unsaid).await.map_err(from_io)?;
+    Ok(done)
+}
+
+/// The same, but what the exchange has to say with its last step is left in `unsaid`, to be
+/// written with what comes next. An error leaves nothing there.
+///
+/// # Errors
+/// As [`drive`]. Not cancel safe either.
+pub async fn drive_unsaid<X: Exchange>(
+    stream: &mut Stream,
+    exchange: &mut X,
+    input: &mut BytesMut,
+    unsaid: &mut BytesMut,
+    tls: &TlsRole,
+    cap: usize,
+) -> Result<X::Done, DriveError<X::Error>> {
     loop {
-        let step = exchange.advance(input, &mut out);
-        let sent = send(stream, &mut out).await;
+        let step = exchange.advance(input, unsaid);
+        let sent = match step {
+            Ok(Step::Done(_)) => Ok(()),
+            _ => send(stream, unsaid).await,
+        };
         // Where the exchange says no, its reason counts, whether or not the peer could hear it.
         let step = step.map_err(DriveError::Exchange)?;
         sent.map_err(from_io)?;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{DriveError, TlsRole, detect_direct_tls, drive};
+use super::{DriveError, TlsRole, detect_direct_tls, drive, drive_unsaid};
 use crate::model::{Secret, TlsFacts};
 use crate::net::options::TlsMode;
 use crate::net::testing::{Authority, client_tls, connected, server_tls};
@@ -102,6 +102,20 @@ async fn a_dialogue_runs_to_its_end_and_leaves_what_follows() {
     assert_eq!(outcome.unwrap(), "done");
     assert_eq!(&left[..], b"next");
     assert_eq!(got, b"hashbye");
+}
+
+#[tokio::test]
+async fn what_is_said_last_may_wait_for_what_comes_next() {
+    let (mut server, mut client) = connected().await;
+    let (mut input, mut unsaid) = (BytesMut::from(&b"h.d"[..]), BytesMut::new());
+    let (mut script, tls) = (Script::default(), TlsRole::Unavailable);
+    let outcome = drive_unsaid(&mut server, &mut script, &mut input, &mut unsaid, &tls, CAP).await;
+    assert_eq!(outcome.unwrap(), "done");
+    assert_eq!(&unsaid[..], b"hashbye");
+    drop(server);
+    let mut got = Vec::new();
+    client.read_to_end(&mut got).await.unwrap();
+    assert_eq!(got, b"", "it has been sent");
 }
 
 #[tokio::test]

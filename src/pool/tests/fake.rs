@@ -11,14 +11,15 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use crate::model::{
-    EngineFamily, Fault, Finding, Pins, PoolKey, Progress, Proof, Secret, TlsFacts, TxStatus,
+    AuthMethod, EngineFamily, Fault, Finding, Pins, PoolKey, Progress, Proof, Secret, TlsFacts,
+    TxStatus,
 };
 use crate::net::{DialError, Stream};
 use crate::pool::{Open, OpenError, Opened, Opening, ServerLogin};
 use crate::protocol::{
     Addressee, Affinity, Attach, Back, Breach, Caller, CancelOrder, Chore, ConnectError,
-    ConnectPlan, Engine, Entropy, Errand, Exchange, Front, FrontSettings, HelloOffer, Login,
-    Opening as Hello, ProofDemand, Script, ServerError, Step, Wants,
+    ConnectPlan, Derivation, Engine, Entropy, Errand, Exchange, Front, FrontSettings, HelloOffer,
+    Login, Opening as Hello, ProofDemand, Script, ServerError, Step, Wants,
 };
 
 /// The engine. Its client side is never entered.
@@ -402,6 +403,12 @@ impl Engine for Fake {
     }
     fn affinity(login: &Never, _: &Arc<str>) -> Affinity {
         match *login {}
+    }
+    fn usual_method(login: &Never) -> AuthMethod {
+        match *login {}
+    }
+    fn derive(_: AuthMethod, _: &Secret, _: &Entropy) -> Option<Derivation> {
+        None
     }
     fn prove(login: &Never, _: ProofDemand, _: Entropy) -> Self::Prove {
         match *login {}

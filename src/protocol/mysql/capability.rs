@@ -84,7 +84,10 @@ impl Capabilities {
 
     /// What must be agreed on with a server exactly as with the clients it is to serve: each
     /// changes what the server does or how it writes results, and nothing can change it later.
-    pub const BOUND: [Self; 15] = [
+    ///
+    /// DEPRECATE_EOF is not among them: it is used with every server that has it, since only OK
+    /// tells what a statement with rows has changed, and translated for clients without.
+    pub const BOUND: [Self; 11] = [
         Self::FOUND_ROWS,
         Self::NO_SCHEMA,
         Self::LOCAL_FILES,
@@ -94,13 +97,42 @@ impl Capabilities {
         Self::MULTI_RESULTS,
         Self::PS_MULTI_RESULTS,
         Self::CAN_HANDLE_EXPIRED_PASSWORDS,
-        Self::DEPRECATE_EOF,
-        Self::OPTIONAL_RESULTSET_METADATA,
         Self::QUERY_ATTRIBUTES,
-        Self::MARIADB_STMT_BULK,
         Self::MARIADB_EXTENDED_METADATA,
-        Self::MARIADB_CACHE_METADATA,
     ];
+
+    /// What Sluice answers for itself, whatever the server behind it can do.
+    pub const OWN: Self = Self::CONNECT_WITH_DB
+        .with(Self::ODBC)
+        .with(Self::LONG_FLAG)
+        .with(Self::PROTOCOL_41)
+        .with(Self::IGNORE_SIGPIPE)
+        .with(Self::TRANSACTIONS)
+        .with(Self::RESERVED)
+        .with(Self::SECURE_CONNECTION)
+        .with(Self::PLUGIN_AUTH)
+        .with(Self::CONNECT_ATTRS)
+        .with(Self::PLUGIN_AUTH_LENENC_DATA)
+        .with(Self::DEPRECATE_EOF);
+
+    /// What needs a server that can do it too.
+    pub const SHARED: Self = Self::FOUND_ROWS
+        .with(Self::NO_SCHEMA)
+        .with(Self::LOCAL_FILES)
+        .with(Self::IGNORE_SPACE)
+        .with(Self::INTERACTIVE)
+        .with(Self::MULTI_STATEMENTS)
+        .with(Self::MULTI_RESULTS)
+        .with(Self::PS_MULTI_RESULTS)
+        .with(Self::CAN_HANDLE_EXPIRED_PASSWORDS)
+        .with(Self::SESSION_TRACK)
+        .with(Self::QUERY_ATTRIBUTES)
+        .with(Self::MARIADB_EXTENDED_METADATA);
+
+    /// What every server of today can do: to be assumed of one that has not been heard yet.
+    pub const USUAL: Self = Self::SHARED
+        .without(Self::QUERY_ATTRIBUTES)
+        .without(Self::MARIADB_EXTENDED_METADATA);
 
     /// Which of the bound capabilities are in the set, as a number; see
     /// [`Affinity::variant`](crate::protocol::Affinity::variant).

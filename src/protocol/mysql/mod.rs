@@ -4,10 +4,46 @@
 //! "Client/Server Protocol", called "MySQL protocol" below) and from MariaDB's knowledge base
 //! ("Client/Server Protocol", called "MariaDB protocol").
 
+pub mod accept;
+pub mod answer;
+pub mod attributes;
+pub mod back;
 pub mod capability;
+pub mod chore;
 pub mod command;
+pub mod connect;
+pub mod effects;
+pub mod engine;
+pub mod execute;
+pub mod fault;
 pub mod frame;
+pub mod front;
+pub mod grammar;
+pub mod greeting;
+pub mod idle;
+pub mod inquire;
+pub mod join;
 pub mod login;
 pub mod message;
+pub mod owed;
+pub mod plugin;
+pub mod prepared;
+pub mod probe;
+pub mod prove;
+pub mod reply;
+pub mod request;
+pub mod response;
+pub mod rules;
+pub mod settings;
+pub mod settled;
+pub mod statements;
 pub mod status;
+pub mod told;
+pub mod tracker;
+pub mod warnings;
 pub mod wire;
+
+#[cfg(test)]
+mod handshake;
+
+pub use engine::Mysql;

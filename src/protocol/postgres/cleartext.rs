@@ -52,6 +52,8 @@ impl Check {
                     equal(md5::stored(given, user).as_slice(), stored.as_slice())
                 })
             }
+            // What MySQL keeps is of no use here.
+            Some(Verifier::Native(_) | Verifier::ShaCrypt(_) | Verifier::Ed25519(_)) => false,
         };
         // PostgreSQL lets nobody in with an empty password, whatever is stored.
         (right && !given.is_empty()).then_some(self.given)

@@ -12,13 +12,14 @@ use super::front::PgFront;
 use super::prove::Prove;
 use super::reply::{self, Watcher};
 use super::reported::Reported;
+use super::scram::{ITERATIONS, SALT_LEN, derive_verifier};
 use super::startup::Startup;
 use super::{fault, inspect, join, message, request};
-use crate::model::{EngineFamily, Fault, Secret, TlsFacts, TxStatus};
+use crate::model::{AuthMethod, EngineFamily, Fault, Secret, TlsFacts, TxStatus, Verifier};
 use crate::protocol::{
-    Addressee, Affinity, Attach, Breach, Caller, CancelOrder, ConnectError, ConnectPlan, Engine,
-    Entropy, Errand, Exchange, FrontSettings, HelloOffer, Opening, ProofDemand, Script, Step,
-    Wants,
+    Addressee, Affinity, Attach, Breach, Caller, CancelOrder, ConnectError, ConnectPlan,
+    Derivation, Engine, Entropy, Errand, Exchange, FrontSettings, HelloOffer, Opening, ProofDemand,
+    Script, Step, Wants,
 };
 
 /// PostgreSQL, protocol 3.
@@ -55,6 +56,20 @@ impl Engine for Postgres {
             database: Arc::clone(database),
             variant: 0,
         }
+    }
+
+    fn usual_method(_: &Startup) -> AuthMethod {
+        AuthMethod::Scram
+    }
+
+    fn derive(method: AuthMethod, password: &Secret, entropy: &Entropy) -> Option<Derivation> {
+        if method != AuthMethod::Scram {
+            return None;
+        }
+        let (salt, password) = (*entropy.first_chunk::<SALT_LEN>()?, password.clone());
+        Some(Box::new(move || {
+            Verifier::Scram(derive_verifier(password.expose(), &salt, ITERATIONS))
+        }))
     }
 
     fn prove(login: &Startup, demand: ProofDemand, entropy: Entropy) -> Told<Prove> {

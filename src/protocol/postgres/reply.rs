@@ -301,6 +301,8 @@ impl Reader<'_> {
             // If it fails before it reads, they count after all: nobody can tell.
             let ahead = self.back.debts.begin_copy();
             self.back.doubt |= ahead.syncs;
+            // Then none of them has ended the implicit transaction.
+            self.back.unsynced |= ahead.syncs && self.back.debts.has_extended();
             self.back.copy = if ahead.ended {
                 CopyIn::Ended
             } else {
@@ -322,9 +324,14 @@ impl Reader<'_> {
             _ => return Err(Breach("unknown transaction state")),
         };
         self.back.copy = CopyIn::None;
-        let fate = match self.back.debts.pop() {
-            Some(owed) if !owed.is_extended() => owed.fate(),
-            None if self.back.doubt => Fate::Client,
+        let fate = match self.back.debts.first() {
+            Some(owed) if !owed.is_extended() => {
+                let fate = owed.fate();
+                self.back.debts.pop();
+                fate
+            }
+            // The answer to a Sync that the books took for part of a COPY.
+            _ if self.back.doubt => Fate::Client,
             _ => return Err(Breach("ready before everything was answered")),
         };
         match fate {

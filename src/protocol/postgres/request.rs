@@ -304,8 +304,11 @@ impl Reader<'_> {
 
     fn sync(&mut self, message: &Message<'_>) -> usize {
         let dealt = self.pass(message);
-        // While the server reads COPY data it ignores Sync.
-        if self.back.copy != CopyIn::Reading {
+        if self.back.copy == CopyIn::Reading {
+            // While the server reads COPY data it ignores Sync; but it may have found an error in
+            // them and stopped reading.
+            self.back.doubt = true;
+        } else {
             self.back.skipping = false;
             self.back.unsynced = false;
             self.back.debts.push(Owed::Sync);

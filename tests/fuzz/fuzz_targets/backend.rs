@@ -77,7 +77,9 @@ fn attached(choice: u8, pieces: &[&[u8]]) -> String {
         assert_eq!(shown, passed);
     }
     let failure = front.failure();
-    let seen = breach.is_none().then_some((shown, kept, back.progress(), front.pins(), failure));
+    let seen = breach
+        .is_none()
+        .then_some((shown, kept, back.progress(), front.pins(), failure));
     format!("{breach:?} {seen:?}")
 }
 

@@ -24,9 +24,11 @@ fuzz_target!(|data: &[u8]| {
         variant: 0,
         credential,
         tls: [TlsWish::Never, TlsWish::Prefer, TlsWish::Require][usize::from(cut.choice / 3 % 3)],
+        ask_public_key: false,
     };
-    let [whole, pieces] =
-        cut.both().map(|pieces| drive(Connect::new(plan.clone(), &[3; 48]), &pieces));
+    let [whole, pieces] = cut
+        .both()
+        .map(|pieces| drive(Connect::new(plan.clone(), &[3; 48]), &pieces));
     for ending in [&whole, &pieces] {
         if let Some(Ok(connected)) = &ending.end {
             assert!(plan.tls != TlsWish::Require || connected.tls);

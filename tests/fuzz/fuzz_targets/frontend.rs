@@ -6,19 +6,23 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use sluice::model::{PinPolicy, PoolMode};
+use sluice::model::{Fault, FaultKind, PinPolicy, PoolMode};
 use sluice::protocol::postgres::Postgres;
 use sluice::protocol::postgres::back::{LoggedIn, PgBack};
 use sluice::protocol::postgres::front::PgFront;
 use sluice::protocol::postgres::reported::Reported;
 use sluice::protocol::postgres::settings::Settings;
-use sluice::protocol::{Attach, Back, Engine, Front, FrontSettings, Script};
+use sluice::protocol::{Attach, Back, Engine, Front, FrontSettings, Script, Wants};
 use sluice_fuzz::Cut;
 
 fn sides(choice: u8) -> (PgFront, PgBack) {
     let session = choice & 1 != 0;
     let policy = FrontSettings {
-        pool_mode: if session { PoolMode::Session } else { PoolMode::Transaction },
+        pool_mode: if session {
+            PoolMode::Session
+        } else {
+            PoolMode::Transaction
+        },
         ignore_options: Arc::new([]),
         allow_options: None,
         max_client_statements: usize::from(choice >> 6),
@@ -32,7 +36,10 @@ fn sides(choice: u8) -> (PgFront, PgBack) {
         cancel_key: Bytes::from_static(b"abcd"),
         tls: false,
     };
-    (PgFront::new(Settings::none(), Arc::new(policy)), PgBack::new(login))
+    (
+        PgFront::new(Settings::none(), Arc::new(policy)),
+        PgBack::new(login),
+    )
 }
 
 /// Everything that can be seen of a run.
@@ -71,29 +78,36 @@ fn attached(choice: u8, pieces: &[&[u8]]) -> String {
     let progress = back.progress();
     assert!(!progress.settled || !front.mid_request() || passed.is_empty() || choice & 1 == 0);
     // A fault ends the session: what was written before it in the same piece is not sent.
-    let written = fault.is_none().then_some((&to_server, &replies, &kept, progress));
+    let written = fault
+        .is_none()
+        .then_some((&to_server, &replies, &kept, progress));
     let pins = fault.is_none().then(|| front.pins());
     format!("{fault:?} {written:?} {pins:?} {}", front.has_quit())
 }
 
+/// Without a server connection. If none is ever to be had, nothing comes of requests but errors.
 fn alone(choice: u8, pieces: &[&[u8]]) -> String {
     let (mut front, _) = sides(choice);
     let (mut replies, mut kept) = (Vec::new(), Vec::new());
+    let none_free = Fault::new(FaultKind::BorrowTimeout, "none is free");
     let mut wants = None;
     for piece in pieces {
         kept.extend_from_slice(piece);
-        match Postgres::wants(&mut front, &kept, &mut replies) {
-            Ok((dealt, found)) => {
-                assert!(dealt <= kept.len());
-                kept.drain(..dealt);
-                wants = Some(Ok(found));
-            }
-            Err(fault) => {
-                wants = Some(Err(fault));
+        wants = Some(Postgres::wants(&mut front, &kept, &mut replies));
+        while let Some(Ok((dealt, found))) = wants {
+            assert!(dealt <= kept.len());
+            kept.drain(..dealt);
+            if choice & 4 == 0 || found != Wants::Server {
                 break;
             }
+            Postgres::decline(&mut front, &none_free, &kept, &mut replies);
+            wants = Some(Postgres::wants(&mut front, &kept, &mut replies));
+        }
+        if matches!(wants, Some(Err(_))) {
+            break;
         }
     }
+    let wants = wants.map(|wants| wants.map(|(_, found)| found));
     format!("{wants:?} {replies:?}")
 }
 

@@ -23,7 +23,9 @@ static VERIFIERS: LazyLock<[Option<Verifier>; 4]> = LazyLock::new(|| {
         None,
         Some(Verifier::Password(Secret::new(password))),
         Some(Verifier::Scram(derive_verifier(password, b"salt", 2))),
-        Some(Verifier::Md5(Secret::new("md50123456789abcdef0123456789abcdef"))),
+        Some(Verifier::Md5(Secret::new(
+            "md50123456789abcdef0123456789abcdef",
+        ))),
     ]
 });
 
@@ -44,7 +46,10 @@ fuzz_target!(|data: &[u8]| {
         let prove = Prove::new("ann".into(), demand.clone(), &[9; 48]);
         drive(prove, &pieces)
     });
-    assert!(!matches!(whole.end, Some(Ok(_))), "nobody knows the password");
+    assert!(
+        !matches!(whole.end, Some(Ok(_))),
+        "nobody knows the password"
+    );
     assert_eq!(format!("{:?}", whole.end), format!("{:?}", pieces.end));
     assert_eq!(whole.written, pieces.written);
 });

@@ -9,7 +9,11 @@ fuzz_target!(|text: &[u8]| {
     let verdict = classify(text);
     let _ = fingerprint(text);
     assert!(verdict.statements.len() <= text.len() + 1);
-    for change in verdict.statements.iter().flat_map(|one| one.setting_changes()) {
+    for change in verdict
+        .statements
+        .iter()
+        .flat_map(|one| one.setting_changes())
+    {
         let _ = change.raw_value();
     }
     // White space in front and a comment mean nothing.

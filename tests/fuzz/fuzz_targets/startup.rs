@@ -4,26 +4,39 @@
 use libfuzzer_sys::fuzz_target;
 use sluice::model::Fault;
 use sluice::protocol::postgres::Postgres;
-use sluice::protocol::{Engine, HelloOffer, Opening, TlsOffer};
+use sluice::protocol::{Caller, Engine, HelloOffer, Opening, TlsOffer};
 use sluice_fuzz::{Cut, Ending, drive};
+
+const CALLER: Caller<()> = Caller {
+    session: 7,
+    announcement: None,
+};
 
 fn summary(ending: &Ending<Opening<Postgres>, Fault>) -> String {
     match &ending.end {
         None => "more".to_owned(),
         Some(Err(fault)) => format!("{fault:?}"),
-        Some(Ok(Opening::Cancel(key))) => format!("{} {:?} {}", key.pid(), key.secret(), ending.left),
+        Some(Ok(Opening::Cancel(key))) => {
+            format!("{} {:?} {}", key.pid(), key.secret(), ending.left)
+        }
         Some(Ok(Opening::Login(login))) => format!("{login:?} {}", ending.left),
     }
 }
 
 fuzz_target!(|data: &[u8]| {
     let Some(cut) = Cut::new(data) else { return };
-    let tls = [TlsOffer::Unavailable, TlsOffer::Optional, TlsOffer::Required];
+    let tls = [
+        TlsOffer::Unavailable,
+        TlsOffer::Optional,
+        TlsOffer::Required,
+    ];
     let offer = HelloOffer {
         tls: tls[usize::from(cut.choice % 3)],
         direct_tls: cut.choice & 0x80 != 0,
     };
-    let [whole, pieces] = cut.both().map(|pieces| drive(Postgres::hello(offer), &pieces));
+    let [whole, pieces] = cut
+        .both()
+        .map(|pieces| drive(Postgres::hello(offer, CALLER, [0; 48]), &pieces));
     for ending in [&whole, &pieces] {
         if let Some(Ok(Opening::Login(login))) = &ending.end {
             assert!(!login.user.is_empty() && !login.database.is_empty());

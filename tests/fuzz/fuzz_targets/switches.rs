@@ -5,8 +5,13 @@ use libfuzzer_sys::fuzz_target;
 use sluice::protocol::postgres::switches::settings;
 
 fuzz_target!(|options: &[u8]| {
-    let Ok(settings) = settings(options) else { return };
-    let len: usize = settings.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let Ok(settings) = settings(options) else {
+        return;
+    };
+    let len: usize = settings
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
     assert!(len <= options.len());
     for (name, _) in settings {
         assert!(!name.is_empty() && !name.contains('='));

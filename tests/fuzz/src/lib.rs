@@ -26,9 +26,16 @@ impl<'a> Cut<'a> {
         })
     }
 
+    /// The same choices for another stream.
+    pub fn with(self, stream: &'a [u8]) -> Self {
+        Self { stream, ..self }
+    }
+
     /// The stream in one piece, and in four.
     pub fn both(self) -> [Vec<&'a [u8]>; 2] {
-        let mut ends = self.places.map(|place| usize::from(place) * self.stream.len() / 255);
+        let mut ends = self
+            .places
+            .map(|place| usize::from(place) * self.stream.len() / 255);
         ends.sort_unstable();
         let mut start = 0;
         let mut pieces: Vec<_> = ends
@@ -75,7 +82,10 @@ pub fn drive<X: Exchange>(mut exchange: X, pieces: &[&[u8]]) -> Ending<X::Done, 
             match step {
                 Ok(Step::Read) => break,
                 Ok(Step::UpgradeTls) => {
-                    assert!(input.is_empty(), "bytes before TLS would pass for bytes inside");
+                    assert!(
+                        input.is_empty(),
+                        "bytes before TLS would pass for bytes inside"
+                    );
                     ending.tls = true;
                     exchange.secured(&TlsFacts::default());
                 }
@@ -87,4 +97,19 @@ pub fn drive<X: Exchange>(mut exchange: X, pieces: &[&[u8]]) -> Ending<X::Done, 
     }
     ending.left = input.len();
     ending
+}
+
+/// Packets of MySQL's protocol made of `stream`: a byte of length, then the payload. Sequence
+/// numbers count from `seq` by twos, as one side's of a dialogue do.
+pub fn packets(mut stream: &[u8], mut seq: u8) -> Vec<u8> {
+    let mut out = Vec::new();
+    while let Some((len, rest)) = stream.split_first() {
+        let (payload, rest) = rest.split_at(usize::from(*len).min(rest.len()));
+        let len = u8::try_from(payload.len()).expect("a length of one byte");
+        out.extend_from_slice(&[len, 0, 0, seq]);
+        out.extend_from_slice(payload);
+        seq = seq.wrapping_add(2);
+        stream = rest;
+    }
+    out
 }

@@ -23,7 +23,8 @@ pub struct Part {
     pub replies: Vec<Message>,
     /// Reported settings as a direct connection leaves them.
     pub reported: BTreeMap<String, String>,
-    /// Syncs came during COPY: if it was sent ahead, nobody can tell which of them counted.
+    /// Syncs were sent before it was known how a COPY ends: if it fails, nobody can tell which of
+    /// them counted.
     pub doubtful: bool,
 }
 
@@ -38,6 +39,7 @@ pub fn plan(client: &Client, session_mode: bool) -> Part {
         server: Server::new(&startup),
         resets: resets.collect(),
         session_mode,
+        copies: false,
         part: Part {
             steps: Vec::new(),
             replies: Vec::new(),
@@ -72,6 +74,8 @@ struct Plan {
     resets: Vec<Text>,
     /// They do not even then: the session is the server's own business.
     session_mode: bool,
+    /// A COPY has begun since the client last waited.
+    copies: bool,
     part: Part,
 }
 
@@ -112,10 +116,11 @@ impl Plan {
         }
     }
 
-    /// A query that nothing is pipelined with, outside transactions.
+    /// A query that nothing is pipelined with, outside transactions. What it undoes comes back
+    /// before the next request, where it is clear which that is.
     fn alone(&mut self, sql: &str) {
         self.send(b'S', b"");
-        if self.server.is_quiet() {
+        if self.server.is_quiet() && !self.part.doubtful {
             self.wait();
             self.send(b'Q', &strings(&[sql]));
             self.wait();
@@ -124,7 +129,9 @@ impl Plan {
 
     fn send(&mut self, kind: u8, body: &[u8]) {
         let wire = Message::new(kind, body).wire();
+        self.part.doubtful |= kind == b'S' && self.copies;
         self.server.feed(&wire);
+        self.copies |= self.server.is_copying();
         self.part.steps.push(Step::Send(wire));
         for message in wire::take(&mut self.server.out) {
             if message.kind == b'S' {
@@ -134,11 +141,11 @@ impl Plan {
                 self.part.replies.push(message);
             }
         }
-        self.part.doubtful |= self.server.ignored_sync;
     }
 
     fn wait(&mut self) {
         self.part.steps.push(Step::Wait(self.part.replies.len()));
+        self.copies = self.server.is_copying();
     }
 }
 

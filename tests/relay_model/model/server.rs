@@ -23,8 +23,6 @@ pub struct Server {
     /// After an error, up to Sync.
     skipping: bool,
     copy: Option<Copy>,
-    /// Syncs were ignored because they came during COPY.
-    pub ignored_sync: bool,
     /// It has ended the connection.
     dead: bool,
 }
@@ -74,7 +72,6 @@ impl Server {
             block: Block::None,
             skipping: false,
             copy: None,
-            ignored_sync: false,
             dead: false,
         }
     }
@@ -446,8 +443,7 @@ impl Server {
     fn copying(&mut self, message: &Message) {
         match message.kind {
             b'd' if message.body.starts_with(b"bad") => self.copy_failed("22P04"),
-            b'd' | b'H' => {}
-            b'S' => self.ignored_sync = true,
+            b'd' | b'H' | b'S' => {}
             b'f' => self.copy_failed("57014"),
             b'c' => {
                 self.complete("COPY 1");

@@ -116,6 +116,7 @@ impl Authenticate {
             Credential::ScramKeys(_) => Err(ConnectError::Credential(
                 "the server asks for the password, but only SCRAM keys are known",
             )),
+            Credential::NativeKey(_) => Err(FOREIGN_KEY),
             Credential::None => Err(NOTHING),
         }
     }
@@ -144,6 +145,7 @@ impl Authenticate {
         let knowledge = match &self.credential {
             Credential::Password(password) => Knowledge::Password(password.clone()),
             Credential::ScramKeys(keys) => Knowledge::Keys(keys.clone()),
+            Credential::NativeKey(_) => return Err(FOREIGN_KEY),
             Credential::None => return Err(NOTHING),
         };
         let (mechanism, binding) = self.choose(offer)?;
@@ -196,6 +198,8 @@ impl Authenticate {
     }
 }
 
+const FOREIGN_KEY: ConnectError =
+    ConnectError::Credential("what the client has proven is of use for MySQL only");
 const NOTHING: ConnectError =
     ConnectError::Credential("the server asks for a password, but none is known");
 

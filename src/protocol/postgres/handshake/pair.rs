@@ -86,6 +86,7 @@ impl Pair {
             } else {
                 TlsWish::Prefer
             },
+            ask_public_key: false,
         }
     }
 

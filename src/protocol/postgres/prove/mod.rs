@@ -93,7 +93,8 @@ impl Prove {
                     entropy,
                 ))
             }
-            (AuthMethod::Md5 | AuthMethod::Scram, verifier) => {
+            // Whatever else is configured is not of PostgreSQL.
+            (_, verifier) => {
                 let lookup = lookup(&user, verifier.as_ref(), &demand.decoy_key);
                 let end_point = demand.tls.and_then(|tls| tls.end_point);
                 Method::Scram(Box::new(ScramLogin::new(lookup, end_point, entropy)))
@@ -267,8 +268,8 @@ fn lookup(user: &str, verifier: Option<&Verifier>, decoy_key: &[u8; 32]) -> Look
     match verifier {
         Some(Verifier::Scram(verifier)) => Lookup::verifier(verifier.clone()),
         Some(Verifier::Password(password)) => Lookup::password(password.clone(), user, decoy_key),
-        // Nothing of SCRAM can be checked against an MD5 hash.
-        Some(Verifier::Md5(_)) | None => Lookup::unknown(user, decoy_key),
+        // Nothing of SCRAM can be checked against another hash.
+        Some(_) | None => Lookup::unknown(user, decoy_key),
     }
 }
 

@@ -151,3 +151,31 @@ fn the_rollback_for_a_lost_client_ends_a_copy_that_has_not_begun() {
     assert_eq!(back.absorb(&replies), Ok(replies.len()));
     assert!(back.progress().is_idle());
 }
+
+#[test]
+fn a_copy_that_ends_before_its_sync_comes_keeps_the_connection() {
+    let (mut front, mut back) = (client(), server());
+    let request = [parse("", "copy t from stdin"), bind(""), execute(), sync()];
+    send(&mut front, &mut back, &cat(&request));
+    let begun = cat(&[PARSED.into(), BOUND.into(), COPY_IN.into()]);
+    answer(&mut front, &mut back, &begun);
+    send(&mut front, &mut back, &msg(b'c', b""));
+    answer(&mut front, &mut back, &done("COPY 1"));
+    // The server has ignored the Sync that came before the end: nothing is committed yet.
+    assert!(!back.progress().settled);
+    send(&mut front, &mut back, &sync());
+    answer(&mut front, &mut back, &ready(b'I'));
+    assert!(back.progress().is_idle());
+}
+
+#[test]
+fn a_sync_during_a_copy_that_has_failed_already_is_no_breach() {
+    let (mut front, mut back) = (client(), server());
+    send(&mut front, &mut back, &query("copy t from stdin"));
+    answer(&mut front, &mut back, COPY_IN);
+    send(&mut front, &mut back, &cat(&[msg(b'd', b"x\n"), sync()]));
+    let end = cat(&[error("22P02", "bad"), ready(b'I'), ready(b'I')]);
+    assert_eq!(answer(&mut front, &mut back, &end), end);
+    assert!(!back.progress().is_idle(), "nobody knows how many are due");
+    assert!(front.pins().contains(PinReason::ProtocolDoubt));
+}

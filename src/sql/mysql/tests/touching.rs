@@ -222,6 +222,7 @@ fn user_variables() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn settings() {
     check(
         MYSQL,
@@ -310,6 +311,7 @@ fn settings_that_are_no_variables() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn commands() {
     check(
         MYSQL,

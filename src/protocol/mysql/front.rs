@@ -1,0 +1,308 @@
+//! One client: what it asked for, what it has prepared, and what it has half sent.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use foldhash::fast::RandomState;
+
+use super::capability::Capabilities;
+use super::login::{Flavor, Login, Sequence};
+use super::rules;
+use super::settings::Settings;
+use super::statements::Held;
+use super::status::Status;
+use super::told::Tracking;
+use super::warnings::Warnings;
+use crate::model::{Fault, FaultKind, Finding, PinReason, Pins, PoolMode};
+use crate::protocol::{self, Errand, FrontSettings};
+use crate::sql::mysql::Verdict;
+use crate::sql::mysql::verdict::TableName;
+
+/// Sluice's books about one client.
+#[derive(Debug)]
+pub struct MyFront {
+    /// The session's number, which is the connection's number to the client.
+    pub(super) session: u64,
+    pub(super) capabilities: Capabilities,
+    pub(super) flavor: Flavor,
+    /// The settings that the client's statements must run under.
+    pub(super) settings: Arc<Settings>,
+    /// Those that it logged in with.
+    pub(super) login: Arc<Settings>,
+    pub(super) multi_statements: bool,
+    /// What the client wants to be told about its session.
+    pub(super) tracking: Tracking,
+    pub(super) statements: HashMap<u32, Held, RandomState>,
+    next_statement: u32,
+    /// The text that is being answered, and how many of its statements have been.
+    pub(super) running: Option<Running>,
+    pub(super) request: Request,
+    /// Sequence numbers of the login, for its last packet.
+    pub(super) sequence: Arc<Sequence>,
+    /// Sequence number of the next packet to the client.
+    pub(super) next_seq: u8,
+    /// Status as last told to the client.
+    pub(super) status: Status,
+    pub(super) last: Last,
+    pub(super) errand: Option<Errand<u64>>,
+    pub(super) requests: u64,
+    pub(super) policy: Arc<FrontSettings>,
+    pub(super) quit: bool,
+    /// The server's error about a setting that could not be replayed: the whole packet.
+    pub(super) replay_failed: Option<Bytes>,
+    /// The error of a statement that could not be prepared for its execution: the whole packet.
+    pub(super) prepare_failed: Option<Bytes>,
+    pub(super) objects: Objects,
+    pins: Pins,
+    /// Those from before the command at hand.
+    settled_pins: Pins,
+    pin_cause: Option<Box<str>>,
+}
+
+/// The part of a request that is still to come.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Request {
+    /// Bytes of the current packet that go on to the server as they come.
+    pub passing: usize,
+    /// Bytes of the current packet that are dropped as they come.
+    pub dropping: usize,
+    /// The payload goes on in the next packet, with the same fate.
+    pub continues: bool,
+    /// That fate is to be dropped.
+    pub drops: bool,
+    /// A statement is being prepared for the execution that waits.
+    pub preparing: bool,
+}
+
+/// A text whose statements are being answered one by one.
+#[derive(Debug)]
+pub struct Running {
+    /// What the text does.
+    pub verdict: Arc<Verdict>,
+    /// How many of its statements have been carried out.
+    pub done: usize,
+}
+
+/// What later commands may ask about the last one.
+#[derive(Debug, Default)]
+pub struct Last {
+    /// `LAST_INSERT_ID()`.
+    pub insert_id: u64,
+    /// It has to be asked for: the server connection knows it better than its replies do.
+    pub insert_id_open: bool,
+    /// `ROW_COUNT()`.
+    pub row_count: i64,
+    /// `FOUND_ROWS()`.
+    pub found_rows: u64,
+    /// What `SHOW WARNINGS` shows.
+    pub warnings: Warnings,
+}
+
+/// Things on the server connection that later statements can take away again.
+#[derive(Debug, Default)]
+pub struct Objects {
+    pub(super) temp_tables: HashSet<TableName>,
+    pub(super) temp_unclear: bool,
+    pub(super) handlers: HashSet<Box<str>>,
+    pub(super) handler_unclear: bool,
+    pub(super) prepared: HashSet<Box<str>>,
+    pub(super) prepared_unclear: bool,
+    /// Modes are set for the next transaction alone.
+    pub(super) next_transaction: bool,
+}
+
+impl MyFront {
+    /// The books of a client that has logged in; `database` is the name that the server knows.
+    pub fn new(login: &Login, database: &str, policy: Arc<FrontSettings>) -> Self {
+        let settings = Settings::login(login.flavor, login.collation, login.capabilities, database);
+        let mut pins = Pins::NONE;
+        if policy.pool_mode == PoolMode::Session {
+            pins.insert(PinReason::SessionMode);
+        }
+        Self {
+            session: 0,
+            capabilities: login.capabilities,
+            flavor: login.flavor,
+            login: Arc::clone(&settings),
+            settings,
+            multi_statements: login.capabilities.has(Capabilities::MULTI_STATEMENTS),
+            tracking: Tracking::default(),
+            statements: HashMap::default(),
+            next_statement: 0,
+            running: None,
+            request: Request::default(),
+            sequence: Arc::clone(&login.sequence),
+            next_seq: 0,
+            status: Status::AUTOCOMMIT,
+            last: Last::default(),
+            errand: None,
+            requests: 0,
+            policy,
+            quit: false,
+            replay_failed: None,
+            prepare_failed: None,
+            objects: Objects::default(),
+            pins,
+            settled_pins: pins,
+            pin_cause: None,
+        }
+    }
+
+    /// In session mode the connection is the client's own.
+    pub(super) fn owns_connection(&self) -> bool {
+        self.policy.pool_mode == PoolMode::Session
+    }
+
+    /// Takes a statement up under a number of its own.
+    pub(super) fn hold(&mut self, held: Held) -> u32 {
+        // Four thousand million statements later the first are long closed.
+        loop {
+            self.next_statement = self.next_statement.wrapping_add(1);
+            if self.next_statement != 0 && !self.statements.contains_key(&self.next_statement) {
+                break;
+            }
+        }
+        self.statements.insert(self.next_statement, held);
+        self.next_statement
+    }
+
+    /// Notes what a text about to be executed does.
+    pub(super) fn affect(&mut self, verdict: &Verdict, cause: impl FnOnce() -> String) {
+        let before = self.pins;
+        for reason in rules::pins(verdict).since(before).iter() {
+            self.pins.insert(reason);
+        }
+        if self.pins != before {
+            self.pin_cause = Some(cause().into());
+        }
+    }
+
+    /// Pins for a reason that lies in the protocol rather than in a text.
+    pub(super) fn pin(&mut self, reason: PinReason) {
+        self.pins.insert(reason);
+    }
+
+    /// The state that a reason stands for is gone.
+    pub(super) fn unpin(&mut self, reason: PinReason) {
+        self.pins.remove(reason);
+        self.settled_pins.remove(reason);
+    }
+
+    pub(super) fn is_pinned(&self) -> bool {
+        !protocol::Front::pins(self).is_empty()
+    }
+
+    /// True if something is on the server connection for which the configuration does not let the
+    /// client keep it.
+    pub(super) fn holds_filtered(&self) -> bool {
+        self.pins != protocol::Front::pins(self)
+    }
+
+    /// What the configuration does not let the client keep has gone with its last server
+    /// connection.
+    pub(super) fn lose_filtered(&mut self) {
+        self.pins = protocol::Front::pins(self);
+        self.settled_pins = self.settled_pins.since(self.policy.pins.filtered);
+    }
+
+    /// Pins without that of the pool mode: what lies on the server connection.
+    pub(super) fn is_pinned_for(&self, reason: PinReason) -> bool {
+        self.pins.contains(reason)
+    }
+
+    /// A new command begins.
+    pub(super) fn begin(&mut self) {
+        self.settled_pins = self.pins;
+        self.requests += 1;
+    }
+
+    /// What the last command has left to be asked about is gone with this one.
+    pub(super) fn forget_last(&mut self) {
+        self.last.warnings.clear();
+        self.unpin(PinReason::Diagnostics);
+    }
+
+    /// The command's only statement has failed: it has left nothing behind.
+    pub(super) fn forgive(&mut self, reasons: &[PinReason]) {
+        for reason in reasons {
+            if !self.settled_pins.contains(*reason) {
+                self.pins.remove(*reason);
+            }
+        }
+    }
+
+    /// The session is as after its login (`COM_RESET_CONNECTION`).
+    pub(super) fn reset(&mut self) {
+        self.settings = self.login.with_schema(self.settings.schema());
+        self.statements.clear();
+        self.running = None;
+        self.last = Last::default();
+        self.objects = Objects::default();
+        self.tracking = Tracking::default();
+        let mut pins = Pins::NONE;
+        if self.owns_connection() {
+            pins.insert(PinReason::SessionMode);
+        }
+        for reason in NOT_UNDONE_BY_RESET {
+            if self.pins.contains(reason) {
+                pins.insert(reason);
+            }
+        }
+        self.pins = pins;
+        self.settled_pins = pins;
+    }
+}
+
+impl protocol::Front for MyFront {
+    fn pins(&self) -> Pins {
+        self.pins.since(self.policy.pins.filtered)
+    }
+
+    fn pin_cause(&self) -> Option<&str> {
+        self.pin_cause.as_deref()
+    }
+
+    // What the server's trackers find is a reason like any other.
+    fn finding(&mut self) -> Option<Finding> {
+        None
+    }
+
+    fn mid_request(&self) -> bool {
+        self.request.passing > 0
+            || self.request.preparing
+            || (self.request.continues && !self.request.drops)
+    }
+
+    fn profile(&self) -> u64 {
+        self.settings.id()
+    }
+
+    fn requests(&self) -> u64 {
+        self.requests
+    }
+
+    fn outlives_reset(&self) -> bool {
+        NOT_UNDONE_BY_RESET
+            .into_iter()
+            .any(|reason| self.pins.contains(reason))
+    }
+
+    fn has_quit(&self) -> bool {
+        self.quit
+    }
+
+    fn failure(&mut self) -> Option<Fault> {
+        self.replay_failed
+            .take()
+            .map(|wire| Fault::verbatim(FaultKind::ServerLost, wire))
+    }
+}
+
+/// What `COM_RESET_CONNECTION` does not promise to undo (MySQL Reference Manual, "Resetting the
+/// Connection State").
+const NOT_UNDONE_BY_RESET: [PinReason; 3] = [
+    PinReason::Role,
+    PinReason::Unclassified,
+    PinReason::ProtocolDoubt,
+];

@@ -1,0 +1,240 @@
+//! Both roles of a login against each other.
+
+mod pair;
+mod props;
+
+use std::sync::Arc;
+
+use pair::{Ending, Pair};
+
+use super::capability::Capabilities;
+use super::frame::Header;
+use super::greeting::unheard;
+use super::login::{Announcement, Flavor};
+use super::plugin::{ed25519, native, sha_crypt};
+use crate::model::{AuthMethod, Credential, Secret, ShaCrypt, TlsFacts, Verifier};
+use crate::protocol::ConnectError;
+
+const METHODS: [AuthMethod; 7] = [
+    AuthMethod::Trust,
+    AuthMethod::CachingSha2,
+    AuthMethod::Native,
+    AuthMethod::Ed25519,
+    AuthMethod::Sha256,
+    AuthMethod::Password,
+    AuthMethod::Certificate,
+];
+
+fn plain(password: &str) -> Verifier {
+    Verifier::Password(Secret::new(password))
+}
+
+fn double_sha1(password: &str) -> Verifier {
+    let key = native::key(password.as_bytes());
+    Verifier::Native(Secret::new(native::stored(key.expose())))
+}
+
+fn crypted(password: &str) -> Verifier {
+    let salt = b"01234567890123456789";
+    Verifier::ShaCrypt(ShaCrypt {
+        rounds: 3,
+        salt: salt[..].into(),
+        hash: sha_crypt::crypt(password.as_bytes(), salt, 3),
+    })
+}
+
+fn signed(password: &str) -> Verifier {
+    Verifier::Ed25519(ed25519::public_key(password.as_bytes()))
+}
+
+fn maria() -> Arc<Announcement> {
+    Arc::new(Announcement {
+        version: "11.8.2-MariaDB".into(),
+        flavor: Flavor::MariaDb,
+        capabilities: Capabilities::USUAL | Capabilities::MARIADB_EXTENDED_METADATA,
+        ..unheard()
+    })
+}
+
+fn tls_kinds() -> [Option<TlsFacts>; 3] {
+    let named = TlsFacts {
+        peer_common_name: Some("ann".into()),
+        end_point: None,
+    };
+    [None, Some(TlsFacts::default()), Some(named)]
+}
+
+/// The error number that the client reads, or `None` if it is in.
+fn code(ending: &Ending) -> Option<&str> {
+    match &ending.client {
+        Ok(_) => None,
+        Err(ConnectError::Refused(error)) => Some(&error.code),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// What a client with the right password, or without, reads.
+fn expected(
+    method: AuthMethod,
+    stored: &Verifier,
+    tls: Option<&TlsFacts>,
+) -> [Option<&'static str>; 2] {
+    let named = tls.is_some_and(|tls| tls.peer_common_name.is_some());
+    match method {
+        AuthMethod::Trust => [None; 2],
+        AuthMethod::Certificate if named => [None; 2],
+        AuthMethod::Certificate => [Some("1045"); 2],
+        AuthMethod::Sha256 | AuthMethod::Password if tls.is_none() => [Some("3159"); 2],
+        AuthMethod::CachingSha2 | AuthMethod::Native | AuthMethod::Ed25519
+            if tls.is_none() && matches!(stored, Verifier::ShaCrypt(_)) =>
+        {
+            [Some("3159"); 2]
+        }
+        _ => [None, Some("1045")],
+    }
+}
+
+#[test]
+fn every_method_lets_the_right_client_in_and_no_other() {
+    for method in METHODS {
+        for tls in tls_kinds() {
+            for stored in [plain, double_sha1, crypted, signed].map(|kind| kind("pencil")) {
+                let [right, wrong] = expected(method, &stored, tls.as_ref());
+                for announcement in [None, Some(maria())] {
+                    let case = format!("{method:?} {tls:?} {stored:?} {announcement:?}");
+                    for chunk in [1, 7, usize::MAX] {
+                        let end = |stored: Option<Verifier>, password: &str| {
+                            Pair {
+                                tls: tls.clone(),
+                                chunk,
+                                announcement: announcement.clone(),
+                                ..Pair::new(method, stored, password)
+                            }
+                            .run()
+                        };
+                        let good = end(Some(stored.clone()), "pencil");
+                        assert_eq!(code(&good), right, "{case}");
+                        assert_eq!(code(&end(Some(stored.clone()), "pen")), wrong, "{case}");
+                        // Nobody is told what would be needed for a user that is not there.
+                        let unknown = wrong.map(|wrong| match method {
+                            AuthMethod::CachingSha2 | AuthMethod::Native | AuthMethod::Ed25519 => {
+                                "1045"
+                            }
+                            _ => wrong,
+                        });
+                        assert_eq!(code(&end(None, "pencil")), unknown, "{case}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn both_sides_learn_what_they_need() {
+    let pair = Pair {
+        announcement: Some(maria()),
+        tls: Some(TlsFacts::default()),
+        ..Pair::new(AuthMethod::CachingSha2, Some(plain("pencil")), "pencil")
+    };
+    let ending = pair.run();
+    let (login, _) = ending.server.unwrap();
+    assert_eq!((&*login.user, &*login.database), ("ann", ""));
+    assert_eq!((&*login.application, login.tls), ("sluice", true));
+    assert_eq!((login.collation, login.flavor), (45, Flavor::MariaDb));
+    let connected = ending.client.unwrap();
+    assert_eq!((connected.pid, connected.tls), (7, true));
+    assert_eq!(&*connected.announcement.version, "11.8.2-MariaDB");
+    assert!(!connected.capabilities.has(Capabilities::LONG_PASSWORD));
+    assert_eq!(connected.capabilities, login.capabilities);
+}
+
+#[test]
+fn what_a_client_reveals_opens_the_next_door() {
+    let tls = Some(TlsFacts::default());
+    for (method, stored) in [
+        (AuthMethod::Native, double_sha1("pencil")),
+        (AuthMethod::Password, crypted("pencil")),
+        (AuthMethod::CachingSha2, crypted("pencil")),
+    ] {
+        let pair = Pair {
+            tls: tls.clone(),
+            ..Pair::new(method, Some(stored.clone()), "pencil")
+        };
+        let (_, proof) = pair.run().server.unwrap();
+        let credential = match (proof.native_key, proof.password) {
+            (Some(key), None) => Credential::NativeKey(key),
+            (None, Some(password)) => Credential::Password(password),
+            other => panic!("{other:?}"),
+        };
+        let next = Pair { credential, ..pair };
+        assert_eq!(code(&next.run()), None, "{method:?}");
+    }
+}
+
+/// Length of each packet, and the last packet whole: all that an attacker sees apart from numbers
+/// that look random.
+fn shape(ending: &Ending) -> (Vec<usize>, Vec<u8>) {
+    let (mut lengths, mut rest) = (Vec::new(), &ending.to_client[..]);
+    let mut last = rest;
+    while let Some(header) = Header::read(rest) {
+        lengths.push(header.len);
+        (last, rest) = rest.split_at(header.total());
+    }
+    (lengths, last.to_vec())
+}
+
+#[test]
+fn an_unknown_user_looks_like_a_wrong_password() {
+    let kinds: [fn(&str) -> Verifier; 4] = [plain, double_sha1, crypted, signed];
+    for (method, kinds) in [
+        (AuthMethod::CachingSha2, &kinds[..1]),
+        (AuthMethod::Native, &kinds[..2]),
+        (AuthMethod::Ed25519, &[plain, signed]),
+        (AuthMethod::Sha256, &kinds[..]),
+        (AuthMethod::Password, &kinds[..]),
+    ] {
+        for tls in tls_kinds() {
+            let run = |stored: Option<Verifier>| {
+                Pair {
+                    tls: tls.clone(),
+                    ..Pair::new(method, stored, "pen")
+                }
+                .run()
+            };
+            let unknown = run(None);
+            for verifier in kinds {
+                let wrong = run(Some(verifier("pencil")));
+                assert_eq!(shape(&wrong), shape(&unknown), "{method:?}");
+                let (wrong, unknown) = (&wrong.server, &unknown.server);
+                assert_eq!(wrong.as_ref().unwrap_err(), unknown.as_ref().unwrap_err());
+            }
+        }
+    }
+}
+
+#[test]
+fn nobody_gets_in_without_a_password() {
+    for method in [
+        AuthMethod::CachingSha2,
+        AuthMethod::Native,
+        AuthMethod::Sha256,
+    ] {
+        for stored in [
+            Some(plain("")),
+            Some(double_sha1("")),
+            Some(crypted("")),
+            None,
+        ] {
+            let pair = Pair {
+                credential: Credential::None,
+                tls: Some(TlsFacts::default()),
+                ..Pair::new(method, stored, "")
+            };
+            let ending = pair.run();
+            assert_eq!(code(&ending), Some("1045"), "{method:?}");
+            let fault = ending.server.unwrap_err();
+            assert!(fault.message.ends_with("(using password: NO)"), "{fault}");
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! A client without server connection: what needs one, what Sluice answers itself, and what it
+//! refuses.
+
+use super::answer::{self, Column};
+use super::attributes;
+use super::capability::Capabilities;
+use super::command;
+use super::execute::number;
+use super::frame::{HEADER_LEN, Header};
+use super::front::MyFront;
+use super::status::Status;
+use super::{fault, rules};
+use crate::model::Fault;
+use crate::protocol::{Errand, ErrandOrder, Wants};
+use crate::sql::mysql::verdict::{Detail, Killed};
+use crate::sql::mysql::{Touch, Touches, Verdict};
+
+/// What becomes of a command without a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Local {
+    /// It must be there as a whole first.
+    More,
+    /// It is dealt with.
+    Done,
+    /// The client leaves.
+    Quit,
+    /// It needs a server.
+    Server,
+}
+
+/// What a client without server connection needs; also how many bytes need no server at all.
+pub fn wants(
+    front: &mut MyFront,
+    input: &[u8],
+    replies: &mut Vec<u8>,
+) -> Result<(usize, Wants), Fault> {
+    let mut at = 0;
+    loop {
+        let rest = input.get(at..).unwrap_or_default();
+        if front.request.dropping > 0 {
+            let n = front.request.dropping.min(rest.len());
+            front.request.dropping -= n;
+            at += n;
+            if front.request.dropping > 0 {
+                return Ok((at, Wants::More));
+            }
+            continue;
+        }
+        let Some(header) = Header::read(rest) else {
+            return Ok((at, Wants::More));
+        };
+        if front.request.continues {
+            front.request.continues = header.continues();
+            front.request.dropping = header.total();
+            continue;
+        }
+        if front.errand.is_some() {
+            return Ok((at, Wants::More));
+        }
+        if header.seq != 0 {
+            return Err(fault::out_of_order());
+        }
+        let whole = rest.get(..header.total());
+        let payload = rest
+            .get(HEADER_LEN..header.total().min(rest.len()))
+            .unwrap_or_default();
+        if payload.is_empty() && header.len == 0 {
+            return Err(fault::malformed());
+        }
+        match local(front, header, payload, replies) {
+            Local::Done => {
+                at += drop_packet(front, header, whole.map_or(rest.len(), <[u8]>::len));
+            }
+            Local::Quit => {
+                front.quit = true;
+                return Ok((at, Wants::Quit));
+            }
+            Local::More => return Ok((at, Wants::More)),
+            Local::Server => {
+                // What is to be read must be there; what is too long for that passes as it comes.
+                let readable = header.len <= front.policy.max_statement_bytes;
+                let wants = if readable && rest.len() < header.total() {
+                    Wants::More
+                } else {
+                    Wants::Server
+                };
+                return Ok((at, wants));
+            }
+        }
+    }
+}
+
+/// Leaves a packet out of which so many bytes are there; returns how many.
+pub fn drop_packet(front: &mut MyFront, header: Header, here: usize) -> usize {
+    front.request.dropping = header.total() - here;
+    front.request.continues = header.continues();
+    front.request.drops = true;
+    here
+}
+
+/// Answers the request at the front of `input` with an error, after which the session goes on.
+pub fn decline(front: &mut MyFront, fault: &Fault, input: &[u8], replies: &mut Vec<u8>) {
+    let Some(header) = Header::read(input) else {
+        return;
+    };
+    front.begin();
+    front.request.preparing = false;
+    front.next_seq = fault::write(fault, header.seq.wrapping_add(1), replies);
+    front.request.dropping = header.total();
+    front.request.continues = header.continues();
+    front.request.drops = true;
+}
+
+/// Deals with a command that needs no server.
+pub fn local(front: &mut MyFront, header: Header, payload: &[u8], replies: &mut Vec<u8>) -> Local {
+    let Some(kind) = payload.first().copied() else {
+        return Local::More;
+    };
+    let whole = payload.len() == header.len;
+    match kind {
+        command::QUIT => Local::Quit,
+        command::PING => {
+            front.begin();
+            answer::ok(front, header.seq, replies);
+            Local::Done
+        }
+        command::RESET_CONNECTION => {
+            front.begin();
+            front.reset();
+            answer::ok(front, header.seq, replies);
+            Local::Done
+        }
+        command::STMT_CLOSE if !whole => Local::More,
+        command::STMT_CLOSE => {
+            if let Some(number) = number(payload) {
+                front.statements.remove(&number);
+            }
+            Local::Done
+        }
+        command::PROCESS_KILL if !whole => Local::More,
+        command::PROCESS_KILL => {
+            let id = number(payload).unwrap_or_default();
+            front.begin();
+            front.errand = Some(errand(id.into(), ErrandOrder::Terminate));
+            front.next_seq = header.seq.wrapping_add(1);
+            Local::Done
+        }
+        command::QUERY if may_be_kill(front, payload) => {
+            if !whole && header.len <= front.policy.max_statement_bytes {
+                return Local::More;
+            }
+            kill(front, header, payload)
+        }
+        command::QUERY
+        | command::STMT_PREPARE
+        | command::STMT_EXECUTE
+        | command::STMT_SEND_LONG_DATA
+        | command::STMT_RESET
+        | command::STMT_FETCH
+        | command::INIT_DB
+        | command::REFRESH
+        | command::DEBUG
+        | command::STATISTICS
+        | command::FIELD_LIST
+        | command::PROCESS_INFO
+        | command::SET_OPTION => Local::Server,
+        _ => {
+            front.begin();
+            refuse(front, header.seq, kind, replies);
+            Local::Done
+        }
+    }
+}
+
+fn refuse(front: &mut MyFront, seq: u8, kind: u8, replies: &mut Vec<u8>) {
+    let text = match kind {
+        command::BINLOG_DUMP | command::BINLOG_DUMP_GTID | command::REGISTER_SLAVE => {
+            "The proxy does not pass replication on: connect replicas and binary log readers to the server itself"
+        }
+        command::CHANGE_USER => {
+            "The proxy does not support COM_CHANGE_USER yet: open another connection"
+        }
+        command::SHUTDOWN => {
+            "The proxy does not pass COM_SHUTDOWN on: connect to the server itself"
+        }
+        command::STMT_BULK_EXECUTE => "Bulk execution was not agreed on",
+        _ => return answer::error(front, seq, 1047, "08S01", "Unknown command", replies),
+    };
+    // ER_NOT_SUPPORTED_YET
+    answer::error(front, seq, 1235, "42000", text, replies);
+}
+
+/// True if the text begins like a KILL: the one statement that must get through when every server
+/// connection is in use.
+fn may_be_kill(front: &MyFront, payload: &[u8]) -> bool {
+    let named = front.capabilities.has(Capabilities::QUERY_ATTRIBUTES);
+    let text = payload.get(if named { 3 } else { 1 }..).unwrap_or_default();
+    let first = text.trim_ascii_start().first();
+    matches!(first, Some(b'k' | b'K'))
+}
+
+fn kill(front: &mut MyFront, header: Header, payload: &[u8]) -> Local {
+    let named = front.capabilities.has(Capabilities::QUERY_ATTRIBUTES);
+    let Some(text) = attributes::text(payload, named) else {
+        return Local::Server;
+    };
+    let mode = front.settings.mode_of(front.flavor);
+    let verdict = rules::verdict(text, mode);
+    match errand_of(&verdict) {
+        Some(errand) => {
+            front.begin();
+            front.errand = Some(errand);
+            front.next_seq = header.seq.wrapping_add(1);
+            Local::Done
+        }
+        None => Local::Server,
+    }
+}
+
+/// What a KILL asks of Sluice.
+fn errand_of(verdict: &Verdict) -> Option<Errand<u64>> {
+    let [statement] = &*verdict.statements else {
+        return None;
+    };
+    let Detail::Kill(kill) = &statement.detail else {
+        return None;
+    };
+    let order = match kill.what {
+        Killed::Connection => ErrandOrder::Terminate,
+        Killed::Query => ErrandOrder::Cancel,
+        Killed::QueryId | Killed::User => return None,
+    };
+    Some(errand(kill.id?, order))
+}
+
+const fn errand(key: u64, order: ErrandOrder) -> Errand<u64> {
+    Errand { key, order }
+}
+
+/// Writes the answer to a KILL.
+pub fn errand_done(front: &mut MyFront, key: u64, found: bool, replies: &mut Vec<u8>) {
+    let seq = front.next_seq.wrapping_sub(1);
+    if found {
+        return answer::ok(front, seq, replies);
+    }
+    // ER_NO_SUCH_THREAD
+    let text = format!("Unknown thread id: {key}");
+    answer::error(front, seq, 1094, "HY000", &text, replies);
+}
+
+/// Answers a text about what Sluice knows better than the server connection at hand; false if it
+/// is for the server.
+pub fn answers(
+    front: &mut MyFront,
+    status: Status,
+    header: Header,
+    text: &[u8],
+    verdict: &Verdict,
+    replies: &mut Vec<u8>,
+) -> bool {
+    if !verdict.touches.intersects(ASKED_OF_US) {
+        return false;
+    }
+    if let Some(errand) = errand_of(verdict) {
+        front.begin();
+        front.errand = Some(errand);
+        front.next_seq = header.seq.wrapping_add(1);
+        return true;
+    }
+    let words = plain_words(text);
+    let number = |front: &mut MyFront, name: &str, value: &str, replies: &mut Vec<u8>| {
+        front.begin();
+        let column = Column::number(name);
+        answer::result(front, header.seq, &[column], &[answer::row(value)], replies);
+        true
+    };
+    if words.eq_ignore_ascii_case("select connection_id()") {
+        let session = front.session.to_string();
+        return number(front, shown(text), &session, replies);
+    }
+    // A connection that has been the client's since its last command knows these itself.
+    if front.is_pinned() || status.has(Status::IN_TRANS) {
+        return false;
+    }
+    if words.eq_ignore_ascii_case("select row_count()") {
+        let count = front.last.row_count.to_string();
+        return number(front, shown(text), &count, replies);
+    }
+    if words.eq_ignore_ascii_case("select found_rows()") {
+        let count = front.last.found_rows.to_string();
+        return number(front, shown(text), &count, replies);
+    }
+    if words.eq_ignore_ascii_case("show warnings") {
+        show_warnings(front, header.seq, replies);
+        return true;
+    }
+    if verdict.touches.intersects(LOST_WITH_CONNECTION) {
+        front.begin();
+        answer::error(front, header.seq, 1235, "42000", LOST, replies);
+        return true;
+    }
+    false
+}
+
+fn show_warnings(front: &mut MyFront, seq: u8, replies: &mut Vec<u8>) {
+    front.requests += 1;
+    let rows: Vec<Box<[u8]>> = front.last.warnings.rows().to_vec();
+    let text = |name, length| Column {
+        name,
+        // `utf8mb3_general_ci`, `VAR_STRING`, NOT_NULL: as both families describe them.
+        collation: 33,
+        length,
+        kind: 253,
+        flags: 1,
+    };
+    let code = Column {
+        // LONG
+        kind: 3,
+        length: 4,
+        ..Column::number("Code")
+    };
+    let columns = [text("Level", 21), code, text("Message", 1536)];
+    answer::result(front, seq, &columns, &rows, replies);
+}
+
+/// The text without blanks around it and the semicolon behind it.
+fn shown(text: &[u8]) -> &str {
+    let words = plain_words(text);
+    // Behind "select ".
+    words.get(7..).unwrap_or_default().trim_ascii()
+}
+
+fn plain_words(text: &[u8]) -> &str {
+    let text = std::str::from_utf8(text).unwrap_or_default().trim_ascii();
+    text.strip_suffix(';').unwrap_or(text).trim_ascii_end()
+}
+
+/// Touches of which Sluice may know more than a server connection.
+const ASKED_OF_US: Touches = Touches::of(Touch::ConnectionId)
+    .with(Touch::RowCount)
+    .with(Touch::FoundRows)
+    .with(Touch::Diagnostics)
+    .with(Touch::Kill);
+
+/// What only the connection of the client's last command could tell.
+const LOST_WITH_CONNECTION: Touches = Touches::of(Touch::RowCount)
+    .with(Touch::FoundRows)
+    .with(Touch::Diagnostics);
+
+const LOST: &str = "The server connection of the last statement has gone to others: \
+     ask for ROW_COUNT(), FOUND_ROWS() and warnings by SELECT ROW_COUNT(), SELECT FOUND_ROWS() or \
+     SHOW WARNINGS alone, inside the same transaction, or with pool_mode = \"session\"";

@@ -1,0 +1,52 @@
+//! Joining a client to a server connection: their settings are made to agree.
+
+use std::sync::Arc;
+
+use super::back::MyBack;
+use super::chore::{put_command, put_query};
+use super::command;
+use super::front::MyFront;
+use super::grammar::Shape;
+use super::owed::{Fate, Owed};
+use super::settings::{self, Settings};
+use crate::protocol::Attach;
+
+/// See [`Engine::attach`](crate::protocol::Engine::attach).
+pub fn attach(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) -> Attach {
+    let agree = Settings::same(&front.settings, &back.settings);
+    // A schema once chosen cannot be left but for another (there is no command for it).
+    if !agree && front.settings.schema().is_none() && back.settings.schema().is_some() {
+        return Attach::Unfit;
+    }
+    if !back.dirty {
+        front.lose_filtered();
+    }
+    back.statements.limit_to(front.policy.max_server_statements);
+    for number in back.statements.take_stale() {
+        put_command(request, command::STMT_CLOSE, &number.to_le_bytes());
+    }
+    if back.multi_statements != front.multi_statements {
+        // 0: on, 1: off (MySQL protocol, `enum_mysql_set_option`).
+        let option = u16::from(!front.multi_statements);
+        put_command(request, command::SET_OPTION, &option.to_le_bytes());
+        back.owe(Owed::new(Fate::Replay, Shape::Plain));
+        back.multi_statements = front.multi_statements;
+    }
+    if agree {
+        return Attach::Ready;
+    }
+    let difference = settings::difference(&back.settings, &front.settings);
+    let mut attach = Attach::Ready;
+    if let Some(schema) = &difference.schema {
+        put_command(request, command::INIT_DB, schema);
+        back.owe(Owed::new(Fate::Replay, Shape::Plain));
+        // A statement must not run in another schema than its own, should this one be gone.
+        attach = Attach::Wait;
+    }
+    if !difference.sql.is_empty() {
+        put_query(request, back.capabilities, &difference.sql);
+        back.owe(Owed::new(Fate::Replay, Shape::Results));
+    }
+    back.settings = Arc::clone(&front.settings);
+    attach
+}

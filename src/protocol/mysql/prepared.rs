@@ -1,0 +1,277 @@
+//! Commands about prepared statements, on their way to a server.
+
+use super::answer;
+use super::chore::put_command;
+use super::command;
+use super::execute::{Execution, NUMBER, Unread, number};
+use super::fault;
+use super::frame::{HEADER_LEN, Header, MAX_PAYLOAD};
+use super::front::{MyFront, Running};
+use super::grammar::Shape;
+use super::owed::{Fate, Owed, Then};
+use super::request::{Command, RequestReader};
+use super::statements::Key;
+use crate::model::{Fault, PinReason};
+use crate::sql::mysql::fingerprint;
+
+/// `COM_STMT_EXECUTE`
+pub(super) fn execute(
+    reader: &mut RequestReader<'_>,
+    command: Command<'_>,
+) -> Result<usize, Fault> {
+    let Some(place) = place(reader, command)? else {
+        return Ok(0);
+    };
+    let Place::Here(key) = place else {
+        return Ok(place.dealt());
+    };
+    let Some(number) = number(command.payload()) else {
+        return Ok(0);
+    };
+    let front = &mut *reader.front;
+    let capabilities = front.capabilities;
+    let Some(held) = front.statements.get_mut(&number) else {
+        return Ok(0);
+    };
+    let parameters = held.parameters;
+    let total = command.header.len.min(MAX_PAYLOAD);
+    let execution = match Execution::read(command.payload(), total, parameters, capabilities) {
+        Ok(execution) => execution,
+        Err(Unread::More) => return Ok(0),
+        Err(Unread::Malformed) => return Err(fault::malformed()),
+    };
+    if execution.types.is_some() {
+        held.types.clone_from(&execution.types);
+    }
+    held.rooted = execution.cursor;
+    let (verdict, types) = (held.verdict.clone(), held.types.clone());
+    let text = held.statement.text.clone();
+    front.begin();
+    uproot(front);
+    if execution.cursor {
+        front.pin(PinReason::HeldCursor);
+    }
+    front.forget_last();
+    let mode = front.settings.mode_of(front.flavor);
+    front.affect(&verdict, || fingerprint(&text, mode));
+    reader.back.dirty |= reader.front.holds_filtered();
+    reader.restore(&verdict);
+    reader.front.running = Some(Running { verdict, done: 0 });
+    let Some(known) = reader.back.statements.get(key) else {
+        return Ok(0);
+    };
+    let to = known.number;
+    let missing = execution.types.is_none() && execution.flag_at.is_some() && known.types != types;
+    if types.is_some() {
+        known.types.clone_from(&types);
+    }
+    let owed = Owed::new(Fate::Client(Then::Script), Shape::Results);
+    match (missing.then_some(types).flatten(), execution.flag_at) {
+        (Some(types), Some(flag_at)) => with_types(reader, command, to, flag_at, &types, owed),
+        _ => Ok(with_number(reader, command, to, Some(owed))),
+    }
+}
+
+/// `COM_STMT_SEND_LONG_DATA`: not answered.
+pub(super) fn long_data(
+    reader: &mut RequestReader<'_>,
+    command: Command<'_>,
+) -> Result<usize, Fault> {
+    let Some(place) = place(reader, command)? else {
+        return Ok(0);
+    };
+    let Place::Here(key) = place else {
+        return Ok(place.dealt());
+    };
+    root(reader.front, command, PinReason::PartialParameters);
+    let Some(to) = reader.back.statements.get(key).map(|known| known.number) else {
+        return Ok(0);
+    };
+    Ok(with_number(reader, command, to, None))
+}
+
+/// `COM_STMT_RESET`
+pub(super) fn reset(reader: &mut RequestReader<'_>, command: Command<'_>) -> Result<usize, Fault> {
+    simple(reader, command, Shape::Plain)
+}
+
+/// `COM_STMT_FETCH`
+pub(super) fn fetch(reader: &mut RequestReader<'_>, command: Command<'_>) -> Result<usize, Fault> {
+    simple(reader, command, Shape::Rows)
+}
+
+fn simple(
+    reader: &mut RequestReader<'_>,
+    command: Command<'_>,
+    shape: Shape,
+) -> Result<usize, Fault> {
+    let Some(place) = place(reader, command)? else {
+        return Ok(0);
+    };
+    let Place::Here(key) = place else {
+        return Ok(place.dealt());
+    };
+    if shape == Shape::Plain
+        && let Some(number) = number(command.payload())
+        && let Some(held) = reader.front.statements.get_mut(&number)
+    {
+        held.rooted = false;
+        uproot(reader.front);
+    }
+    reader.front.begin();
+    reader.front.running = None;
+    let Some(to) = reader.back.statements.get(key).map(|known| known.number) else {
+        return Ok(0);
+    };
+    let owed = Owed::new(Fate::Client(Then::Nothing), shape);
+    Ok(with_number(reader, command, to, Some(owed)))
+}
+
+/// `COM_STMT_CLOSE`: not answered. The server connection keeps the statement for others, unless
+/// something of this client's hangs on it.
+pub(super) fn close(reader: &mut RequestReader<'_>, command: Command<'_>) -> Result<usize, Fault> {
+    let Some(payload) = command.whole() else {
+        return Ok(0);
+    };
+    let number = number(payload).ok_or_else(fault::malformed)?;
+    if let Some(held) = reader.front.statements.remove(&number)
+        && held.rooted
+    {
+        let key = (held.statement.id, reader.back.settings.id());
+        if let Some(gone) = reader.back.statements.remove(key) {
+            let body = gone.to_le_bytes();
+            reader
+                .script
+                .insert_with(|out| put_command(out, command::STMT_CLOSE, &body));
+        }
+        uproot(reader.front);
+    }
+    Ok(reader.drop_command(command))
+}
+
+/// Where a client's statement is.
+enum Place {
+    /// On this connection.
+    Here(Key),
+    /// The command has been dealt with: so many bytes.
+    Dealt(usize),
+}
+
+impl Place {
+    const fn dealt(&self) -> usize {
+        match self {
+            Self::Here(_) => 0,
+            Self::Dealt(dealt) => *dealt,
+        }
+    }
+}
+
+/// Finds the statement that a command is about, and has it prepared here if it is not. `None`: not
+/// yet.
+fn place(reader: &mut RequestReader<'_>, command: Command<'_>) -> Result<Option<Place>, Fault> {
+    let Some(number) = number(command.payload()) else {
+        return if command.whole().is_some() {
+            Err(fault::malformed())
+        } else {
+            Ok(None)
+        };
+    };
+    let Some(held) = reader.front.statements.get(&number) else {
+        let silent = command.payload().first() == Some(&command::STMT_SEND_LONG_DATA);
+        if !silent {
+            unknown(reader.front, command.header.seq, number, reader.replies);
+        }
+        return Ok(Some(Place::Dealt(reader.drop_command(command))));
+    };
+    let key = (held.statement.id, reader.back.settings.id());
+    if reader.back.statements.get(key).is_some() {
+        return Ok(Some(Place::Here(key)));
+    }
+    let statement = std::sync::Arc::clone(&held.statement);
+    reader
+        .script
+        .insert_with(|out| put_command(out, command::STMT_PREPARE, &statement.text));
+    reader
+        .back
+        .owe(Owed::new(Fate::Prepare(statement), Shape::Prepared));
+    reader.front.request.preparing = true;
+    Ok(None)
+}
+
+/// As a server says (MySQL: `ER_UNKNOWN_STMT_HANDLER`).
+pub(super) fn unknown(front: &mut MyFront, seq: u8, number: u32, replies: &mut Vec<u8>) {
+    front.begin();
+    let text =
+        format!("Unknown prepared statement handler ({number}) given to mysqld_stmt_execute");
+    answer::error(front, seq, 1243, "HY000", &text, replies);
+}
+
+/// Passes a command on with the server's number in it.
+fn with_number(
+    reader: &mut RequestReader<'_>,
+    command: Command<'_>,
+    to: u32,
+    owed: Option<Owed>,
+) -> usize {
+    let number_at = command.at + HEADER_LEN + NUMBER.start;
+    reader.script.pass(command.at..number_at);
+    reader.script.insert(&to.to_le_bytes());
+    let end = command.at + command.bytes.len();
+    reader
+        .script
+        .pass(command.at + HEADER_LEN + NUMBER.end..end);
+    reader.sent(command, owed)
+}
+
+/// The same with types of parameters, which the client has sent before and this connection has
+/// not seen.
+fn with_types(
+    reader: &mut RequestReader<'_>,
+    command: Command<'_>,
+    to: u32,
+    flag_at: usize,
+    types: &[u8],
+    owed: Owed,
+) -> Result<usize, Fault> {
+    let len = command.header.len + types.len();
+    if len >= MAX_PAYLOAD {
+        return Err(fault::malformed());
+    }
+    let header = Header {
+        len,
+        ..command.header
+    };
+    let payload = command.payload();
+    let between = payload.get(NUMBER.end..flag_at).unwrap_or_default();
+    reader.script.insert(&header.to_bytes());
+    reader.script.insert(&[command::STMT_EXECUTE]);
+    reader.script.insert(&to.to_le_bytes());
+    reader.script.insert(between);
+    reader.script.insert(&[1]);
+    reader.script.insert(types);
+    let end = command.at + command.bytes.len();
+    reader
+        .script
+        .pass(command.at + HEADER_LEN + flag_at + 1..end);
+    Ok(reader.sent(command, Some(owed)))
+}
+
+/// Something of the client's hangs on its statement here.
+fn root(front: &mut MyFront, command: Command<'_>, reason: PinReason) {
+    if let Some(number) = number(command.payload())
+        && let Some(held) = front.statements.get_mut(&number)
+    {
+        held.rooted = true;
+        front.pin(reason);
+    }
+}
+
+/// A statement holds nothing any more; perhaps none does.
+pub(super) fn uproot(front: &mut MyFront) {
+    if !front.statements.values().any(|held| held.rooted) {
+        front.unpin(PinReason::PartialParameters);
+        if front.objects.handlers.is_empty() && !front.objects.handler_unclear {
+            front.unpin(PinReason::HeldCursor);
+        }
+    }
+}

@@ -1,0 +1,371 @@
+//! Reading what the client sends to an attached server connection: note what will be owed, and
+//! prepare statements where they are not.
+//!
+//! One command at a time: the next is read when the last has been answered. Commands and their
+//! formats: MySQL protocol, "Command Phase".
+
+use super::answer;
+use super::attributes;
+use super::back::MyBack;
+use super::capability::Capabilities;
+use super::chore::put_query;
+use super::command;
+use super::frame::{HEADER_LEN, Header};
+use super::front::{MyFront, Running};
+use super::grammar::Shape;
+use super::idle::{self, Local};
+use super::message::Err;
+use super::owed::{Fate, Owed, Then};
+use super::rules;
+use super::statements::{Draft, Statement};
+use super::status::Status;
+use super::{fault, prepared};
+use crate::model::{Fault, PinReason};
+use crate::protocol::Script;
+use crate::sql::mysql::{Touch, Touches, Verdict, fingerprint};
+
+/// Reads client bytes; returns how many were dealt with.
+pub fn read(
+    front: &mut MyFront,
+    back: &mut MyBack,
+    input: &[u8],
+    script: &mut Script,
+    replies: &mut Vec<u8>,
+) -> Result<usize, Fault> {
+    let mut reader = RequestReader {
+        front,
+        back,
+        script,
+        replies,
+    };
+    let mut at = 0;
+    while let Some(rest) = input.get(at..)
+        && !rest.is_empty()
+        && !reader.front.quit
+    {
+        let dealt = reader.piece(rest, at)?;
+        if dealt == 0 {
+            break;
+        }
+        at += dealt;
+    }
+    Ok(at)
+}
+
+/// One client's bytes on the way to a server.
+pub(super) struct RequestReader<'a> {
+    pub(super) front: &'a mut MyFront,
+    pub(super) back: &'a mut MyBack,
+    pub(super) script: &'a mut Script,
+    pub(super) replies: &'a mut Vec<u8>,
+}
+
+/// One packet of the input, perhaps not whole yet.
+#[derive(Clone, Copy)]
+pub(super) struct Command<'a> {
+    pub(super) header: Header,
+    /// As much of the packet as has come, header included.
+    pub(super) bytes: &'a [u8],
+    /// Where it starts in the input.
+    pub(super) at: usize,
+}
+
+impl<'a> Command<'a> {
+    /// As much of the payload as has come.
+    pub(super) fn payload(&self) -> &'a [u8] {
+        self.bytes.get(HEADER_LEN..).unwrap_or_default()
+    }
+
+    /// All of the payload, if it has come.
+    pub(super) fn whole(&self) -> Option<&'a [u8]> {
+        (self.bytes.len() == self.header.total()).then(|| self.payload())
+    }
+}
+
+impl RequestReader<'_> {
+    /// Deals with the front of `rest`, which starts at `at` in the input; 0: not now.
+    fn piece(&mut self, rest: &[u8], at: usize) -> Result<usize, Fault> {
+        let request = &mut self.front.request;
+        if request.passing > 0 {
+            let n = request.passing.min(rest.len());
+            request.passing -= n;
+            self.script.pass(at..at + n);
+            return Ok(n);
+        }
+        if request.dropping > 0 {
+            let n = request.dropping.min(rest.len());
+            request.dropping -= n;
+            return Ok(n);
+        }
+        let Some(header) = Header::read(rest) else {
+            return Ok(0);
+        };
+        if request.continues {
+            return Ok(self.continuation(header, rest, at));
+        }
+        if self.back.reads_file() {
+            return Ok(self.file(header, rest, at));
+        }
+        if !self.may_begin() {
+            return Ok(0);
+        }
+        if header.seq != 0 {
+            return Err(fault::out_of_order());
+        }
+        let bytes = rest.get(..header.total()).unwrap_or(rest);
+        let command = Command { header, bytes, at };
+        if let Some(payload) = self.front.prepare_failed.take() {
+            return Ok(self.not_prepared(command, &payload));
+        }
+        let Some(kind) = command.payload().first().copied() else {
+            return if header.len == 0 {
+                Err(fault::malformed())
+            } else {
+                Ok(0)
+            };
+        };
+        self.command(kind, command)
+    }
+
+    /// True if a command may be passed on now.
+    fn may_begin(&self) -> bool {
+        self.back.is_quiet()
+            && !self.back.status_unknown
+            && !self.back.untracked
+            && self.front.errand.is_none()
+    }
+
+    /// The next packet of a long payload.
+    fn continuation(&mut self, header: Header, rest: &[u8], at: usize) -> usize {
+        let here = header.total().min(rest.len());
+        let request = &mut self.front.request;
+        request.continues = header.continues();
+        if request.drops {
+            request.dropping = header.total() - here;
+        } else {
+            request.passing = header.total() - here;
+            self.script.pass(at..at + here);
+        }
+        here
+    }
+
+    /// Part of a file that the server has asked for; an empty packet is its end.
+    fn file(&mut self, header: Header, rest: &[u8], at: usize) -> usize {
+        let here = header.total().min(rest.len());
+        self.front.request.passing = header.total() - here;
+        self.script.pass(at..at + here);
+        self.back.file_seq = header.seq.wrapping_add(1);
+        if header.len == 0
+            && let Some(owed) = self.back.debts.front_mut()
+        {
+            owed.stage = super::grammar::Stage::First;
+        }
+        here
+    }
+
+    /// The statement that this command executes could not be prepared here.
+    fn not_prepared(&mut self, command: Command<'_>, payload: &[u8]) -> usize {
+        self.front.request.preparing = false;
+        self.front.begin();
+        if let Some(err) = Err::read(payload) {
+            let seq = command.header.seq.wrapping_add(1);
+            self.front.next_seq = err.write(seq, self.replies);
+        }
+        self.drop_command(command)
+    }
+
+    /// Leaves a command out that has been answered, or needs no answer.
+    pub(super) fn drop_command(&mut self, command: Command<'_>) -> usize {
+        idle::drop_packet(self.front, command.header, command.bytes.len())
+    }
+
+    /// Passes a command on, as much of it as is there, and notes the reply that it will get.
+    pub(super) fn pass(&mut self, command: Command<'_>, owed: Option<Owed>) -> usize {
+        let here = command.bytes.len();
+        self.script.pass(command.at..command.at + here);
+        self.sent(command, owed)
+    }
+
+    /// The front of a command has been put into the script by the caller.
+    pub(super) fn sent(&mut self, command: Command<'_>, owed: Option<Owed>) -> usize {
+        let here = command.bytes.len();
+        let request = &mut self.front.request;
+        request.passing = command.header.total() - here;
+        request.continues = command.header.continues();
+        request.drops = false;
+        request.preparing = false;
+        self.front.next_seq = command.header.seq.wrapping_add(1);
+        if let Some(owed) = owed {
+            self.back.owe(owed);
+        }
+        here
+    }
+
+    fn command(&mut self, kind: u8, command: Command<'_>) -> Result<usize, Fault> {
+        match kind {
+            command::QUERY => Ok(self.query(command)),
+            command::STMT_PREPARE => Ok(self.prepare(command)),
+            command::STMT_EXECUTE => prepared::execute(self, command),
+            command::STMT_SEND_LONG_DATA => prepared::long_data(self, command),
+            command::STMT_RESET => prepared::reset(self, command),
+            command::STMT_FETCH => prepared::fetch(self, command),
+            command::STMT_CLOSE => prepared::close(self, command),
+            command::INIT_DB => Ok(self.plain(command, Shape::Plain, Then::Nothing)),
+            command::PING => Ok(self.plain(command, Shape::Plain, Then::Nothing)),
+            command::REFRESH | command::DEBUG => {
+                Ok(self.plain(command, Shape::Plain, Then::Nothing))
+            }
+            command::STATISTICS => Ok(self.plain(command, Shape::Line, Then::Nothing)),
+            command::FIELD_LIST => Ok(self.plain(command, Shape::Rows, Then::Nothing)),
+            command::PROCESS_INFO => Ok(self.plain(command, Shape::Results, Then::Nothing)),
+            command::SET_OPTION => Ok(self.set_option(command)),
+            command::RESET_CONNECTION => Ok(self.reset_connection(command)),
+            _ => self.local(command),
+        }
+    }
+
+    /// What Sluice deals with itself, or refuses.
+    fn local(&mut self, command: Command<'_>) -> Result<usize, Fault> {
+        match idle::local(self.front, command.header, command.payload(), self.replies) {
+            Local::More => Ok(0),
+            Local::Done => Ok(self.drop_command(command)),
+            Local::Quit => {
+                self.front.quit = true;
+                Ok(0)
+            }
+            // Every command that a server is needed for is known above.
+            Local::Server => Err(fault::malformed()),
+        }
+    }
+
+    /// A command without parts that Sluice must know.
+    fn plain(&mut self, command: Command<'_>, shape: Shape, then: Then) -> usize {
+        self.front.begin();
+        self.front.forget_last();
+        self.front.running = None;
+        self.pass(command, Some(Owed::new(Fate::Client(then), shape)))
+    }
+
+    fn set_option(&mut self, command: Command<'_>) -> usize {
+        let Some(payload) = command.whole() else {
+            return 0;
+        };
+        // 0: on, 1: off (MySQL protocol, `enum_mysql_set_option`).
+        let on = payload.get(1..3) == Some(&[0, 0]);
+        self.plain(command, Shape::Plain, Then::MultiStatements(on))
+    }
+
+    fn reset_connection(&mut self, command: Command<'_>) -> usize {
+        self.plain(command, Shape::Plain, Then::Reset)
+    }
+
+    fn query(&mut self, command: Command<'_>) -> usize {
+        if command.header.len > self.front.policy.max_statement_bytes {
+            return self.unread_query(command);
+        }
+        let Some(payload) = command.whole() else {
+            return 0;
+        };
+        let named = self.front.capabilities.has(Capabilities::QUERY_ATTRIBUTES);
+        let Some(text) = attributes::text(payload, named) else {
+            return self.unread_query(command);
+        };
+        let mode = self.front.settings.mode(&self.back.announcement);
+        let verdict = rules::verdict(text, mode);
+        if idle::answers(
+            self.front,
+            self.back.status,
+            command.header,
+            text,
+            &verdict,
+            self.replies,
+        ) {
+            return self.drop_command(command);
+        }
+        self.front.begin();
+        self.restore(&verdict);
+        if !verdict.touches.intersects(ASKS_ABOUT_LAST) {
+            self.front.forget_last();
+        }
+        self.front.affect(&verdict, || fingerprint(text, mode));
+        self.back.dirty |= self.front.holds_filtered();
+        self.front.running = Some(Running { verdict, done: 0 });
+        self.pass(
+            command,
+            Some(Owed::new(Fate::Client(Then::Script), Shape::Results)),
+        )
+    }
+
+    /// A text that is too long to be read, or cannot be.
+    fn unread_query(&mut self, command: Command<'_>) -> usize {
+        self.front.begin();
+        self.front.forget_last();
+        self.front.running = None;
+        self.front.pin(PinReason::OversizedStatement);
+        self.pass(
+            command,
+            Some(Owed::new(Fate::Client(Then::Nothing), Shape::Results)),
+        )
+    }
+
+    /// Brings back what the client's earlier commands have left for this one, where the server
+    /// connection may have seen others meanwhile.
+    pub(super) fn restore(&mut self, verdict: &Verdict) {
+        let kept = self.front.is_pinned() || self.back.status.has(Status::IN_TRANS);
+        if !kept && verdict.touches.contains(Touch::LastInsertIdRead) {
+            let sql = format!("SET last_insert_id = {}", self.front.last.insert_id);
+            let capabilities = self.back.capabilities;
+            self.script
+                .insert_with(|out| put_query(out, capabilities, sql.as_bytes()));
+            self.back.owe(Owed::new(Fate::Replay, Shape::Results));
+        }
+    }
+
+    fn prepare(&mut self, command: Command<'_>) -> usize {
+        let limit = self.front.policy.max_statement_bytes;
+        let draft = if command.header.len > limit {
+            self.front.pin(PinReason::OversizedStatement);
+            Draft {
+                statement: Statement::kept_elsewhere(),
+                verdict: Verdict::unknown().into(),
+            }
+        } else {
+            let Some(payload) = command.whole() else {
+                return 0;
+            };
+            let text = payload.get(1..).unwrap_or_default();
+            let mode = self.front.settings.mode(&self.back.announcement);
+            Draft {
+                statement: Statement::of(text),
+                verdict: rules::verdict(text, mode),
+            }
+        };
+        self.front.begin();
+        self.front.forget_last();
+        self.front.running = None;
+        if self.front.statements.len() >= self.front.policy.max_client_statements {
+            let seq = command.header.seq;
+            answer::error(
+                self.front,
+                seq,
+                1461,
+                "42000",
+                TOO_MANY_STATEMENTS,
+                self.replies,
+            );
+            return self.drop_command(command);
+        }
+        let then = Then::Prepared(Box::new(draft));
+        self.pass(
+            command,
+            Some(Owed::new(Fate::Client(then), Shape::Prepared)),
+        )
+    }
+}
+
+/// What asks about the command before it.
+const ASKS_ABOUT_LAST: Touches = Touches::of(Touch::Diagnostics).with(Touch::FoundRows);
+
+/// As a server says (MySQL: `ER_MAX_PREPARED_STMT_COUNT_REACHED`).
+const TOO_MANY_STATEMENTS: &str =
+    "Can't create more than max_prepared_statements_per_client statements";

@@ -1,0 +1,222 @@
+//! What the end of a reply means: for the client's books, and for Sluice's own questions.
+
+use super::effects;
+use super::message::{Err, Ok as OkPacket};
+use super::owed::{Fate, Owed, Then};
+use super::reply::{Packet, ReplyReader, server_error};
+use super::statements::{Draft, Held};
+use super::status::Status;
+use super::wire::Reader;
+
+/// The reply to a preparation (MySQL protocol, `COM_STMT_PREPARE_OK`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PreparedReply {
+    /// The server's number for the statement.
+    pub number: u32,
+    /// How many columns its result has.
+    pub columns: u16,
+    /// How many parameters it has.
+    pub parameters: u16,
+}
+
+impl PreparedReply {
+    /// Reads it.
+    pub fn read(payload: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(payload);
+        let _ok = reader.u8()?;
+        Some(Self {
+            number: reader.u32()?,
+            columns: reader.u16()?,
+            parameters: reader.u16()?,
+        })
+    }
+}
+
+/// The client has its statement, under this number of Sluice's.
+pub(super) fn hold(reader: &mut ReplyReader<'_>, reply: &PreparedReply) -> u32 {
+    let Some(owed) = reader.back.debts.front_mut() else {
+        return 0;
+    };
+    let Fate::Client(then) = &mut owed.fate else {
+        return 0;
+    };
+    let Then::Prepared(draft) = std::mem::replace(then, Then::Nothing) else {
+        return 0;
+    };
+    let Draft { statement, verdict } = *draft;
+    let key = (statement.id, reader.back.settings.id());
+    reader.back.statements.add(key, reply.number);
+    let Some(watcher) = &mut reader.watcher else {
+        return 0;
+    };
+    watcher.front.hold(Held {
+        statement,
+        verdict,
+        parameters: reply.parameters,
+        types: None,
+        rooted: false,
+    })
+}
+
+/// The connection has prepared a statement of the client's, to be executed next.
+pub(super) fn prepared_here(reader: &mut ReplyReader<'_>, reply: &PreparedReply) {
+    let settings = reader.back.settings.id();
+    if let Some(owed) = reader.back.debts.front()
+        && let Fate::Prepare(statement) = &owed.fate
+    {
+        let key = (statement.id, settings);
+        reader.back.statements.add(key, reply.number);
+    }
+}
+
+/// A result is complete.
+pub(super) fn complete(reader: &mut ReplyReader<'_>, ok: &OkPacket<'_>) {
+    let more = ok.status.has(Status::MORE_RESULTS);
+    let rows = reader.back.debts.front().map_or(0, |owed| owed.rows);
+    let with_rows = reader
+        .back
+        .debts
+        .front()
+        .is_some_and(|owed| owed.stage != super::grammar::Stage::First);
+    if let Some(watcher) = &mut reader.watcher
+        && reader.back.debts.front().is_some_and(Owed::is_clients)
+    {
+        effects::carried_out(
+            watcher.front,
+            reader.back,
+            ok,
+            with_rows.then_some(rows),
+            more,
+        );
+    }
+    if more {
+        if let Some(owed) = reader.back.debts.front_mut() {
+            owed.stage = super::grammar::Stage::First;
+            owed.rows = 0;
+        }
+        return;
+    }
+    let Some(owed) = reader.pop() else {
+        return;
+    };
+    match owed.fate {
+        Fate::Client(then) => answered(reader, then),
+        Fate::InsertId => {
+            if let Some(watcher) = &mut reader.watcher {
+                watcher.front.last.insert_id_open = false;
+            }
+        }
+        Fate::Warnings => {
+            if let Some(watcher) = &mut reader.watcher {
+                watcher.front.last.warnings.complete();
+            }
+        }
+        Fate::Replay | Fate::Prepare(_) | Fate::Probe | Fate::Chore => {}
+    }
+}
+
+/// A command of the client's has been carried out.
+fn answered(reader: &mut ReplyReader<'_>, then: Then) {
+    let Some(watcher) = &mut reader.watcher else {
+        return;
+    };
+    let front = &mut *watcher.front;
+    match then {
+        Then::Nothing | Then::Prepared(_) => {}
+        Then::Script => front.running = None,
+        Then::MultiStatements(on) => {
+            front.multi_statements = on;
+            reader.back.multi_statements = on;
+        }
+        Then::Reset => {
+            front.reset();
+            reader.back.discarded();
+            reader.back.untracked = true;
+            // Character sets are the server's own now, whatever was asked for at login.
+            reader.back.settings = reader.back.fresh.with_schema(front.settings.schema());
+            reader.back.dirty = false;
+        }
+    }
+}
+
+/// A row of a reply to Sluice itself.
+pub(super) fn row(reader: &mut ReplyReader<'_>, payload: &[u8]) {
+    let Some(owed) = reader.back.debts.front() else {
+        return;
+    };
+    let value = |column: usize| {
+        let mut reader = Reader::new(payload);
+        for _ in 0..column {
+            if reader.peek() == Some(NULL) {
+                reader.u8()?;
+            } else {
+                reader.lenenc_bytes()?;
+            }
+        }
+        reader.lenenc_bytes()
+    };
+    match owed.fate {
+        Fate::Chore if owed.rows == 0 => {
+            let wanted = value(reader.back.chore.column);
+            reader.back.chore.value = wanted.map(<[u8]>::to_vec);
+        }
+        Fate::InsertId => {
+            let id = value(0).and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+            if let (Some(watcher), Some(id)) = (&mut reader.watcher, id) {
+                watcher.front.last.insert_id = id;
+            }
+        }
+        Fate::Warnings => {
+            if let Some(watcher) = &mut reader.watcher {
+                watcher.front.last.warnings.keep(payload);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A reply has ended with an error.
+pub(super) fn failed(reader: &mut ReplyReader<'_>, packet: &Packet<'_>, err: &Err<'_>) {
+    let Some(owed) = reader.pop() else {
+        return;
+    };
+    let wire = || server_error(packet, err).wire;
+    match owed.fate {
+        Fate::Chore => {
+            if reader.back.chore.error.is_none() {
+                reader.back.chore.error = Some(server_error(packet, err));
+            }
+        }
+        Fate::Replay | Fate::Probe | Fate::InsertId | Fate::Warnings => {
+            if let Some(watcher) = &mut reader.watcher {
+                watcher.front.replay_failed.get_or_insert_with(wire);
+            }
+        }
+        Fate::Prepare(_) => {
+            if let Some(watcher) = &mut reader.watcher {
+                watcher.front.prepare_failed = Some(bytes::Bytes::copy_from_slice(packet.payload));
+            }
+        }
+        Fate::Client(_) => {
+            if let Some(watcher) = &mut reader.watcher {
+                effects::failed(watcher.front, reader.back);
+            }
+        }
+    }
+}
+
+/// A value that is NULL, in a row of a text's result.
+const NULL: u8 = 0xFB;
+
+#[cfg(test)]
+mod tests {
+    use super::PreparedReply;
+
+    #[test]
+    fn a_reply_to_a_preparation_is_read() {
+        let payload = [0, 7, 0, 0, 0, 2, 0, 3, 0, 0, 0, 0];
+        let reply = PreparedReply::read(&payload).unwrap();
+        assert_eq!((reply.number, reply.columns, reply.parameters), (7, 2, 3));
+        assert_eq!(PreparedReply::read(&payload[..8]), None);
+    }
+}

@@ -1,0 +1,225 @@
+//! What a client is told of the changes of its session. Sluice has the server report all of them;
+//! a client gets those it would have got from the server itself.
+
+use super::capability::Capabilities;
+use super::login::Flavor;
+use super::wire::{Reader, put_lenenc, put_lenenc_bytes};
+use crate::sql::mysql::verdict::{Assignment, Value};
+
+/// A client's own settings of `session_track_*`, as it knows them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tracking {
+    schema: bool,
+    variables: Variables,
+    state_change: bool,
+    gtids: bool,
+    /// 0: off, 1: state, 2: characteristics too.
+    transaction: u8,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Variables {
+    /// As servers have it after a login.
+    Usual,
+    All,
+    These(Box<[Box<str>]>),
+}
+
+impl Default for Tracking {
+    fn default() -> Self {
+        Self {
+            schema: true,
+            variables: Variables::Usual,
+            state_change: false,
+            gtids: false,
+            transaction: 0,
+        }
+    }
+}
+
+impl Tracking {
+    /// The client has set these variables.
+    pub fn assigned(&mut self, assignments: &[Assignment]) {
+        for assignment in assignments {
+            let Assignment::Session { name, value } = assignment else {
+                continue;
+            };
+            let text = match value {
+                Value::Literal(literal) => Some(&*literal.text),
+                Value::Default => None,
+                Value::Expression => continue,
+            };
+            let text = text.map(String::from_utf8_lossy);
+            self.assign(name, text.as_deref());
+        }
+    }
+
+    fn assign(&mut self, name: &str, text: Option<&str>) {
+        let usual = Self::default();
+        let on = text.map(|text| {
+            ["1", "on", "true"]
+                .iter()
+                .any(|on| text.eq_ignore_ascii_case(on))
+        });
+        match name {
+            "session_track_schema" => self.schema = on.unwrap_or(usual.schema),
+            "session_track_state_change" => self.state_change = on.unwrap_or(usual.state_change),
+            "session_track_gtids" => {
+                self.gtids = text.is_some_and(|text| !text.eq_ignore_ascii_case("off"));
+            }
+            "session_track_transaction_info" => {
+                self.transaction = match text.map(str::to_ascii_lowercase).as_deref() {
+                    Some("state" | "1") => 1,
+                    Some("characteristics" | "2") => 2,
+                    _ => 0,
+                }
+            }
+            "session_track_system_variables" => {
+                self.variables = match text {
+                    None => Variables::Usual,
+                    Some(text) if text.trim() == "*" => Variables::All,
+                    Some(text) => Variables::These(
+                        text.split(',')
+                            .map(|name| name.trim().to_ascii_lowercase().into())
+                            .collect(),
+                    ),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What of `state` the client is told; `None`: all of it.
+    pub fn filtered(&self, state: &[u8], flavor: Flavor, client: Capabilities) -> Option<Vec<u8>> {
+        if state.is_empty() {
+            return None;
+        }
+        let mut told = Vec::new();
+        if client.has(Capabilities::SESSION_TRACK) {
+            // What cannot be read is not told.
+            let _ = self.filter(state, flavor, &mut told);
+        }
+        Some(told)
+    }
+
+    fn filter(&self, state: &[u8], flavor: Flavor, told: &mut Vec<u8>) -> Option<()> {
+        let mut reader = Reader::new(state);
+        while !reader.is_empty() {
+            let kind = reader.u8()?;
+            let data = reader.lenenc_bytes()?;
+            let wanted = match kind {
+                VARIABLES => {
+                    let kept = self.kept_variables(data, flavor)?;
+                    if !kept.is_empty() {
+                        put_entry(told, kind, &kept);
+                    }
+                    false
+                }
+                SCHEMA => self.schema,
+                STATE_CHANGE => self.state_change,
+                GTIDS => self.gtids,
+                CHARACTERISTICS => self.transaction == 2,
+                TRANSACTION_STATE => self.transaction > 0,
+                _ => false,
+            };
+            if wanted {
+                put_entry(told, kind, data);
+            }
+        }
+        Some(())
+    }
+
+    /// The pairs of name and value that the client wants; MariaDB may put several into one entry.
+    fn kept_variables(&self, data: &[u8], flavor: Flavor) -> Option<Vec<u8>> {
+        let mut reader = Reader::new(data);
+        let mut kept = Vec::new();
+        while !reader.is_empty() {
+            let (name, value) = (reader.lenenc_bytes()?, reader.lenenc_bytes()?);
+            if self.wants_variable(name, flavor) {
+                put_lenenc_bytes(&mut kept, name);
+                put_lenenc_bytes(&mut kept, value);
+            }
+        }
+        Some(kept)
+    }
+
+    fn wants_variable(&self, name: &[u8], _: Flavor) -> bool {
+        // It would lead the client around Sluice.
+        if name.eq_ignore_ascii_case(b"redirect_url") {
+            return false;
+        }
+        match &self.variables {
+            Variables::Usual => USUAL.contains(&name),
+            Variables::All => true,
+            Variables::These(names) => names.iter().any(|known| known.as_bytes() == name),
+        }
+    }
+}
+
+fn put_entry(out: &mut Vec<u8>, kind: u8, data: &[u8]) {
+    put_lenenc(out, kind.into());
+    put_lenenc_bytes(out, data);
+}
+
+/// Types of entries (MySQL protocol, `enum_session_state_type`).
+const VARIABLES: u8 = 0;
+const SCHEMA: u8 = 1;
+const STATE_CHANGE: u8 = 2;
+const GTIDS: u8 = 3;
+const CHARACTERISTICS: u8 = 4;
+const TRANSACTION_STATE: u8 = 5;
+
+/// The default of `session_track_system_variables`, in both families.
+const USUAL: [&[u8]; 5] = [
+    b"autocommit",
+    b"character_set_client",
+    b"character_set_connection",
+    b"character_set_results",
+    b"time_zone",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::Tracking;
+    use crate::protocol::mysql::capability::Capabilities;
+    use crate::protocol::mysql::login::Flavor;
+
+    const TRACK: Capabilities = Capabilities::SESSION_TRACK;
+    /// A schema, two variables in one entry, a change of state.
+    const STATE: &[u8] = b"\x01\x03\x02db\x00\x17\x09time_zone\x01x\x08sql_mode\x01y\x02\x02\x011";
+
+    fn told(tracking: &Tracking) -> Vec<u8> {
+        tracking.filtered(STATE, Flavor::MariaDb, TRACK).unwrap()
+    }
+
+    #[test]
+    fn by_default_a_client_is_told_what_servers_tell() {
+        let usual = Tracking::default();
+        assert_eq!(told(&usual), b"\x01\x03\x02db\x00\x0c\x09time_zone\x01x");
+        let none = usual.filtered(STATE, Flavor::MySql, Capabilities::default());
+        assert_eq!(none, Some(Vec::new()));
+        assert_eq!(usual.filtered(b"", Flavor::MySql, TRACK), None);
+    }
+
+    #[test]
+    fn a_client_chooses() {
+        let mut tracking = Tracking::default();
+        tracking.assign("session_track_schema", Some("0"));
+        tracking.assign("session_track_state_change", Some("ON"));
+        tracking.assign("session_track_system_variables", Some("SQL_MODE, x"));
+        assert_eq!(told(&tracking), b"\x00\x0b\x08sql_mode\x01y\x02\x02\x011");
+        tracking.assign("session_track_system_variables", None);
+        tracking.assign("session_track_state_change", None);
+        tracking.assign("session_track_schema", None);
+        assert_eq!(tracking, Tracking::default());
+    }
+
+    #[test]
+    fn nobody_is_led_around_the_proxy() {
+        let mut tracking = Tracking::default();
+        tracking.assign("session_track_system_variables", Some("*"));
+        let state = b"\x00\x0f\x0credirect_url\x01x";
+        let told = tracking.filtered(state, Flavor::MariaDb, TRACK);
+        assert_eq!(told, Some(Vec::new()));
+    }
+}

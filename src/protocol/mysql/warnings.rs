@@ -1,0 +1,104 @@
+//! The warnings of a client's last command, kept so that they can be shown after its server
+//! connection has gone to others.
+
+/// Rows of `SHOW WARNINGS`.
+#[derive(Debug, Default)]
+pub struct Warnings {
+    rows: Vec<Box<[u8]>>,
+    bytes: usize,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+enum State {
+    /// There are none, or all are kept.
+    #[default]
+    Known,
+    /// They have to be asked for.
+    Open,
+    /// They are being read.
+    Reading,
+    /// There are too many to be kept.
+    TooMany,
+}
+
+impl Warnings {
+    /// The last command has left warnings (or an error), which the server connection knows.
+    pub fn open(&mut self) {
+        *self = Self {
+            state: State::Open,
+            ..Self::default()
+        };
+    }
+
+    /// True if they have to be asked for before the server connection goes to others.
+    pub fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
+    /// They are being asked for.
+    pub fn asked(&mut self) {
+        self.state = State::Reading;
+    }
+
+    /// A row of them.
+    pub fn keep(&mut self, row: &[u8]) {
+        self.bytes += row.len();
+        if self.bytes > MOST_BYTES {
+            self.state = State::TooMany;
+            self.rows = Vec::new();
+        }
+        if self.state == State::Reading {
+            self.rows.push(row.into());
+        }
+    }
+
+    /// All have been read.
+    pub fn complete(&mut self) {
+        if self.state == State::Reading {
+            self.state = State::Known;
+        }
+    }
+
+    /// There are more than are kept: the server connection must be.
+    pub fn are_too_many(&self) -> bool {
+        self.state == State::TooMany
+    }
+
+    /// The next command has none yet.
+    pub fn clear(&mut self) {
+        if self.state != State::Known || !self.rows.is_empty() {
+            *self = Self::default();
+        }
+    }
+
+    /// The rows kept.
+    pub fn rows(&self) -> &[Box<[u8]>] {
+        &self.rows
+    }
+}
+
+/// What is kept for one client, in bytes.
+const MOST_BYTES: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::{MOST_BYTES, Warnings};
+
+    #[test]
+    fn they_are_kept_within_bounds() {
+        let mut warnings = Warnings::default();
+        warnings.open();
+        assert!(warnings.is_open());
+        warnings.asked();
+        warnings.keep(b"a row");
+        warnings.complete();
+        assert_eq!(warnings.rows().len(), 1);
+        warnings.open();
+        warnings.asked();
+        warnings.keep(&vec![0; MOST_BYTES + 1]);
+        assert!(warnings.are_too_many());
+        warnings.clear();
+        assert!(warnings.rows().is_empty() && !warnings.are_too_many());
+    }
+}
