@@ -23,3 +23,4 @@ macro_rules! on_both {
 }
 
 mod basics;
+mod settings;

@@ -298,12 +298,18 @@ fn settings_that_are_no_variables() {
     check(
         MARIADB,
         &[
-            ("set statement max_statement_time = 1 for select 1", ""),
+            (
+                "set statement max_statement_time = 1 for select 1",
+                "set_statement",
+            ),
             (
                 "set statement a = 1, b = (select 1 from t) for select get_lock('a', 1)",
-                "user_lock",
+                "set_statement user_lock",
             ),
-            ("set statement a = 1 for set @b = 1", "user_variable"),
+            (
+                "set statement a = 1 for set @b = 1",
+                "set_statement user_variable",
+            ),
             ("set statement a = 1", "unknown"),
         ],
     );
