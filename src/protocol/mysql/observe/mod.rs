@@ -42,6 +42,7 @@ pub fn observe(
     flavor: Flavor,
 ) -> Result<Seen, Unreadable> {
     let mut observer = Observer {
+        before: settings,
         settings: Arc::clone(settings),
         doubts: Pins::NONE,
         changed: false,
@@ -79,6 +80,8 @@ pub fn observe(
 }
 
 struct Observer<'a> {
+    /// Those under which the statement was read.
+    before: &'a Settings,
     settings: Arc<Settings>,
     doubts: Pins,
     changed: bool,
@@ -212,9 +215,10 @@ impl<'a> Observer<'a> {
     fn assigned(&mut self, assignment: &Assignment) {
         match assignment {
             Assignment::User { name, value } => {
-                let known = value
-                    .as_ref()
-                    .and_then(|value| self.settings.with_user_variable(name, value));
+                let known = value.as_ref().and_then(|value| {
+                    self.settings
+                        .with_user_variable(name, value, self.before.charsets())
+                });
                 match known {
                     Some(settings) => self.settings = settings,
                     None => self.doubt(PinReason::UserVariable),

@@ -1,7 +1,7 @@
 use super::{SHARED, Seen, observe};
 use crate::model::{PinReason, Pins};
 use crate::protocol::mysql::login::Flavor::{self, MariaDb, MySql};
-use crate::protocol::mysql::settings::{Charsets, Settings};
+use crate::protocol::mysql::settings::{Charsets, Settings, difference};
 use crate::protocol::mysql::wire::put_lenenc_bytes;
 use crate::sql::mysql::classify;
 
@@ -201,6 +201,14 @@ fn user_variables_are_read_from_the_text() {
     assert!(seen.doubts.is_empty());
     let seen = after(MySql, "set @a = 1, @b = @c", &[]);
     assert_eq!(seen.doubts, Pins::of(&[PinReason::UserVariable]));
+    // A text is read as a whole before any of it is carried out.
+    let seen = after(MySql, "set names latin1, @a = 'x'", &NAMES);
+    let sql = difference(&Settings::fresh(MySql), &seen.settings).sql;
+    let sql = String::from_utf8(sql).unwrap();
+    assert!(
+        sql.contains("@`a` := _utf8mb4 X'78' COLLATE utf8mb4_general_ci"),
+        "{sql}"
+    );
 }
 
 #[test]

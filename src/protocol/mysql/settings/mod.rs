@@ -185,11 +185,17 @@ impl Settings {
         Self::make(content)
     }
 
-    /// With another value of a user variable. `None` if it cannot be carried along: it is too large, there are
-    /// too many, or what it says depends on character sets in a way not known here.
+    /// With another value of a user variable; `charsets` are those under which its text was read. `None` if it
+    /// cannot be carried along: it is too large, there are too many, or what it says depends on character sets
+    /// in a way not known here.
     #[must_use]
-    pub fn with_user_variable(&self, name: &str, value: &Literal) -> Option<Arc<Self>> {
-        let sql = constant(value, &self.content.charsets)?;
+    pub fn with_user_variable(
+        &self,
+        name: &str,
+        value: &Literal,
+        charsets: &Charsets,
+    ) -> Option<Arc<Self>> {
+        let sql = constant(value, charsets)?;
         let mut content = self.content.clone();
         content.users.insert(name.into(), sql.into());
         let fits = content.users.len() <= MOST_USERS;
@@ -260,7 +266,10 @@ fn version_number(flavor: Flavor, version: &str) -> u32 {
 fn constant(value: &Literal, charsets: &Charsets) -> Option<Vec<u8>> {
     let sql = match value.kind {
         LiteralKind::Number | LiteralKind::Bits | LiteralKind::Word => value.text.to_vec(),
-        LiteralKind::National if value.text.is_ascii() => string("utf8mb3", None, &value.text),
+        LiteralKind::National if value.text.is_ascii() => {
+            // The collation of such strings, in both families, whatever is configured.
+            string("utf8mb3", Some("utf8mb3_general_ci"), &value.text)
+        }
         LiteralKind::National => return None,
         LiteralKind::String => {
             // The value is converted from the client's set to the connection's.

@@ -124,7 +124,7 @@ fn user_variables_keep_type_and_collation() {
     let fresh = Settings::fresh(MySql);
     let set = |settings: &Arc<Settings>, name, kind, text: &[u8]| {
         settings
-            .with_user_variable(name, &literal(kind, text))
+            .with_user_variable(name, &literal(kind, text), settings.charsets())
             .unwrap()
     };
     let one = set(&fresh, "a", LiteralKind::String, b"x'\xc3\xa9");
@@ -136,6 +136,11 @@ fn user_variables_keep_type_and_collation() {
          @`d` := NULL"
     );
     assert_eq!(sql(&one, &fresh), "SET @`a` := NULL");
+    let national = set(&fresh, "a", LiteralKind::National, b"x");
+    assert_eq!(
+        sql(&fresh, &national),
+        "SET @`a` := _utf8mb3 X'78' COLLATE utf8mb3_general_ci"
+    );
     let default = fresh.with_charsets(Charsets::names("latin1", None));
     let latin = set(&default, "a", LiteralKind::String, b"\xe9");
     assert_eq!(sql(&default, &latin), "SET @`a` := _latin1 X'e9'");
@@ -145,11 +150,23 @@ fn user_variables_keep_type_and_collation() {
         ..fresh.charsets().clone()
     });
     let accent = literal(LiteralKind::String, b"\xe9");
-    assert!(mixed.with_user_variable("a", &accent).is_none());
+    assert!(
+        mixed
+            .with_user_variable("a", &accent, mixed.charsets())
+            .is_none()
+    );
     let plain = literal(LiteralKind::String, b"e");
-    assert!(mixed.with_user_variable("a", &plain).is_some());
+    assert!(
+        mixed
+            .with_user_variable("a", &plain, mixed.charsets())
+            .is_some()
+    );
     let long = literal(LiteralKind::String, &[b'x'; 5000]);
-    assert!(fresh.with_user_variable("a", &long).is_none());
+    assert!(
+        fresh
+            .with_user_variable("a", &long, fresh.charsets())
+            .is_none()
+    );
 }
 
 #[test]

@@ -222,7 +222,6 @@ fn user_variables() {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn settings() {
     check(
         MYSQL,
@@ -317,7 +316,6 @@ fn settings_that_are_no_variables() {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn commands() {
     check(
         MYSQL,
