@@ -17,12 +17,14 @@ use crate::model::{
 };
 
 pub mod bytes;
+pub mod codec;
 pub mod exchange;
 pub mod follow;
 pub mod interner;
 pub mod mysql;
 pub mod postgres;
 
+pub use codec::Codec;
 pub use exchange::{Costly, Exchange, Step};
 pub use follow::Script;
 
@@ -90,6 +92,9 @@ pub trait Engine: Sized + Send + Sync + 'static {
         key: &Self::CancelKey,
         out: &mut Vec<u8>,
     );
+    /// The layer that a client has asked for between its socket and its protocol; it begins behind
+    /// the welcome.
+    fn codec(login: &Self::Login) -> Option<Box<dyn Codec>>;
     /// Writes the error message after which the client's connection is closed. Not for a client
     /// whose [`Engine::Hello`] or [`Engine::Prove`] has failed: that has told it.
     fn refuse(fault: &Fault, to: Addressee<'_, Self>, out: &mut Vec<u8>);
@@ -109,6 +114,9 @@ pub trait Engine: Sized + Send + Sync + 'static {
         input: &[u8],
         replies: &mut Vec<u8>,
     ) -> Result<(usize, Wants), Fault>;
+    /// Takes the request to log in anew off the front of `input`, after [`Wants::Login`]: how many
+    /// bytes it had, and what the client says of itself.
+    fn relogin(front: &mut Self::Front, input: &[u8]) -> Result<(usize, Self::Login), Fault>;
     /// Answers the request at the front of `input`, for which no server connection is to be had,
     /// with an error after which the session goes on. [`Engine::wants`] then drops it.
     fn decline(front: &mut Self::Front, fault: &Fault, input: &[u8], replies: &mut Vec<u8>);
@@ -173,6 +181,9 @@ pub trait Front: Send {
     fn outlives_reset(&self) -> bool;
     /// True if the client has said goodbye.
     fn has_quit(&self) -> bool;
+    /// True if the client gives its session's state up, and with it the server connection, to
+    /// log in anew.
+    fn starts_over(&self) -> bool;
     /// An error that ends the session, met while reading what the server sent.
     fn failure(&mut self) -> Option<Fault>;
     /// Requests that the client has sent so far, as RDS Proxy's `QueryRequests` counts them.
@@ -243,6 +254,8 @@ pub enum Wants {
     More,
     /// A server connection.
     Server,
+    /// To log in anew, perhaps as somebody else: see [`Engine::relogin`].
+    Login,
     /// Nothing more: it said goodbye.
     Quit,
 }

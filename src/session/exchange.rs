@@ -44,6 +44,8 @@ pub(super) enum Outcome {
     Fault(Fault),
     /// A signal is raised.
     Signalled,
+    /// The client gives its state up, to log in anew.
+    StartsOver,
     /// This server connection cannot be brought to the client's state.
     Unfit,
 }
@@ -209,6 +211,9 @@ impl<'a, E: Engine> Exchange<'a, E> {
         if self.client.front.has_quit() {
             return Err(Outcome::ClientGone);
         }
+        if self.client.front.starts_over() {
+            return Err(Outcome::StartsOver);
+        }
         Ok(dealt)
     }
 
@@ -330,10 +335,12 @@ impl<'a, E: Engine> Exchange<'a, E> {
             self.client.inbox.extend_from_slice(input);
             return Ok(());
         }
-        let dealt = self.ask(cx, input)?;
-        let rest = input.get(dealt..).unwrap_or_default();
+        let dealt = self.ask(cx, input);
+        // Another server connection may be found for what this one is not fit for.
+        let kept = dealt.as_ref().map_or(0, |dealt| *dealt);
+        let rest = input.get(kept..).unwrap_or_default();
         self.client.inbox.extend_from_slice(rest);
-        Ok(())
+        dealt.map(drop)
     }
 
     /// True if nothing is under way, and the server connection may go back to its pool if nothing

@@ -5,10 +5,11 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 use std::time::SystemTime;
 
+use arc_swap::ArcSwapOption;
 use atomic_waker::AtomicWaker;
 
 use crate::model::{Pins, PoolKey, SessionId};
@@ -27,7 +28,7 @@ pub struct Handle {
     phase: AtomicU8,
     /// Tick of the sweep clock at which the phase began.
     phase_since: AtomicU32,
-    identity: OnceLock<Identity>,
+    identity: ArcSwapOption<Identity>,
     pinned: Mutex<Option<Pinned>>,
     requests: AtomicU64,
 }
@@ -139,7 +140,7 @@ impl Handle {
             waker: AtomicWaker::new(),
             phase: AtomicU8::new(Phase::Login as u8),
             phase_since: AtomicU32::new(now),
-            identity: OnceLock::new(),
+            identity: ArcSwapOption::empty(),
             pinned: Mutex::new(None),
             requests: AtomicU64::new(0),
         }
@@ -183,15 +184,14 @@ impl Handle {
         self.phase_since.load(Ordering::Relaxed)
     }
 
-    /// The client has logged in.
+    /// The client has logged in, perhaps not for the first time.
     pub(super) fn identify(&self, identity: Identity) {
-        // A session logs in once.
-        let _ = self.identity.set(identity);
+        self.identity.store(Some(Arc::new(identity)));
     }
 
     /// Who the client is, once it has logged in.
-    pub fn identity(&self) -> Option<&Identity> {
-        self.identity.get()
+    pub fn identity(&self) -> Option<Arc<Identity>> {
+        self.identity.load_full()
     }
 
     /// Notes the session's pins; the rest of what is shown about them is made here.
@@ -229,7 +229,7 @@ impl Handle {
 
     /// The limit that applies in the present phase, with the signal it raises.
     pub(super) fn limit(&self) -> Option<(u32, Signal)> {
-        let limits = self.identity.get()?.limits;
+        let limits = self.identity.load().as_ref()?.limits;
         let (limit, signal) = match self.phase() {
             Phase::Idle => (limits.idle, Signal::Idle),
             Phase::Held => (limits.idle_transaction, Signal::IdleTransaction),

@@ -85,34 +85,20 @@ impl<E: Engine> Door<'_, E> {
             return Ok(Arrival::Over);
         };
         let login = &**known.insert(Arc::new(login));
-        let facts = socket.tls_facts();
         let mut words = Vec::new();
-        let proof = self
-            .prove(socket, &mut input, &mut words, login, facts.as_ref())
-            .await?;
-        let visitor = self.visitor(login, facts.as_ref());
-        let found = self.desk.route(visitor, login, &proof).and_then(|route| {
-            let policy = Arc::clone(&route.options.front);
-            let front = E::front(login, &route.database, policy)?;
-            Ok((route.pool.greeting(front.profile()), front, route))
-        });
-        // What ends the proof goes out with the welcome, where that follows at once.
-        if !matches!(found, Ok((Some(_), ..))) {
-            say(socket, &words).await?;
-            words.clear();
-        }
-        let (remembered, mut front, route) = found?;
-        let greeting = match remembered {
-            Some(greeting) => greeting,
-            None => greeting(&mut front, &route).await?,
-        };
+        let (mut front, route, greeting) =
+            self.enter(socket, &mut input, &mut words, login).await?;
         let key = E::cancel_key(login, self.handle.id.0, entropy()?);
         let cancel = self.keys.register(key.clone(), Arc::clone(self.handle));
         E::welcome(&mut front, &greeting, &key, &mut words);
         say(socket, &words).await?;
-        let (Some(stream), Some(login)) = (stream.take(), known.take()) else {
+        let (Some(mut stream), Some(login)) = (stream.take(), known.take()) else {
             return Ok(Arrival::Over);
         };
+        if let Some(codec) = E::codec(&login) {
+            stream = stream.coded(codec, &input);
+            input = BytesMut::new();
+        }
         let client = Client {
             stream,
             front,
@@ -126,6 +112,38 @@ impl<E: Engine> Door<'_, E> {
             login,
             cancel,
         })))
+    }
+
+    /// Has a client prove who it says it is, and finds out where it is served and what it is told
+    /// there. Leaves in `words` what is to be sent before the welcome. Not cancel-safe.
+    pub(super) async fn enter(
+        &self,
+        socket: &mut Stream,
+        input: &mut BytesMut,
+        words: &mut Vec<u8>,
+        login: &E::Login,
+    ) -> Result<(E::Front, Route<E>, E::Greeting), LoginError> {
+        let facts = socket.tls_facts();
+        let proof = self
+            .prove(socket, input, words, login, facts.as_ref())
+            .await?;
+        let visitor = self.visitor(login, facts.as_ref());
+        let found = self.desk.route(visitor, login, &proof).and_then(|route| {
+            let policy = Arc::clone(&route.options.front);
+            let front = E::front(login, &route.database, policy)?;
+            Ok((route.pool.greeting(front.profile()), front, route))
+        });
+        // What ends the proof goes out with the welcome, where that follows at once.
+        if !matches!(found, Ok((Some(_), ..))) {
+            say(socket, words).await?;
+            words.clear();
+        }
+        let (remembered, mut front, route) = found?;
+        let greeting = match remembered {
+            Some(greeting) => greeting,
+            None => greeting(&mut front, &route).await?,
+        };
+        Ok((front, route, greeting))
     }
 
     /// Up to the point where the client has said who it is.
@@ -265,7 +283,7 @@ fn silent() -> LoginError {
 }
 
 /// Writes `words` to a client, if there are any.
-async fn say(stream: &mut Stream, words: &[u8]) -> Result<(), LoginError> {
+pub(super) async fn say(stream: &mut Stream, words: &[u8]) -> Result<(), LoginError> {
     if words.is_empty() {
         return Ok(());
     }
@@ -285,7 +303,7 @@ fn lost(error: impl ToString) -> LoginError {
 }
 
 /// Fresh randomness.
-fn entropy() -> Result<Entropy, Fault> {
+pub(super) fn entropy() -> Result<Entropy, Fault> {
     let mut bytes = [0; 48];
     rand::fill(&mut bytes)
         .map_err(|_| Fault::new(FaultKind::Internal, "no randomness is to be had"))?;

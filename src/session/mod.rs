@@ -22,9 +22,10 @@ pub mod options;
 mod pipe;
 pub mod registry;
 mod relay;
+mod relogin;
 mod tally;
 
-use desk::Desk;
+use desk::{Desk, Route};
 use errand::Errands;
 use handle::{Identity, Limits};
 use login::{Arrival, Door, LoggedIn, LoginError};
@@ -71,7 +72,7 @@ pub async fn serve<E: Engine>(
         )))
     });
     match arrival {
-        Ok(Arrival::Session(arrived)) => talk(&hall, arrived, &entry, meter).await,
+        Ok(Arrival::Session(arrived)) => talk(&hall, desk, arrived, &entry, meter).await,
         Ok(Arrival::Over) => {}
         Err(LoginError::Lost(why)) => {
             debug!(%session, peer = %entry.handle.peer, why, "login ended")
@@ -118,12 +119,13 @@ fn note_failure<E: Engine>(
 
 /// The part after the login.
 async fn talk<E: Engine>(
-    hall: &Hall<E>,
+    hall: &Arc<Hall<E>>,
+    desk: Arc<dyn Desk<E>>,
     arrived: Box<LoggedIn<E>>,
     entry: &Entry,
     meter: ClientMeter,
 ) {
-    let (mut relay, cancel) = introduce(hall, arrived, entry, meter);
+    let (mut relay, cancel) = introduce(hall, desk, arrived, entry, meter);
     let end = relay.run().await;
     drop(cancel);
     let requests = relay.client.front.requests();
@@ -155,7 +157,8 @@ async fn talk<E: Engine>(
     reason = "it comes boxed, so that the caller's future has no room for it"
 )]
 fn introduce<E: Engine>(
-    hall: &Hall<E>,
+    hall: &Arc<Hall<E>>,
+    desk: Arc<dyn Desk<E>>,
     arrived: Box<LoggedIn<E>>,
     entry: &Entry,
     mut meter: ClientMeter,
@@ -172,18 +175,7 @@ fn introduce<E: Engine>(
     if tls {
         meter.encrypted();
     }
-    handle.identify(Identity {
-        user: Arc::clone(login.user()),
-        database: Arc::clone(login.database()),
-        application: login.application().into(),
-        pool: route.key.clone(),
-        tls,
-        limits: Limits {
-            idle: ticks(options.idle_client_timeout),
-            idle_transaction: ticks(options.idle_transaction_timeout),
-            query: ticks(options.query_timeout),
-        },
-    });
+    handle.identify(identity(&*login, &route, tls));
     meter.logged_in();
     meter.bound(Arc::clone(&route.metrics));
     if options.log_connections {
@@ -208,6 +200,8 @@ fn introduce<E: Engine>(
             keys: Arc::clone(&hall.keys),
             own: Arc::clone(handle),
         },
+        hall: Arc::clone(hall),
+        desk,
         leaving: false,
     };
     (Box::new(relay), cancel)
@@ -241,6 +235,23 @@ pub async fn tell(mut stream: Stream, words: Vec<u8>) {
     });
     if let Ok(Ok(())) = sent.await {
         stream.close(LAST_WORDS).await;
+    }
+}
+
+/// Who a client is, and where it is served.
+fn identity<E: Engine>(login: &E::Login, route: &Route<E>, tls: bool) -> Identity {
+    let options = &route.options;
+    Identity {
+        user: Arc::clone(login.user()),
+        database: Arc::clone(login.database()),
+        application: login.application().into(),
+        pool: route.key.clone(),
+        tls,
+        limits: Limits {
+            idle: ticks(options.idle_client_timeout),
+            idle_transaction: ticks(options.idle_transaction_timeout),
+            query: ticks(options.query_timeout),
+        },
     }
 }
 

@@ -8,7 +8,8 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
 
-use super::desk::Route;
+use super::Hall;
+use super::desk::{Desk, Route};
 use super::errand::Errands;
 use super::exchange::{Client, Exchange, Outcome};
 use super::farewell::{Canceller, part};
@@ -27,6 +28,8 @@ pub(super) struct Relay<E: Engine> {
     pub(super) handle: Arc<Handle>,
     pub(super) tally: Tally,
     pub(super) errands: Errands<E>,
+    pub(super) hall: Arc<Hall<E>>,
+    pub(super) desk: Arc<dyn Desk<E>>,
     /// The session is to end when no transaction is open.
     pub(super) leaving: bool,
 }
@@ -48,8 +51,14 @@ impl<E: Engine> Relay<E> {
     pub(super) async fn run(&mut self) -> End {
         self.tally.enter(Phase::Idle);
         loop {
-            if let Err(end) = self.idle().await {
-                return end;
+            match self.idle().await {
+                Ok(Need::Server) => {}
+                // Boxed, as all that is rare: the future of an idle client stays small.
+                Ok(Need::Login) => match Box::pin(self.log_in_anew()).await {
+                    Ok(()) => continue,
+                    Err(end) => return end,
+                },
+                Err(end) => return end,
             }
             self.tally.arrived();
             let lent = match self.borrow().await {
@@ -68,18 +77,19 @@ impl<E: Engine> Relay<E> {
     }
 
     /// Waits for a request. Cancel-safe.
-    async fn idle(&mut self) -> Result<(), End> {
+    async fn idle(&mut self) -> Result<Need, End> {
         std::future::poll_fn(|cx| self.poll_idle(cx)).await
     }
 
-    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Result<Need, End>> {
         self.handle.listen(cx.waker());
         loop {
             if self.leaving || self.handle.has_signals() {
                 self.idle_signals()?;
             }
             match self.wants()? {
-                Wants::Server => return Poll::Ready(Ok(())),
+                Wants::Server => return Poll::Ready(Ok(Need::Server)),
+                Wants::Login => return Poll::Ready(Ok(Need::Login)),
                 Wants::Quit => return Poll::Ready(Err(End::ClientGone)),
                 Wants::More => {}
             }
@@ -211,9 +221,14 @@ impl<E: Engine> Relay<E> {
             &self.errands,
         );
         exchange.leaving = self.leaving;
+        let mut starts_over = false;
         let end = loop {
             match exchange.run().await {
                 Outcome::Released => break None,
+                Outcome::StartsOver => {
+                    starts_over = true;
+                    break None;
+                }
                 Outcome::Unfit => {
                     // The request waits in the client's inbox, and another is borrowed for it.
                     self.leaving = exchange.leaving;
@@ -239,12 +254,21 @@ impl<E: Engine> Relay<E> {
         }
         match end {
             None if front.outlives_reset() => {}
-            None => lent.give_back(),
+            None if !starts_over => lent.give_back(),
             Some(_) if half_sent || front.outlives_reset() => {}
-            Some(_) => Box::pin(part(lent, canceller, &self.route.options)).await,
+            _ => Box::pin(part(lent, canceller, &self.route.options)).await,
         }
         end.map_or(Ok(()), Err)
     }
+}
+
+/// What a client without server connection needs.
+#[derive(Clone, Copy, Debug)]
+enum Need {
+    /// A server connection.
+    Server,
+    /// To log in anew.
+    Login,
 }
 
 /// Why a borrow was given up.

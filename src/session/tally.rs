@@ -37,6 +37,11 @@ impl Tally {
         }
     }
 
+    /// The client has logged in anew: its requests are counted from the start.
+    pub(super) fn begun_anew(&mut self) {
+        self.requests = 0;
+    }
+
     /// The session enters a phase.
     pub(super) fn enter(&self, phase: Phase) {
         self.handle.enter(phase, self.registry.now());

@@ -17,7 +17,7 @@ use crate::model::{
 use crate::net::{DialError, Stream};
 use crate::pool::{Open, OpenError, Opened, Opening, ServerLogin};
 use crate::protocol::{
-    Addressee, Affinity, Attach, Back, Breach, Caller, CancelOrder, Chore, ConnectError,
+    Addressee, Affinity, Attach, Back, Breach, Caller, CancelOrder, Chore, Codec, ConnectError,
     ConnectPlan, Derivation, Engine, Entropy, Errand, Exchange, Front, FrontSettings, HelloOffer,
     Login, Opening as Hello, ProofDemand, Script, ServerError, Step, Wants,
 };
@@ -369,6 +369,9 @@ impl Front for Never {
     fn profile(&self) -> u64 {
         match *self {}
     }
+    fn starts_over(&self) -> bool {
+        match *self {}
+    }
     fn has_quit(&self) -> bool {
         match *self {}
     }
@@ -425,6 +428,9 @@ impl Engine for Fake {
     fn welcome(front: &mut Never, _: &u32, _: &u64, _: &mut Vec<u8>) {
         match *front {}
     }
+    fn codec(login: &Never) -> Option<Box<dyn Codec>> {
+        match *login {}
+    }
     fn refuse(_: &Fault, _: Addressee<'_, Self>, _: &mut Vec<u8>) {}
     fn cancel_request(_: &FakeBack) -> Option<CancelOrder> {
         None
@@ -436,6 +442,9 @@ impl Engine for Fake {
         match *front {}
     }
     fn wants(front: &mut Never, _: &[u8], _: &mut Vec<u8>) -> Result<(usize, Wants), Fault> {
+        match *front {}
+    }
+    fn relogin(front: &mut Never, _: &[u8]) -> Result<(usize, Never), Fault> {
         match *front {}
     }
     fn decline(front: &mut Never, _: &Fault, _: &[u8], _: &mut Vec<u8>) {

@@ -8,6 +8,7 @@ use super::accept;
 use super::answer;
 use super::back::MyBack;
 use super::capability::Capabilities;
+use super::compress::{Algorithm, Compressed};
 use super::connect;
 use super::front::MyFront;
 use super::login::{Announcement, Login};
@@ -15,11 +16,11 @@ use super::probe::Probe;
 use super::prove::{self, Prove};
 use super::reply::{self, Watcher};
 use super::status::Status;
-use super::{fault, idle, inquire, join, request};
+use super::{fault, idle, inquire, join, relogin, request};
 use crate::model::{AuthMethod, EngineFamily, Fault, Secret, TlsFacts};
 use crate::protocol::Back as _;
 use crate::protocol::{
-    Addressee, Affinity, Attach, Breach, Caller, CancelOrder, ConnectError, ConnectPlan,
+    Addressee, Affinity, Attach, Breach, Caller, CancelOrder, Codec, ConnectError, ConnectPlan,
     Derivation, Engine, Entropy, Errand, Exchange, FrontSettings, HelloOffer, Opening, ProofDemand,
     Script, Step, Wants,
 };
@@ -97,6 +98,11 @@ impl Engine for Mysql {
         answer::ok(front, seq.wrapping_sub(1), out);
     }
 
+    fn codec(login: &Login) -> Option<Box<dyn Codec>> {
+        let codec = Compressed::new(Algorithm::of(login.capabilities)?)?;
+        Some(Box::new(codec))
+    }
+
     fn refuse(fault: &Fault, to: Addressee<'_, Self>, out: &mut Vec<u8>) {
         match to {
             Addressee::Stranger => fault::write_early(fault, out),
@@ -125,6 +131,10 @@ impl Engine for Mysql {
         replies: &mut Vec<u8>,
     ) -> Result<(usize, Wants), Fault> {
         idle::wants(front, input, replies)
+    }
+
+    fn relogin(front: &mut MyFront, input: &[u8]) -> Result<(usize, Login), Fault> {
+        relogin::read(front, input)
     }
 
     fn decline(front: &mut MyFront, fault: &Fault, input: &[u8], replies: &mut Vec<u8>) {

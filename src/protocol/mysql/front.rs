@@ -26,6 +26,9 @@ pub struct MyFront {
     pub(super) session: u64,
     pub(super) capabilities: Capabilities,
     pub(super) flavor: Flavor,
+    pub(super) tls: bool,
+    /// The collation that it logged in with, by number.
+    pub(super) collation: u16,
     /// The settings that the client's statements must run under.
     pub(super) settings: Arc<Settings>,
     /// Those that it logged in with.
@@ -49,6 +52,8 @@ pub struct MyFront {
     pub(super) requests: u64,
     pub(super) policy: Arc<FrontSettings>,
     pub(super) quit: bool,
+    /// The client logs in anew.
+    pub(super) starts_over: bool,
     /// The server's error about a setting that could not be replayed: the whole packet.
     pub(super) replay_failed: Option<Bytes>,
     /// The error of a statement that could not be prepared for its execution: the whole packet.
@@ -124,6 +129,8 @@ impl MyFront {
             session: 0,
             capabilities: login.capabilities,
             flavor: login.flavor,
+            tls: login.tls,
+            collation: login.collation,
             login: Arc::clone(&settings),
             settings,
             multi_statements: login.capabilities.has(Capabilities::MULTI_STATEMENTS),
@@ -140,6 +147,7 @@ impl MyFront {
             requests: 0,
             policy,
             quit: false,
+            starts_over: false,
             replay_failed: None,
             prepare_failed: None,
             objects: Objects::default(),
@@ -286,6 +294,10 @@ impl protocol::Front for MyFront {
         NOT_UNDONE_BY_RESET
             .into_iter()
             .any(|reason| self.pins.contains(reason))
+    }
+
+    fn starts_over(&self) -> bool {
+        self.starts_over
     }
 
     fn has_quit(&self) -> bool {

@@ -9,7 +9,7 @@ use super::execute::number;
 use super::frame::{HEADER_LEN, Header};
 use super::front::MyFront;
 use super::status::Status;
-use super::{fault, rules};
+use super::{fault, relogin, rules};
 use crate::model::Fault;
 use crate::protocol::{Errand, ErrandOrder, Wants};
 use crate::sql::mysql::verdict::{Detail, Killed};
@@ -26,6 +26,8 @@ pub enum Local {
     Quit,
     /// It needs a server.
     Server,
+    /// The client logs in anew.
+    Login,
 }
 
 /// What a client without server connection needs; also how many bytes need no server at all.
@@ -76,6 +78,7 @@ pub fn wants(
                 return Ok((at, Wants::Quit));
             }
             Local::More => return Ok((at, Wants::More)),
+            Local::Login => return Ok((at, Wants::Login)),
             Local::Server => {
                 // What is to be read must be there; what is too long for that passes as it comes.
                 let readable = header.len <= front.policy.max_statement_bytes;
@@ -137,6 +140,13 @@ pub fn local(front: &mut MyFront, header: Header, payload: &[u8], replies: &mut 
             }
             Local::Done
         }
+        command::CHANGE_USER if relogin::is_acceptable(header) => {
+            if whole {
+                Local::Login
+            } else {
+                Local::More
+            }
+        }
         command::PROCESS_KILL if !whole => Local::More,
         command::PROCESS_KILL => {
             let id = number(payload).unwrap_or_default();
@@ -177,9 +187,7 @@ fn refuse(front: &mut MyFront, seq: u8, kind: u8, replies: &mut Vec<u8>) {
         command::BINLOG_DUMP | command::BINLOG_DUMP_GTID | command::REGISTER_SLAVE => {
             "The proxy does not pass replication on: connect replicas and binary log readers to the server itself"
         }
-        command::CHANGE_USER => {
-            "The proxy does not support COM_CHANGE_USER yet: open another connection"
-        }
+        command::CHANGE_USER => "The request to change the user is too long",
         command::SHUTDOWN => {
             "The proxy does not pass COM_SHUTDOWN on: connect to the server itself"
         }

@@ -19,7 +19,7 @@ use super::owed::{Fate, Owed, Then};
 use super::rules;
 use super::statements::{Draft, Statement};
 use super::status::Status;
-use super::{fault, prepared};
+use super::{fault, prepared, relogin};
 use crate::model::{Fault, PinReason};
 use crate::protocol::Script;
 use crate::sql::mysql::{Touch, Touches, Verdict, fingerprint};
@@ -220,6 +220,11 @@ impl RequestReader<'_> {
             command::PROCESS_INFO => Ok(self.plain(command, Shape::Results, Then::Nothing)),
             command::SET_OPTION => Ok(self.set_option(command)),
             command::RESET_CONNECTION => Ok(self.reset_connection(command)),
+            // What the server connection holds is the old session's: the new one gets another.
+            command::CHANGE_USER if relogin::is_acceptable(command.header) => {
+                self.front.starts_over = true;
+                Ok(0)
+            }
             _ => self.local(command),
         }
     }
@@ -234,7 +239,7 @@ impl RequestReader<'_> {
                 Ok(0)
             }
             // Every command that a server is needed for is known above.
-            Local::Server => Err(fault::malformed()),
+            Local::Server | Local::Login => Err(fault::malformed()),
         }
     }
 

@@ -17,7 +17,7 @@ use super::startup::Startup;
 use super::{fault, inspect, join, message, request};
 use crate::model::{AuthMethod, EngineFamily, Fault, Secret, TlsFacts, TxStatus, Verifier};
 use crate::protocol::{
-    Addressee, Affinity, Attach, Breach, Caller, CancelOrder, ConnectError, ConnectPlan,
+    Addressee, Affinity, Attach, Breach, Caller, CancelOrder, Codec, ConnectError, ConnectPlan,
     Derivation, Engine, Entropy, Errand, Exchange, FrontSettings, HelloOffer, Opening, ProofDemand,
     Script, Step, Wants,
 };
@@ -99,6 +99,11 @@ impl Engine for Postgres {
         message::ready_for_query(out, TxStatus::Idle);
     }
 
+    // Compression is TLS's affair in this protocol, and TLS has given it up.
+    fn codec(_: &Startup) -> Option<Box<dyn Codec>> {
+        None
+    }
+
     fn refuse(fault: &Fault, _: Addressee<'_, Self>, out: &mut Vec<u8>) {
         fault::write(fault, true, out);
     }
@@ -124,6 +129,11 @@ impl Engine for Postgres {
         replies: &mut Vec<u8>,
     ) -> Result<(usize, Wants), Fault> {
         request::wants(front, input, replies)
+    }
+
+    // The protocol has no such request, so `wants` does not answer it.
+    fn relogin(_: &mut PgFront, _: &[u8]) -> Result<(usize, Startup), Fault> {
+        Err(Fault::protocol("a session logs in once"))
     }
 
     fn decline(front: &mut PgFront, fault: &Fault, input: &[u8], replies: &mut Vec<u8>) {

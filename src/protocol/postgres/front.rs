@@ -286,6 +286,10 @@ impl protocol::Front for PgFront {
             .any(|reason| self.pins.contains(reason))
     }
 
+    fn starts_over(&self) -> bool {
+        false
+    }
+
     fn has_quit(&self) -> bool {
         self.quit
     }

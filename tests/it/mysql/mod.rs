@@ -23,4 +23,7 @@ macro_rules! on_both {
 }
 
 mod basics;
+mod drivers;
+mod rust_drivers;
 mod settings;
+mod tools;

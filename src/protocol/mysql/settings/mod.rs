@@ -29,6 +29,8 @@ pub struct Settings {
     content: Content,
     /// Hash of the content: equal settings have equal hashes.
     id: u64,
+    /// How texts are read, but for the server's family and version.
+    reading: Mode,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -101,7 +103,17 @@ impl Settings {
     fn make(content: Content) -> Arc<Self> {
         static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::default);
         let id = HASHER.hash_one(&content);
-        Arc::new(Self { content, id })
+        let reading = Mode::new(crate::sql::mysql::Flavor::MySql, 0)
+            .with_charset(content.charsets.client.as_bytes());
+        let reading = match content.variables.get("sql_mode") {
+            Some(sql_mode) => reading.with_sql_mode(sql_mode),
+            None => reading,
+        };
+        Arc::new(Self {
+            content,
+            id,
+            reading,
+        })
     }
 
     /// Of a fresh connection. Always the same allocation.
@@ -230,10 +242,10 @@ impl Settings {
             Flavor::MySql => crate::sql::mysql::Flavor::MySql,
             Flavor::MariaDb => crate::sql::mysql::Flavor::MariaDb,
         };
-        let mode = Mode::new(family, version).with_charset(self.content.charsets.client.as_bytes());
-        match self.variable("sql_mode") {
-            Some(sql_mode) => mode.with_sql_mode(sql_mode),
-            None => mode,
+        Mode {
+            flavor: family,
+            version,
+            ..self.reading
         }
     }
 }
