@@ -196,6 +196,7 @@ pub fn failed(front: &mut MyFront, back: &mut MyBack) {
 const EXPLAINS_CHANGES: Touches = Touches::of(Touch::SetSession)
     .with(Touch::SetUnsafe)
     .with(Touch::SetTracker)
+    .with(Touch::SetStatement)
     .with(Touch::SetRole)
     .with(Touch::SetPassword)
     .with(Touch::NextTransaction)

@@ -36,6 +36,9 @@ use verdict::Assignment;
 
 /// The verdict on one text as a client sent it: a query, or the text of a statement to prepare. Takes linear
 /// time in its length.
+///
+/// In doubt is a text whose earlier statements change how the later ones are read, or whether the server tells
+/// what they change.
 #[must_use]
 pub fn classify(text: &[u8], mode: Mode) -> Verdict {
     if mode.oracle || mode.charset == ClientCharset::Treacherous && !text.is_ascii() {
@@ -47,13 +50,14 @@ pub fn classify(text: &[u8], mode: Mode) -> Verdict {
         .rposition(|byte| !matches!(byte, b';' | b' ' | b'\t'..=b'\r'))
         .map_or(0, |last| last + 1);
     let mut verdict = Scan::new(&Lexer::new(text, mode), end).run();
-    if let [earlier @ .., _] = &*verdict.statements
-        && earlier.iter().any(changes_reading)
-        && text
+    if let [earlier @ .., _] = &*verdict.statements {
+        let read = |byte: &u8| matches!(byte, b'"' | b'\\') || !byte.is_ascii();
+        let untold = earlier
             .iter()
-            .any(|byte| matches!(byte, b'"' | b'\\') || !byte.is_ascii())
-    {
-        verdict.doubt();
+            .any(|statement| statement.touches.contains(Touch::SetTracker));
+        if untold || earlier.iter().any(changes_reading) && text.iter().any(read) {
+            verdict.doubt();
+        }
     }
     verdict
 }

@@ -69,6 +69,7 @@ pub fn observe(
         }
     }
     observer.collation();
+    observer.untold();
     for assignment in statement.map(Statement::assignments).unwrap_or_default() {
         observer.assigned(assignment);
     }
@@ -100,7 +101,13 @@ impl<'a> Observer<'a> {
             return Ok(());
         }
         match policy(name) {
-            Policy::Own => return Ok(()),
+            Policy::Own => {
+                // A routine has changed what the server tells: from here on it may tell too little.
+                if !self.touches(Touch::SetTracker) {
+                    self.doubt(PinReason::Setting);
+                }
+                return Ok(());
+            }
             Policy::Pin(_) => {
                 self.doubt(PinReason::Setting);
                 return Ok(());
@@ -133,7 +140,9 @@ impl<'a> Observer<'a> {
             // The server sets it along.
             self.settings = self.settings.with_variable("sql_big_selects", None);
         }
-        self.settings = self.settings.with_variable(name, Some(value));
+        if self.settings.variable(name) != Some(value) {
+            self.settings = self.settings.with_variable(name, Some(value));
+        }
         Ok(())
     }
 
@@ -209,6 +218,20 @@ impl<'a> Observer<'a> {
                 });
             }
             None => self.doubt(PinReason::Setting),
+        }
+    }
+
+    /// A text that says what is to be told sets something else, too, of which the server may not tell.
+    fn untold(&mut self) {
+        let other = |assignment: &Assignment| match assignment {
+            Assignment::Session { name, .. } => policy(name) != Policy::Own,
+            Assignment::Names { .. } | Assignment::CharacterSet { .. } => true,
+            Assignment::User { .. }
+            | Assignment::Global { .. }
+            | Assignment::NextTransaction { .. } => false,
+        };
+        if self.touches(Touch::SetTracker) && self.assignments().iter().any(other) {
+            self.doubt(PinReason::Setting);
         }
     }
 

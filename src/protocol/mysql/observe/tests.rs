@@ -80,8 +80,12 @@ fn what_cannot_be_carried_is_in_doubt() {
         assert_eq!(seen.doubts, Pins::of(&[PinReason::Setting]), "{name}");
         assert_eq!(seen.settings.variable(name), None);
     }
-    let seen = after(MySql, "call p()", &[("session_track_schema", "OFF")]);
+    let told = [("session_track_schema", "OFF")];
+    assert!(!after(MySql, "call p()", &told).doubts.is_empty());
+    let seen = after(MySql, "set session_track_schema = 0, @a = 1", &told);
     assert!(seen.doubts.is_empty());
+    let text = "set session_track_system_variables = '', time_zone = '+01:00'";
+    assert!(!after(MySql, text, &[]).doubts.is_empty());
 }
 
 const NAMES: [(&str, &str); 3] = [

@@ -134,6 +134,7 @@ fn a_text_may_change_how_its_rest_is_read() {
         "set sql_mode = 'no_backslash_escapes'; select '\\'; set @a = 1; -- '",
         "set names gbk; select '\u{e9}'",
         "execute s; select \"a\"",
+        "set session_track_system_variables = ''; set time_zone = 'SYSTEM'",
     ] {
         assert!(verdict(text).touches.contains(Touch::Unknown), "{text}");
     }
