@@ -123,8 +123,20 @@ impl<'a, E: Engine> Exchange<'a, E> {
                 return Err(Outcome::Released);
             }
             self.tally.keeps(&mut self.client.front);
+            self.news(cx)?;
         }
         Ok(self.read_client(cx)? || digested || read)
+    }
+
+    /// Tells the client what it has not asked for, once it has taken what it was told before.
+    fn news(&mut self, cx: &mut Context<'_>) -> Result<(), Outcome> {
+        if !self.client.outbox.is_empty() {
+            return Ok(());
+        }
+        let mut news = Vec::new();
+        let told = self.client.front.news(&mut news);
+        told.map_err(Outcome::Fault)?;
+        self.reply(cx, &news)
     }
 
     /// Asks the server what the connection holds of the client, if that is in doubt; true if so.

@@ -16,6 +16,7 @@ pub mod frame;
 pub mod front;
 mod inspect;
 mod join;
+pub mod listen;
 pub mod md5;
 pub mod message;
 mod owed;

@@ -151,7 +151,10 @@ const SETS: Touches = Touches::of(Touch::SetSession)
     .with(Touch::SetUnknown);
 
 /// Statements whose success changes what is known of the session.
-const SCRIPTED: Touches = SETS.with(Touch::Deallocate).with(Touch::DiscardAll);
+const SCRIPTED: Touches = SETS
+    .with(Touch::Deallocate)
+    .with(Touch::DiscardAll)
+    .with(Touch::Unlisten);
 
 /// Statements after which a session may hold less than before. What tags tell (`DROP TABLE`, `CLOSE
 /// CURSOR`) is heeded when they come: see `inspect`.

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use super::listen::Channels;
 use super::settings::{Settings, Value, write_literal};
 use crate::sql::statement::{
     Detail, Literal, LiteralKind, SettingAction, SettingChange, SettingScope, Statement,
@@ -32,6 +33,8 @@ pub struct Tracked {
 struct Both {
     wanted: Arc<Settings>,
     actual: Arc<Settings>,
+    /// The channels that it listens to over the shared connection.
+    heard: Arc<Channels>,
 }
 
 impl Both {
@@ -39,11 +42,14 @@ impl Both {
         Self {
             wanted: Arc::clone(settings),
             actual: Arc::clone(settings),
+            heard: Arc::default(),
         }
     }
 
     fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.wanted, &other.wanted) && Arc::ptr_eq(&self.actual, &other.actual)
+        Arc::ptr_eq(&self.wanted, &other.wanted)
+            && Arc::ptr_eq(&self.actual, &other.actual)
+            && Arc::ptr_eq(&self.heard, &other.heard)
     }
 }
 
@@ -80,7 +86,21 @@ impl Tracked {
 
     /// These are in force, outside a transaction, as the server says.
     pub(super) fn adopt(&mut self, settings: Arc<Settings>) {
-        self.now = Both::of(&settings);
+        self.now = Both {
+            heard: Arc::clone(&self.now.heard),
+            ..Both::of(&settings)
+        };
+        self.commit();
+    }
+
+    /// The channels that the client listens to over the shared connection.
+    pub(super) fn heard(&self) -> &Arc<Channels> {
+        &self.now.heard
+    }
+
+    /// It listens to these from now on, outside a transaction.
+    pub(super) fn hear(&mut self, channels: Arc<Channels>) {
+        self.now.heard = channels;
         self.commit();
     }
 
@@ -103,6 +123,28 @@ impl Tracked {
         }
         for change in statement.setting_changes() {
             self.change(change);
+        }
+        if let Detail::Unlisten(which) = &statement.detail {
+            self.unlisten(which);
+        }
+    }
+
+    /// `UNLISTEN`. Takes effect at commit like `LISTEN`; until then nothing is delivered anyway.
+    fn unlisten(&mut self, which: &Which) {
+        if self.now.heard.is_empty() {
+            return;
+        }
+        match which {
+            Which::All => self.now.heard = Arc::default(),
+            Which::One(channel) => {
+                let name = channel.as_bytes();
+                if self.now.heard.contains(name) {
+                    let mut rest = (*self.now.heard).clone();
+                    rest.remove(name);
+                    self.now.heard = Arc::new(rest);
+                }
+            }
+            Which::Unclear => {}
         }
     }
 
@@ -137,6 +179,7 @@ impl Tracked {
     /// DISCARD ALL, which does not run inside a transaction.
     pub(super) fn discard(&mut self) {
         self.now = self.reset();
+        self.now.heard = Arc::default();
         self.commit();
     }
 
@@ -188,6 +231,7 @@ impl Tracked {
         Both {
             wanted: Arc::clone(&self.startup),
             actual: Settings::none(),
+            heard: Arc::clone(&self.now.heard),
         }
     }
 }
