@@ -20,6 +20,7 @@ use foldhash::fast::RandomState;
 use super::capability::Capabilities;
 use super::collations;
 use super::login::{Announcement, Flavor};
+use super::tracker::{self, Change};
 use crate::sql::mysql::Mode;
 use crate::sql::mysql::verdict::{Literal, LiteralKind};
 
@@ -31,6 +32,8 @@ pub struct Settings {
     id: u64,
     /// How texts are read, but for the server's family and version.
     reading: Mode,
+    /// Whether `reading` says anything of quotes and backslashes.
+    chose_sql_mode: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -105,14 +108,12 @@ impl Settings {
         let id = HASHER.hash_one(&content);
         let reading = Mode::new(crate::sql::mysql::Flavor::MySql, 0)
             .with_charset(content.charsets.client.as_bytes());
-        let reading = match content.variables.get("sql_mode") {
-            Some(sql_mode) => reading.with_sql_mode(sql_mode),
-            None => reading,
-        };
+        let chosen = content.variables.get("sql_mode");
         Arc::new(Self {
+            reading: chosen.map_or(reading, |sql_mode| reading.with_sql_mode(sql_mode)),
+            chose_sql_mode: chosen.is_some(),
             content,
             id,
-            reading,
         })
     }
 
@@ -224,29 +225,49 @@ impl Settings {
         Arc::ptr_eq(a, b) || (a.id == b.id && a == b)
     }
 
-    /// How a server that announces itself so reads texts of this session.
-    pub fn mode(&self, announcement: &Announcement) -> Mode {
-        self.mode_under(
-            announcement.flavor,
-            version_number(announcement.flavor, &announcement.version),
-        )
-    }
-
-    /// The same for a server that is not at hand: as the oldest that is supported would read them.
-    pub fn mode_of(&self, flavor: Flavor) -> Mode {
-        self.mode_under(flavor, oldest(flavor))
-    }
-
-    fn mode_under(&self, flavor: Flavor, version: u32) -> Mode {
-        let family = match flavor {
-            Flavor::MySql => crate::sql::mysql::Flavor::MySql,
-            Flavor::MariaDb => crate::sql::mysql::Flavor::MariaDb,
+    /// How a server reads texts of this session; `usual`: of one that has not chosen an `sql_mode`.
+    pub fn mode(&self, usual: Mode) -> Mode {
+        let quoting = if self.chose_sql_mode {
+            self.reading
+        } else {
+            usual
         };
         Mode {
-            flavor: family,
-            version,
-            ..self.reading
+            flavor: usual.flavor,
+            version: usual.version,
+            charset: self.reading.charset,
+            ..quoting
         }
+    }
+
+    /// The same for a server that is not at hand: as the oldest that is supported, with the `sql_mode` that
+    /// servers come with, would read them.
+    pub fn mode_of(&self, flavor: Flavor) -> Mode {
+        self.mode(Mode::new(family(flavor), oldest(flavor)))
+    }
+}
+
+/// How a server reads the texts of a session that has not chosen an `sql_mode`, by the session state information
+/// of a reply that tells it.
+pub fn usual_mode(announcement: &Announcement, state: &[u8]) -> Mode {
+    let flavor = announcement.flavor;
+    let mode = Mode::new(
+        family(flavor),
+        version_number(flavor, &announcement.version),
+    );
+    tracker::read(state)
+        .filter_map(|change| match change {
+            Ok(Change::Variable(b"sql_mode", value)) => Some(mode.with_sql_mode(value)),
+            _ => None,
+        })
+        .last()
+        .unwrap_or(mode)
+}
+
+const fn family(flavor: Flavor) -> crate::sql::mysql::Flavor {
+    match flavor {
+        Flavor::MySql => crate::sql::mysql::Flavor::MySql,
+        Flavor::MariaDb => crate::sql::mysql::Flavor::MariaDb,
     }
 }
 

@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
-use super::{Charsets, Settings, difference, version_number};
+use super::{Charsets, Settings, difference, usual_mode, version_number};
 use crate::protocol::mysql::capability::Capabilities;
+use crate::protocol::mysql::login::Announcement;
 use crate::protocol::mysql::login::Flavor::{MariaDb, MySql};
 use crate::sql::mysql::ClientCharset;
 use crate::sql::mysql::verdict::{Literal, LiteralKind};
@@ -174,6 +175,18 @@ fn texts_are_read_as_the_session_has_it() {
     let settings = Settings::fresh(MySql).with_variable("sql_mode", Some(b"ANSI_QUOTES"));
     let mode = settings.mode_of(MySql);
     assert!(mode.ansi_quotes && mode.charset == ClientCharset::Utf8);
+    let usual = usual_mode(
+        &Announcement {
+            version: "9.7.4-2".into(),
+            flavor: MySql,
+            capabilities: Capabilities::default(),
+            collation: 255,
+        },
+        b"\x00\x1e\x08sql_mode\x14NO_BACKSLASH_ESCAPES",
+    );
+    assert_eq!(usual.version, 90_704);
+    assert!(Settings::fresh(MySql).mode(usual).no_backslash_escapes);
+    assert!(!settings.mode(usual).no_backslash_escapes && settings.mode(usual).ansi_quotes);
     let gbk = settings.with_charsets(Charsets::names("gbk", None));
     assert_eq!(gbk.mode_of(MySql).charset, ClientCharset::Treacherous);
     assert_eq!(version_number(MySql, "9.7.4-2"), 90_704);
