@@ -26,4 +26,5 @@ mod basics;
 mod drivers;
 mod rust_drivers;
 mod settings;
+mod texts;
 mod tools;
