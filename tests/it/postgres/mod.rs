@@ -9,6 +9,7 @@ mod login;
 mod loss;
 mod memory;
 mod operation;
+mod orm;
 mod prepared;
 mod rust_drivers;
 mod scale;

@@ -276,7 +276,7 @@ impl Sluice {
             .append(true)
             .open(self.dir.path().join("log"))
             .unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
+        let mut command = Command::new(program());
         command
             .arg("run")
             .arg("--config")
