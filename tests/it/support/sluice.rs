@@ -404,3 +404,8 @@ impl Drop for Sluice {
 pub fn is_direct() -> bool {
     std::env::var_os("SLUICE_TEST_DIRECT").is_some()
 }
+
+/// The binary under test: the one built with the tests, or another that `SLUICE_TEST_PROGRAM` names.
+fn program() -> std::ffi::OsString {
+    std::env::var_os("SLUICE_TEST_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_sluice").into())
+}
