@@ -97,6 +97,7 @@ fn every_file_loads() {
         "lambda.toml",
         "minimal.toml",
         "pgbouncer-migration.toml",
+        "rds-mysql.toml",
         "rds-postgres.toml",
         "reference.toml",
         "sidecar.toml",
@@ -126,6 +127,15 @@ fn the_readmes_configuration_loads() {
 }
 
 #[test]
+fn the_configuration_for_mysql_loads() {
+    let page = include_str!("../docs/mysql.md");
+    let (_, rest) = page.split_once("```toml\n").unwrap();
+    let plan = load_text(rest.split_once("```").unwrap().0);
+    assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
+    assert_eq!(plan.listeners[0].engine, plan.groups[0].engine);
+}
+
+#[test]
 fn minimal_connects_this_machine_to_this_machine() {
     let plan = load("minimal.toml");
     let [listener] = &*plan.listeners else {
@@ -142,7 +152,7 @@ fn minimal_connects_this_machine_to_this_machine() {
 
 #[test]
 fn rds_and_lambda_verify_the_server_and_require_tls() {
-    for name in ["rds-postgres.toml", "lambda.toml"] {
+    for name in ["rds-postgres.toml", "rds-mysql.toml", "lambda.toml"] {
         let plan = load(name);
         assert!(plan.listeners[0].require_tls, "{name}");
         let tls = &plan.groups[0].primary.dial.tls;

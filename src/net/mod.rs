@@ -6,6 +6,7 @@
 pub mod cert_facts;
 pub mod certs;
 pub mod client_tls;
+mod coded;
 pub mod dial;
 pub mod drive;
 pub mod inherited;

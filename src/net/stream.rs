@@ -19,6 +19,8 @@ use tokio_rustls::{client, server};
 
 use crate::model::TlsFacts;
 use crate::net::cert_facts;
+use crate::net::coded::Coded;
+use crate::protocol::Codec;
 
 /// A TCP connection, inside TLS or not.
 ///
@@ -33,6 +35,8 @@ pub(super) enum Inner {
     Plain(TcpStream),
     Server(Box<ServerSide>),
     Client(Box<client::TlsStream<TcpStream>>),
+    /// A layer of the protocol's own above one of these.
+    Coded(Box<Coded>),
     /// A handshake is under way, or has failed: nothing more may pass in either direction, least
     /// of all in plaintext.
     Barred(Option<TcpStream>),
@@ -59,6 +63,10 @@ macro_rules! poll_inner {
             }
             Inner::Client(tls) => {
                 let $io = Pin::new(tls.as_mut());
+                $poll
+            }
+            Inner::Coded(coded) => {
+                let $io = Pin::new(coded.as_mut());
                 $poll
             }
             Inner::Barred(_) => Poll::Ready(Err(barred())),
@@ -128,13 +136,32 @@ impl Stream {
 
     /// True inside TLS, in either role.
     pub fn is_tls(&self) -> bool {
-        matches!(self.inner, Inner::Server(_) | Inner::Client(_))
+        match &self.inner {
+            Inner::Server(_) | Inner::Client(_) => true,
+            Inner::Coded(coded) => coded.below().is_tls(),
+            Inner::Plain(_) | Inner::Barred(_) => false,
+        }
+    }
+
+    /// True if what has been written may wait in memory until a flush.
+    pub fn holds_output(&self) -> bool {
+        !matches!(self.inner, Inner::Plain(_))
+    }
+
+    /// The same connection with a layer of the protocol's own. `early`: what has been read already,
+    /// in that layer's form.
+    #[must_use]
+    pub fn coded(self, codec: Box<dyn Codec>, early: &[u8]) -> Self {
+        Self {
+            inner: Inner::Coded(Box::new(Coded::new(self, codec, early))),
+        }
     }
 
     /// What the handshake showed; `None` outside TLS. Reads the certificate anew at each call.
     pub fn tls_facts(&self) -> Option<TlsFacts> {
         match &self.inner {
             Inner::Plain(_) | Inner::Barred(_) => None,
+            Inner::Coded(coded) => coded.below().tls_facts(),
             Inner::Server(side) => Some(TlsFacts {
                 peer_common_name: first_peer_certificate(self.tls_state()?)
                     .and_then(cert_facts::common_name),
@@ -246,6 +273,7 @@ impl Stream {
             Inner::Plain(tcp) => Some(tcp),
             Inner::Server(side) => Some(side.tls.get_ref().0),
             Inner::Client(tls) => Some(tls.get_ref().0),
+            Inner::Coded(coded) => coded.below().tcp(),
             Inner::Barred(tcp) => tcp.as_ref(),
         }
     }
@@ -255,6 +283,7 @@ impl Stream {
             Inner::Plain(_) | Inner::Barred(_) => None,
             Inner::Server(side) => Some(side.tls.get_ref().1),
             Inner::Client(tls) => Some(tls.get_ref().1),
+            Inner::Coded(coded) => coded.below().tls_state(),
         }
     }
 

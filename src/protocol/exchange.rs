@@ -31,8 +31,10 @@ pub trait Exchange: Send {
 pub enum Step<D> {
     /// More bytes from the peer.
     Read,
-    /// A TLS handshake on the same connection. Bytes already received beyond this point make the
-    /// driver refuse the peer: they would be plaintext taken for ciphertext (CVE-2021-43766).
+    /// A TLS handshake on the same connection. What a client has sent beyond this point is taken
+    /// for the beginning of its handshake, and for nothing else: plaintext must never pass for
+    /// part of the encrypted dialogue (CVE-2021-23214, CVE-2021-43766). A server that has sent
+    /// anything is refused.
     UpgradeTls,
     /// The result of a computation too long for an I/O thread (a password hash).
     Compute(Costly),

@@ -17,12 +17,14 @@ use crate::model::{
 };
 
 pub mod bytes;
+pub mod codec;
 pub mod exchange;
 pub mod follow;
 pub mod interner;
 pub mod mysql;
 pub mod postgres;
 
+pub use codec::Codec;
 pub use exchange::{Costly, Exchange, Step};
 pub use follow::Script;
 
@@ -90,6 +92,9 @@ pub trait Engine: Sized + Send + Sync + 'static {
         key: &Self::CancelKey,
         out: &mut Vec<u8>,
     );
+    /// The layer that a client has asked for between its socket and its protocol; it begins behind
+    /// the welcome.
+    fn codec(login: &Self::Login) -> Option<Box<dyn Codec>>;
     /// Writes the error message after which the client's connection is closed. Not for a client
     /// whose [`Engine::Hello`] or [`Engine::Prove`] has failed: that has told it.
     fn refuse(fault: &Fault, to: Addressee<'_, Self>, out: &mut Vec<u8>);

@@ -92,9 +92,13 @@ impl<E: Engine> Door<'_, E> {
         let cancel = self.keys.register(key.clone(), Arc::clone(self.handle));
         E::welcome(&mut front, &greeting, &key, &mut words);
         say(socket, &words).await?;
-        let (Some(stream), Some(login)) = (stream.take(), known.take()) else {
+        let (Some(mut stream), Some(login)) = (stream.take(), known.take()) else {
             return Ok(Arrival::Over);
         };
+        if let Some(codec) = E::codec(&login) {
+            stream = stream.coded(codec, &input);
+            input = BytesMut::new();
+        }
         let client = Client {
             stream,
             front,

@@ -42,7 +42,7 @@ impl Outbox {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(n)) => {
                     self.bytes.advance(n);
-                    self.unflushed = stream.is_tls();
+                    self.unflushed = stream.holds_output();
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => return Poll::Pending,
@@ -85,7 +85,7 @@ impl Outbox {
             };
             let mut sent = match sent {
                 Poll::Ready(sent) => {
-                    self.unflushed |= stream.is_tls();
+                    self.unflushed |= stream.holds_output();
                     sent?
                 }
                 Poll::Pending => 0,

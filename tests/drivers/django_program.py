@@ -9,17 +9,25 @@ from django.core.management import call_command
 
 from checks import CLIENTS, environment, expect, run
 
-parts = environment()
+if "PGHOST" in os.environ:
+    parts = environment()
+    engine = "postgresql"
+    options = {"sslmode": os.environ["PGSSLMODE"], "sslrootcert": os.environ["PGSSLROOTCERT"], "server_side_binding": True}
+else:
+    parts = {name: os.environ[f"DB_{name.upper()}"] for name in ("host", "port", "user", "password")}
+    parts["database"] = os.environ["DB_NAME"]
+    engine = "mysql"
+    options = {"ssl_mode": "VERIFY_IDENTITY", "ssl": {"ca": os.environ["DB_CA"]}}
 settings.configure(
     DATABASES={
         "default": {
-            "ENGINE": "django.db.backends.postgresql",
+            "ENGINE": f"django.db.backends.{engine}",
             "NAME": parts["database"],
             "USER": parts["user"],
             "PASSWORD": parts["password"],
             "HOST": parts["host"],
             "PORT": parts["port"],
-            "OPTIONS": {"sslmode": os.environ["PGSSLMODE"], "sslrootcert": os.environ["PGSSLROOTCERT"], "server_side_binding": True},
+            "OPTIONS": options,
         }
     },
     INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth"],

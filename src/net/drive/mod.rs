@@ -48,8 +48,8 @@ pub enum DriveError<E> {
     /// The peer sent more than the cap without completing a message.
     #[error("the peer sent {0} bytes without completing a message")]
     InputTooLong(usize),
-    /// The peer sent bytes before the TLS handshake that it could pass off as part of the
-    /// encrypted dialogue (CVE-2021-23214, CVE-2021-43766).
+    /// A server sent bytes before the TLS handshake that could pass for part of the encrypted
+    /// dialogue (CVE-2021-23222).
     #[error("the peer sent plaintext before the TLS handshake")]
     BytesBeforeTls,
     /// The exchange asked for TLS, which is not configured.
@@ -122,12 +122,15 @@ pub async fn drive_unsaid<X: Exchange>(
                 }
             }
             Step::UpgradeTls => {
-                if !input.is_empty() {
-                    return Err(DriveError::BytesBeforeTls);
-                }
                 let facts = match tls {
                     TlsRole::Unavailable => return Err(DriveError::TlsUnavailable),
-                    TlsRole::Server(tls) => stream.upgrade_server(tls).await?,
+                    TlsRole::Server(tls) => {
+                        let early = input.split();
+                        stream.upgrade_server_after(tls, &early).await?
+                    }
+                    TlsRole::Client { .. } if !input.is_empty() => {
+                        return Err(DriveError::BytesBeforeTls);
+                    }
                     TlsRole::Client { tls, name } => {
                         stream.upgrade_client(tls, name.clone()).await?
                     }

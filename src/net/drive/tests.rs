@@ -3,6 +3,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::rustls::ClientConnection;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::{DriveError, TlsRole, detect_direct_tls, drive, drive_unsaid};
 use crate::model::{Secret, TlsFacts};
@@ -156,9 +158,52 @@ async fn consumed_input_does_not_count_against_the_cap() {
 
 #[tokio::test]
 async fn plaintext_before_the_handshake_is_refused() {
-    let (outcome, left, got) = run(b"t.", &role()).await;
+    let (outcome, left, got) = run(b"t.d and more", &role()).await;
+    assert!(matches!(outcome, Err(DriveError::Tls(TlsError::NotTls(_)))));
+    // An alert (RFC 8446 section 5.1) follows the answer; nothing is left to be read again.
+    assert_eq!((left.len(), got.first_chunk()), (0, Some(b"S\x15")));
+    let ca = Authority::new("ca");
+    let tls = Arc::new(client_tls(TlsMode::VerifyFull, Some(ca.file())));
+    let name = ServerName::try_from(HOST).unwrap();
+    let (outcome, left, _) = run(b"t.", &TlsRole::Client { tls, name }).await;
     assert!(matches!(outcome, Err(DriveError::BytesBeforeTls)));
-    assert_eq!((&left[..], &got[..]), (&b"."[..], &b"S"[..]));
+    assert_eq!(&left[..], b".");
+}
+
+#[tokio::test]
+async fn a_client_need_not_wait_to_begin_its_handshake() {
+    use std::io::{Read, Write};
+    let ca = Authority::new("ca");
+    let role = TlsRole::Server(Arc::new(server_tls(&ca.server(HOST))));
+    let config = client_tls(TlsMode::VerifyFull, Some(ca.file())).config;
+    // With its request none, a part or all of its handshake arrives.
+    for early in [0, 100, usize::MAX] {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut tcp = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let accepted = listener.accept().unwrap().0;
+        accepted.set_nonblocking(true).unwrap();
+        let mut server = Stream::plain(tokio::net::TcpStream::from_std(accepted).unwrap());
+        let name = ServerName::try_from(HOST).unwrap();
+        let mut session = ClientConnection::new(Arc::clone(&config), name).unwrap();
+        let mut hello = Vec::new();
+        session.write_tls(&mut hello).unwrap();
+        let after = hello.split_off(early.min(hello.len()));
+        let mut input = BytesMut::from(&b"t"[..]);
+        input.extend_from_slice(&hello);
+        let talking = tokio::task::spawn_blocking(move || {
+            tcp.write_all(&after).unwrap();
+            let mut got = [0; 4];
+            tcp.read_exact(&mut got[..1]).unwrap();
+            let mut tls = tokio_rustls::rustls::Stream::new(&mut session, &mut tcp);
+            tls.write_all(b"d").unwrap();
+            tls.read_exact(&mut got[1..]).unwrap();
+            got
+        });
+        let mut script = Script::default();
+        let outcome = drive(&mut server, &mut script, &mut input, &role, CAP).await;
+        assert_eq!(outcome.unwrap(), "done");
+        assert_eq!(talking.await.unwrap(), *b"Sbye");
+    }
 }
 
 #[tokio::test]

@@ -1,9 +1,13 @@
 //! The TLS handshake on a connected stream, in either role.
 
+use std::future::{Future, poll_fn};
+use std::io;
 use std::mem;
 use std::sync::Arc;
+use std::task::Poll;
 
 use tokio::net::TcpStream;
+use tokio_rustls::rustls::ServerConnection;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -26,13 +30,35 @@ impl Stream {
     ///
     /// Not cancel safe: dropped midway, the stream stays barred.
     pub async fn upgrade_server(&mut self, tls: &ServerTls) -> Result<TlsFacts, TlsError> {
+        self.upgrade_server_after(tls, &[]).await
+    }
+
+    /// As [`upgrade_server`](Self::upgrade_server) where `early` has been received already: the
+    /// beginning of the client's handshake. Whatever it is, nobody takes it for plaintext again.
+    pub async fn upgrade_server_after(
+        &mut self,
+        tls: &ServerTls,
+        early: &[u8],
+    ) -> Result<TlsFacts, TlsError> {
         let tcp = self.take_plain()?;
         let acceptor = TlsAcceptor::from(Arc::clone(&tls.config));
+        let mut read = Ok(());
         let handshake = acceptor.accept_with(tcp, |session| {
             session.set_buffer_limit(Some(TLS_WRITE_BUFFER));
+            read = read_early(session, early);
         });
         // Boxed: the handshake's state is large, and the caller's future lives on long after it.
-        match Box::pin(handshake.into_fallible()).await {
+        let mut handshake = Box::pin(handshake.into_fallible());
+        if let Err(error) = read {
+            // It would wait for more: the alert goes out, and the connection is closed.
+            poll_fn(|cx| {
+                let _wrote = handshake.as_mut().poll(cx);
+                Poll::Ready(())
+            })
+            .await;
+            return Err(error.into());
+        }
+        match handshake.await {
             Ok(stream) => {
                 self.inner = Inner::Server(Box::new(ServerSide {
                     tls: stream,
@@ -105,10 +131,21 @@ impl Stream {
             Inner::Plain(tcp) => Some(tcp),
             Inner::Server(side) => Some(side.tls.into_inner().0),
             Inner::Client(tls) => Some(tls.into_inner().0),
+            // It is above TLS, so it never stands before a handshake.
+            Inner::Coded(_) => None,
             Inner::Barred(tcp) => tcp,
         };
         self.inner = Inner::Barred(tcp);
     }
+}
+
+/// Hands over what came before the handshake began.
+fn read_early(session: &mut ServerConnection, mut early: &[u8]) -> io::Result<()> {
+    while !early.is_empty() && session.read_tls(&mut early)? > 0 {
+        let read = session.process_new_packets();
+        read.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

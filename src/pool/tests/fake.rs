@@ -17,7 +17,7 @@ use crate::model::{
 use crate::net::{DialError, Stream};
 use crate::pool::{Open, OpenError, Opened, Opening, ServerLogin};
 use crate::protocol::{
-    Addressee, Affinity, Attach, Back, Breach, Caller, CancelOrder, Chore, ConnectError,
+    Addressee, Affinity, Attach, Back, Breach, Caller, CancelOrder, Chore, Codec, ConnectError,
     ConnectPlan, Derivation, Engine, Entropy, Errand, Exchange, Front, FrontSettings, HelloOffer,
     Login, Opening as Hello, ProofDemand, Script, ServerError, Step, Wants,
 };
@@ -427,6 +427,9 @@ impl Engine for Fake {
     }
     fn welcome(front: &mut Never, _: &u32, _: &u64, _: &mut Vec<u8>) {
         match *front {}
+    }
+    fn codec(login: &Never) -> Option<Box<dyn Codec>> {
+        match *login {}
     }
     fn refuse(_: &Fault, _: Addressee<'_, Self>, _: &mut Vec<u8>) {}
     fn cancel_request(_: &FakeBack) -> Option<CancelOrder> {

@@ -113,7 +113,9 @@ impl Capabilities {
         .with(Self::PLUGIN_AUTH)
         .with(Self::CONNECT_ATTRS)
         .with(Self::PLUGIN_AUTH_LENENC_DATA)
-        .with(Self::DEPRECATE_EOF);
+        .with(Self::DEPRECATE_EOF)
+        .with(Self::COMPRESS)
+        .with(Self::ZSTD_COMPRESSION);
 
     /// What needs a server that can do it too.
     pub const SHARED: Self = Self::FOUND_ROWS

@@ -8,6 +8,7 @@ use super::accept;
 use super::answer;
 use super::back::MyBack;
 use super::capability::Capabilities;
+use super::compress::{Algorithm, Compressed};
 use super::connect;
 use super::front::MyFront;
 use super::login::{Announcement, Login};
@@ -19,7 +20,7 @@ use super::{fault, idle, inquire, join, relogin, request};
 use crate::model::{AuthMethod, EngineFamily, Fault, Secret, TlsFacts};
 use crate::protocol::Back as _;
 use crate::protocol::{
-    Addressee, Affinity, Attach, Breach, Caller, CancelOrder, ConnectError, ConnectPlan,
+    Addressee, Affinity, Attach, Breach, Caller, CancelOrder, Codec, ConnectError, ConnectPlan,
     Derivation, Engine, Entropy, Errand, Exchange, FrontSettings, HelloOffer, Opening, ProofDemand,
     Script, Step, Wants,
 };
@@ -95,6 +96,11 @@ impl Engine for Mysql {
         front.status = greeting.without(Status::IN_TRANS);
         let seq = front.sequence.take();
         answer::ok(front, seq.wrapping_sub(1), out);
+    }
+
+    fn codec(login: &Login) -> Option<Box<dyn Codec>> {
+        let codec = Compressed::new(Algorithm::of(login.capabilities)?)?;
+        Some(Box::new(codec))
     }
 
     fn refuse(fault: &Fault, to: Addressee<'_, Self>, out: &mut Vec<u8>) {

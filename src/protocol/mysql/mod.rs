@@ -11,6 +11,7 @@ pub mod back;
 pub mod capability;
 pub mod chore;
 pub mod command;
+pub mod compress;
 pub mod connect;
 pub mod effects;
 pub mod engine;

@@ -17,7 +17,7 @@ use super::startup::Startup;
 use super::{fault, inspect, join, message, request};
 use crate::model::{AuthMethod, EngineFamily, Fault, Secret, TlsFacts, TxStatus, Verifier};
 use crate::protocol::{
-    Addressee, Affinity, Attach, Breach, Caller, CancelOrder, ConnectError, ConnectPlan,
+    Addressee, Affinity, Attach, Breach, Caller, CancelOrder, Codec, ConnectError, ConnectPlan,
     Derivation, Engine, Entropy, Errand, Exchange, FrontSettings, HelloOffer, Opening, ProofDemand,
     Script, Step, Wants,
 };
@@ -97,6 +97,11 @@ impl Engine for Postgres {
         front.reported = Arc::clone(greeting);
         message::backend_key_data(out, key.pid(), key.secret());
         message::ready_for_query(out, TxStatus::Idle);
+    }
+
+    // Compression is TLS's affair in this protocol, and TLS has given it up.
+    fn codec(_: &Startup) -> Option<Box<dyn Codec>> {
+        None
     }
 
     fn refuse(fault: &Fault, _: Addressee<'_, Self>, out: &mut Vec<u8>) {

@@ -23,3 +23,6 @@ macro_rules! on_both {
 }
 
 mod basics;
+mod drivers;
+mod rust_drivers;
+mod tools;

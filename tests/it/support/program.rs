@@ -18,11 +18,16 @@ pub struct Finished {
 }
 
 /// Runs the command to its end; kills it and panics after `limit`.
-pub fn run(mut command: Command, limit: Duration) -> Finished {
+pub fn run(command: Command, limit: Duration) -> Finished {
+    run_reading(command, Stdio::null(), limit)
+}
+
+/// As [`run`], with something on its standard input.
+pub fn run_reading(mut command: Command, input: Stdio, limit: Duration) -> Finished {
     let dir = tempfile::tempdir().unwrap();
     let (stdout, stderr) = (dir.path().join("stdout"), dir.path().join("stderr"));
     let mut child = command
-        .stdin(Stdio::null())
+        .stdin(input)
         .stdout(File::create(&stdout).unwrap())
         .stderr(File::create(&stderr).unwrap())
         .spawn()

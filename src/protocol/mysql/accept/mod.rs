@@ -67,10 +67,10 @@ impl Hello {
     }
 
     /// Reads what the client says after the greeting. `None`: it asks for TLS first.
-    fn responded(&mut self, payload: &[u8], input: &BytesMut) -> Result<Option<Login>, Fault> {
+    fn responded(&mut self, payload: &[u8]) -> Result<Option<Login>, Fault> {
         let capabilities = response::capabilities(payload).map_err(unreadable)?;
         if capabilities.has(Capabilities::SSL) && !self.tls {
-            return self.tls_asked(payload, input).map(|()| None);
+            return self.tls_asked(payload).map(|()| None);
         }
         if self.offer == TlsOffer::Required && !self.tls {
             return Err(Fault::new(FaultKind::TlsRequired, INSECURE));
@@ -80,13 +80,13 @@ impl Hello {
         self.login(&response).map(Some)
     }
 
-    fn tls_asked(&mut self, payload: &[u8], input: &BytesMut) -> Result<(), Fault> {
+    fn tls_asked(&mut self, payload: &[u8]) -> Result<(), Fault> {
         if self.offer == TlsOffer::Unavailable {
             return Err(Fault::protocol("TLS was asked for, but not offered"));
         }
-        // Whatever else stands there was not encrypted: it is read again, from inside TLS, and
-        // what came behind it would be taken for part of that (CVE-2021-43766).
-        if payload.len() != response::SSL_REQUEST_LEN || !input.is_empty() {
+        // Whatever else stands there was not encrypted: it is read again, from inside TLS. Clients
+        // do not wait for anything: what came behind it is the beginning of their handshake.
+        if payload.len() != response::SSL_REQUEST_LEN {
             return Err(Fault::protocol(
                 "received unencrypted data after SSL request",
             ));
@@ -140,7 +140,7 @@ impl Hello {
                     let Some(mut payload) = take(input, &self.sequence, MAX_RESPONSE_LEN)? else {
                         return Ok(Step::Read);
                     };
-                    let login = self.responded(&payload, input);
+                    let login = self.responded(&payload);
                     zeroize::Zeroize::zeroize(payload.as_mut());
                     if let Some(login) = login? {
                         return Ok(Step::Done(login));

@@ -104,7 +104,7 @@ create user app@'%' identified with caching_sha2_password by 'app secret';
 create user other@'%' identified with caching_sha2_password by 'other secret';
 create user app_sha256@'%' identified with sha256_password by 'app_sha256 secret';
 grant all on `test\\_%`.* to app@'%', other@'%', app_sha256@'%';
-grant xa_recover_admin on *.* to app@'%';
+grant xa_recover_admin, reload on *.* to app@'%';
 ";
 
 const MARIADB_USERS: &str = "
@@ -254,6 +254,24 @@ impl Database {
     pub fn admin(&self) -> Wire {
         Wire::connect(&Login::new(self.server_port, &self.name, ADMIN).with_tls())
             .expect("a login of the superuser's")
+    }
+
+    /// A command of a driver program, which is told by its environment how to log in at `port`.
+    pub fn client(&self, program: impl AsRef<std::ffi::OsStr>, port: u16) -> Command {
+        let mut command = Command::new(program);
+        let kind = match self.kind {
+            Kind::MySql => "mysql",
+            Kind::MariaDb => "mariadb",
+        };
+        command
+            .env("DB_KIND", kind)
+            .env("DB_HOST", "127.0.0.1")
+            .env("DB_PORT", port.to_string())
+            .env("DB_NAME", &self.name)
+            .env("DB_USER", self.user)
+            .env("DB_PASSWORD", self.password)
+            .env("DB_CA", Certs::shared().ca());
+        command
     }
 
     /// How `app` logs in to it at `port`, over TLS.

@@ -1,0 +1,45 @@
+"""mysqlclient: the C client library of MariaDB."""
+
+import MySQLdb
+from MySQLdb.constants import CLIENT
+from MySQLdb.cursors import SSCursor
+
+from checks import expect, run
+from mysql_checks import CA, DATABASE, HOST, PASSWORD, PORT, USER, DbApi, one
+
+
+def connect(autocommit=False, local_infile=False, **options):
+    return MySQLdb.connect(
+        host=HOST, port=PORT, user=USER, password=PASSWORD, database=DATABASE, charset="utf8mb4",
+        ssl_mode="VERIFY_IDENTITY", ssl={"ca": CA}, autocommit=autocommit, local_infile=int(local_infile), **options,
+    )
+
+
+def commands_beside_queries():
+    connection = connect(autocommit=True)
+    connection.ping()
+    assert "Threads: " in connection.stat()
+    number = connection.thread_id()
+    assert one(connection.cursor(), "select connection_id()") == number
+    connection.cursor().execute("set @a = 1")
+    connection.change_user(USER, PASSWORD, "information_schema")
+    assert one(connection.cursor(), "select database(), @a") == ("information_schema", None)
+    connection.change_user(USER, PASSWORD, DATABASE)
+    error = expect(MySQLdb.Error, lambda: connection.change_user(USER, "wrong", DATABASE))
+    assert error.args[0] == 1045, error
+    connection.close()
+
+
+def results_follow_one_another():
+    connection = connect(autocommit=True, client_flag=CLIENT.MULTI_STATEMENTS)
+    cursor = connection.cursor()
+    cursor.execute("select 1; insert into nowhere values (1)")
+    assert cursor.fetchall() == ((1,),)
+    expect(MySQLdb.ProgrammingError, cursor.nextset)
+    assert one(connection.cursor(), "select 3") == 3
+    connection.discard_result()
+    connection.close()
+
+
+api = DbApi(MySQLdb, connect, lambda connection: connection.cursor(SSCursor))
+run([*api.all(), commands_beside_queries, results_follow_one_another])
