@@ -25,4 +25,5 @@ macro_rules! on_both {
 mod basics;
 mod drivers;
 mod rust_drivers;
+mod settings;
 mod tools;

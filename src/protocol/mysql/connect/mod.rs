@@ -37,7 +37,8 @@ const COLLATION: u8 = 45;
 
 /// Has the server tell what changes in a session, so that nothing has to be guessed from SQL.
 /// Lost when the connection is reset.
-pub const TRACKERS: &str = "SET SESSION session_track_schema = ON, session_track_system_variables = '*', session_track_state_change = ON, session_track_transaction_info = 'CHARACTERISTICS'";
+/// The character sets are those of [`FRESH_NAMES`](super::settings::FRESH_NAMES), in the same order.
+pub const TRACKERS: &str = "SET SESSION session_track_schema = ON, session_track_system_variables = '*', session_track_state_change = ON, session_track_transaction_info = 'CHARACTERISTICS', collation_connection = utf8mb4_general_ci, character_set_client = utf8mb4, character_set_results = utf8mb4";
 
 /// What is used wherever the server has it.
 const ALWAYS: Capabilities = Capabilities::LONG_FLAG

@@ -4,7 +4,7 @@
 use super::say::Say;
 use crate::{
     differential::script::Reply,
-    support::mysql::message::{Packet, Reader, capability},
+    support::mysql::message::{Packet, Reader, capability, status},
 };
 
 /// Which packet is expected.
@@ -31,6 +31,12 @@ pub fn reply(packet: &Packet, context: Context, say: &Say, capabilities: u32, id
         Context::Line if body.first() != Some(&0xff) => body = b"figures".to_vec(),
         Context::Prepared if body.first() == Some(&0) => body[1..5].fill(0),
         _ if body.first() == Some(&0xff) => body = without_statement(&body, id),
+        Context::First | Context::End if body.first() == Some(&0) => {
+            body = without_nothing(&body, capabilities);
+        }
+        Context::Row if body.first() == Some(&0xfe) && body.len() < 0xff_ffff => {
+            body = without_nothing(&body, capabilities);
+        }
         Context::Row if asks_for_number(say) => body = without_number(&body, id),
         _ => {}
     }
@@ -44,6 +50,33 @@ pub fn reply(packet: &Packet, context: Context, say: &Say, capabilities: u32, id
         ),
         bytes,
     }
+}
+
+/// An OK that tells of changes, and then of none, as one that tells of no changes.
+fn without_nothing(body: &[u8], capabilities: u32) -> Vec<u8> {
+    const CHANGED: u16 = status::SESSION_STATE_CHANGED;
+    if capabilities & capability::SESSION_TRACK == 0 || body.len() < 7 {
+        return body.to_vec();
+    }
+    let mut reader = Reader(&body[1..]);
+    reader.lenenc();
+    reader.lenenc();
+    let at = body.len() - reader.0.len();
+    let flags = reader.int(2) as u16;
+    reader.int(2);
+    if flags & CHANGED == 0 || reader.0.last() != Some(&0) {
+        return body.to_vec();
+    }
+    let _info = reader.string();
+    if reader.0 != [0] {
+        return body.to_vec();
+    }
+    let mut plain = body[..body.len() - 1].to_vec();
+    plain[at..at + 2].copy_from_slice(&(flags & !CHANGED).to_le_bytes());
+    if plain.len() == at + 5 && plain.last() == Some(&0) {
+        plain.pop();
+    }
+    plain
 }
 
 fn asks_for_number(say: &Say) -> bool {
