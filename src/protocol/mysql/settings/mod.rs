@@ -351,7 +351,8 @@ pub fn difference(from: &Settings, to: &Settings) -> Difference {
         if !to.variables.contains_key(name) {
             list.next();
             list.name(name);
-            list.sql.extend_from_slice(b" = DEFAULT");
+            list.sql.extend_from_slice(b" = ");
+            list.usual(name);
         }
     }
     for (name, value) in &to.variables {
@@ -398,6 +399,16 @@ impl List {
     fn name(&mut self, name: &str) {
         self.sql.extend_from_slice(b"@@session.");
         self.sql.extend_from_slice(name.as_bytes());
+    }
+
+    /// The value of a variable on a fresh connection.
+    fn usual(&mut self, name: &str) {
+        if INVERTED_DEFAULT.contains(&name) {
+            self.sql.extend_from_slice(b"@@global.");
+            self.sql.extend_from_slice(name.as_bytes());
+        } else {
+            self.sql.extend_from_slice(b"DEFAULT");
+        }
     }
 
     /// The value of a variable, as the server has told it. Numbers are refused in quotes, words without.
@@ -453,6 +464,10 @@ impl List {
         self.sql.extend_from_slice(value);
     }
 }
+
+/// Variables of which MySQL sets the opposite of the global value when asked for the default: it keeps them as
+/// bits that mean the reverse (seen with 9.7).
+const INVERTED_DEFAULT: [&str; 2] = ["foreign_key_checks", "unique_checks"];
 
 /// Variables that tell `NULL` as the empty text, which they refuse.
 const NULL_IF_EMPTY: [&str; 6] = [

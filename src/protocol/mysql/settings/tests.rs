@@ -24,6 +24,7 @@ fn only_the_difference_is_written() {
     let from = fresh
         .with_variable("time_zone", Some(b"+01:00"))
         .with_variable("sql_safe_updates", Some(b"ON"))
+        .with_variable("unique_checks", Some(b"OFF"))
         .with_variable("sort_buffer_size", Some(b"1000"));
     let to = fresh
         .with_variable("sort_buffer_size", Some(b"1000"))
@@ -35,6 +36,7 @@ fn only_the_difference_is_written() {
     assert_eq!(
         sql(&from, &to),
         "SET @@session.sql_safe_updates = DEFAULT, \
+         @@session.unique_checks = @@global.unique_checks, \
          @@session.innodb_ft_user_stopword_table = _utf8mb4 X'642f6f27725c6b', \
          @@session.innodb_tmpdir = NULL, \
          @@session.max_statement_time = 1.500000, @@session.sql_mode = '', \
