@@ -43,9 +43,10 @@ async fn the_server_is_told_unless_it_has_something_to_say() {
     held.close(CloseReason::Dropped);
     assert_eq!(bed.server.heard(2), b"bye");
     let mut held = pool.borrow().await.unwrap();
+    let pid = held.conn().back.pid;
     held.conn().back.settled = false;
     drop(held);
-    assert_eq!(bed.server.heard(3), b"");
+    assert_eq!(bed.server.heard(pid), b"");
 }
 
 #[tokio::test(start_paused = true)]

@@ -22,9 +22,10 @@ pub(super) enum Way {
 }
 
 impl Way {
-    /// Messages before the text that no Sync follows must stay in one transaction with it.
+    /// Messages before the text that no Sync follows must stay in one transaction with it, and be
+    /// skipped with it if one of them fails.
     pub(super) fn behind(self, reader: &Reader<'_>) -> Self {
-        if reader.back.unsynced {
+        if reader.back.unsynced || reader.back.debts.may_skip() {
             Self::Extended
         } else {
             self
