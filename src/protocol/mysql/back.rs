@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::model::{Progress, TxStatus};
 use crate::protocol::{self, Breach, Chore, ServerError};
+use crate::sql::mysql::Mode;
 
 use super::capability::Capabilities;
 use super::chore;
@@ -14,7 +15,7 @@ use super::command;
 use super::connect::Connected;
 use super::grammar::Stage;
 use super::login::{Announcement, Flavor};
-use super::owed::{Debts, Owed};
+use super::owed::{Debts, Fate, Owed};
 use super::reply;
 use super::settings::Settings;
 use super::statements::ServerStatements;
@@ -46,6 +47,8 @@ pub struct MyBack {
     /// What was agreed on at login.
     pub(super) capabilities: Capabilities,
     pub(super) announcement: Arc<Announcement>,
+    /// How the server reads the texts of a session that has not chosen an `sql_mode`.
+    pub(super) usual: Mode,
     pid: u32,
 }
 
@@ -89,6 +92,7 @@ impl MyBack {
             chore: ChoreResult::default(),
             capabilities: login.capabilities,
             announcement: login.announcement,
+            usual: login.usual,
             pid: login.pid,
         }
     }
@@ -101,6 +105,14 @@ impl MyBack {
     /// True if every command sent has been answered.
     pub(super) fn is_quiet(&self) -> bool {
         self.debts.is_empty() && self.body.left == 0 && !self.body.continues
+    }
+
+    /// True if no reply is under way but to settings that are replayed, and none has begun.
+    pub(super) fn owes_replays_only(&self) -> bool {
+        let mut owed = self.debts.iter();
+        self.body.left == 0
+            && !self.body.continues
+            && owed.all(|owed| matches!(owed.fate, Fate::Replay))
     }
 
     /// True while the server reads a file of the client's.

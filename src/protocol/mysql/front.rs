@@ -136,7 +136,7 @@ impl MyFront {
             login: Arc::clone(&settings),
             settings,
             multi_statements: login.capabilities.has(Capabilities::MULTI_STATEMENTS),
-            tracking: Tracking::default(),
+            tracking: Tracking::usual(login.flavor),
             statements: HashMap::default(),
             next_statement: 0,
             running: None,
@@ -250,7 +250,7 @@ impl MyFront {
         self.running = None;
         self.last = Last::default();
         self.objects = Objects::default();
-        self.tracking = Tracking::default();
+        self.tracking = Tracking::usual(self.flavor);
         let mut pins = Pins::NONE;
         if self.owns_connection() {
             pins.insert(PinReason::SessionMode);

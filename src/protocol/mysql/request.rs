@@ -127,9 +127,10 @@ impl RequestReader<'_> {
         self.command(kind, command)
     }
 
-    /// True if a command may be passed on now.
+    /// True if a command may be passed on now: behind another of the client's it may not, behind
+    /// what brings the connection to the client's settings it may.
     fn may_begin(&self) -> bool {
-        self.back.is_quiet()
+        self.back.owes_replays_only()
             && !self.back.status_unknown
             && !self.back.untracked
             && self.front.errand.is_none()
@@ -275,7 +276,7 @@ impl RequestReader<'_> {
         let Some(text) = attributes::text(payload, named) else {
             return self.unread_query(command);
         };
-        let mode = self.front.settings.mode(&self.back.announcement);
+        let mode = self.front.settings.mode(self.back.usual);
         let verdict = rules::verdict(text, mode);
         if idle::answers(
             self.front,
@@ -339,7 +340,7 @@ impl RequestReader<'_> {
                 return 0;
             };
             let text = payload.get(1..).unwrap_or_default();
-            let mode = self.front.settings.mode(&self.back.announcement);
+            let mode = self.front.settings.mode(self.back.usual);
             Draft {
                 statement: Statement::of(text),
                 verdict: rules::verdict(text, mode),

@@ -44,7 +44,7 @@ pub struct PgFront {
     pub(super) unnamed: Unnamed,
     /// Unnamed statements so far.
     generations: u64,
-    /// The statement that the unnamed portal was last bound to, if it has a name.
+    /// The statement that a portal was last bound to, if it has a name.
     pub(super) last_bound: LastBound,
     /// Open portals whose statements change what is known of the session.
     pub(super) portals: HashMap<Box<[u8]>, Arc<Verdict>, RandomState>,
@@ -102,9 +102,11 @@ pub struct Unnamed {
     pub(super) effects: Effects,
 }
 
-/// Which statement the unnamed portal runs.
+/// Which statement the last portal runs.
 #[derive(Debug, Default)]
 pub(super) struct LastBound {
+    /// It is the unnamed one.
+    pub(super) unnamed: bool,
     pub(super) key: Option<StatementKey>,
     /// Kept from Bind to Bind, so that nothing is allocated.
     pub(super) name: Vec<u8>,

@@ -9,7 +9,7 @@ use super::request::Reader;
 use super::request_statement::{close_ours, close_stale, key_of, text_of};
 use super::statements::{NAME_PREFIX, Statement};
 use super::{rename, rules};
-use crate::model::{PinReason, Pins};
+use crate::model::{PinReason, Pins, TxStatus};
 use crate::sql::statement::Verdict;
 
 /// In which protocol the client's text is about to be sent.
@@ -97,8 +97,9 @@ fn line_up_sql(reader: &mut Reader<'_>, name: &str, own: &Arc<SqlStatement>, way
     reader.front.affect_for(own.pins, cause);
     if !reader.back.names.has(name, &what) {
         release(reader, name);
-        prepare(reader, name, &own.text, way);
-        reader.back.names.hold(name, what);
+        if prepare(reader, name, &own.text, way) {
+            reader.back.names.hold(name, what);
+        }
     }
 }
 
@@ -117,6 +118,9 @@ pub(super) fn line_up_protocol(
         return;
     }
     release(reader, name);
+    if reader.back.tx == TxStatus::Failed {
+        return;
+    }
     let body = &statement.body;
     reader
         .script
@@ -149,17 +153,23 @@ fn prepare_decoy(reader: &mut Reader<'_>, name: &str, way: Way) {
     let mut text = b"PREPARE \"".to_vec();
     text.extend_from_slice(name.replace('"', "\"\"").as_bytes());
     text.extend_from_slice(b"\" AS SELECT");
-    prepare(reader, name, &text, way);
-    reader.back.names.hold(name, What::Decoy);
+    if prepare(reader, name, &text, way) {
+        reader.back.names.hold(name, What::Decoy);
+    }
 }
 
-/// Sends a PREPARE.
-fn prepare(reader: &mut Reader<'_>, name: &str, text: &[u8], way: Way) {
+/// Sends a PREPARE; false in a failed transaction, where it could only fail, as will the client's
+/// own request.
+fn prepare(reader: &mut Reader<'_>, name: &str, text: &[u8], way: Way) -> bool {
+    if reader.back.tx == TxStatus::Failed {
+        return false;
+    }
     let limit = reader.front.policy.max_server_statements;
     if let Some(other) = reader.back.names.surplus(limit, &reader.front.sql) {
         release(reader, &other);
     }
     run(reader, Some(name), text, way);
+    true
 }
 
 /// Sends a statement of Sluice's own, ahead of the client's. `name`: it is the PREPARE of this.

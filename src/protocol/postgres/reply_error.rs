@@ -195,9 +195,13 @@ fn show(reader: &mut Reader<'_>, message: &Message<'_>) -> usize {
         && let Some(client) = &mut reader.client
         && let Some(renamed) = {
             let taken = match reader.back.debts.first() {
-                Some(Owed::Parse(_, Undo::Taken(name))) => Some(&**name),
+                Some(Owed::Parse(_, Undo::Taken(name))) => Some(name.to_vec()),
+                Some(Owed::Bind(Some(key))) if client.front.last_bound.key == Some(*key) => {
+                    Some(client.front.last_bound.name.clone())
+                }
                 _ => None,
             };
+            let taken = taken.as_deref();
             client
                 .front
                 .with_own_names(whole, taken, &reader.back.statements)

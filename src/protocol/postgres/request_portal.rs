@@ -51,18 +51,17 @@ pub(super) fn fits(
     Fits::Unknown
 }
 
-/// Remembers which statement the unnamed portal runs.
+/// Remembers which statement the portal runs.
 pub(super) fn note_bound(front: &mut PgFront, portal: &[u8], name: &[u8], resolved: &Resolved) {
-    if portal.is_empty() {
-        let bound = &mut front.last_bound;
-        bound.key = match resolved {
-            Resolved::Renamed(_, key) => *key,
-            Resolved::AsItIs => None,
-        };
-        bound.name.clear();
-        if bound.key.is_some() {
-            bound.name.extend_from_slice(name);
-        }
+    let bound = &mut front.last_bound;
+    bound.unnamed = portal.is_empty();
+    bound.key = match resolved {
+        Resolved::Renamed(_, key) => *key,
+        Resolved::AsItIs => None,
+    };
+    bound.name.clear();
+    if bound.key.is_some() {
+        bound.name.extend_from_slice(name);
     }
 }
 
@@ -71,8 +70,8 @@ pub(super) fn describe_portal(
     reader: &Reader<'_>,
     message: &Message<'_>,
 ) -> Option<Box<Described>> {
-    let LastBound { key, name } = &reader.front.last_bound;
-    let key = (*key).filter(|_| message.body() == b"P\0")?;
+    let LastBound { unnamed, key, name } = &reader.front.last_bound;
+    let key = (*key).filter(|_| *unnamed && message.body() == b"P\0")?;
     let told = reader.front.named.get(&**name)?.shape;
     if told != 0 && told == reader.back.statements.shape(key) {
         return None;

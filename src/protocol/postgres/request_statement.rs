@@ -96,7 +96,7 @@ fn parse_named(
     body: &[u8],
     text: &[u8],
 ) -> Result<usize, Fault> {
-    if let Some(existing) = reader.front.statement(name) {
+    if let Some(existing) = reader.front.named.get(name).cloned() {
         // The server is to say that the name is taken, so it must be.
         let server_name = prepared(reader, &existing).0;
         reader
@@ -128,7 +128,7 @@ fn parse_named(
         reader
             .front
             .named
-            .insert(name.clone(), Named::new(statement));
+            .insert(name.clone(), Named::new(statement, key.1));
         reader.answer(Owed::FakeParse(Undo::Name(name)), rename::PARSE_COMPLETE);
         return Ok(message.total);
     }
@@ -136,7 +136,7 @@ fn parse_named(
     reader
         .front
         .named
-        .insert(name.clone(), Named::new(statement));
+        .insert(name.clone(), Named::new(statement, key.1));
     let server_name = reader.back.statements.add(key);
     close_stale(reader);
     reader
@@ -249,8 +249,8 @@ pub(super) fn deallocate(
         return None;
     };
     let name = track::deallocated(only)?;
-    let statement = reader.front.statement(name.as_bytes())?;
-    let key = key_of(reader, &statement);
+    let named = reader.front.named.get(name.as_bytes()).cloned()?;
+    let key = key_here(reader, &named);
     // Where it is not prepared, there is nothing to deallocate under another name.
     let server_name = reader.back.statements.name(key)?.clone();
     reader.front.requests += 1;
@@ -410,7 +410,7 @@ fn resolve(reader: &mut Reader<'_>, name: &[u8]) -> Resolved {
         resolve_unnamed(reader);
         return Resolved::AsItIs;
     }
-    let Some(statement) = reader.front.statement(name) else {
+    let Some(named) = reader.front.named.get(name).cloned() else {
         if is_sql_here(reader, name) && line_up_bytes(reader, name).is_some() {
             return Resolved::AsItIs;
         }
@@ -422,10 +422,11 @@ fn resolve(reader: &mut Reader<'_>, name: &[u8]) -> Resolved {
         elsewhere.extend_from_slice(name);
         return Resolved::Renamed(elsewhere, None);
     };
+    let statement = &named.statement;
     reader.front.affect(&statement.effects, || {
         rules::fingerprint(text_of(&statement.body))
     });
-    let (server_name, key) = prepared(reader, &statement);
+    let (server_name, key) = prepared(reader, &named);
     Resolved::Renamed(server_name, Some(key))
 }
 
@@ -463,8 +464,9 @@ fn resolve_unnamed(reader: &mut Reader<'_>) {
 }
 
 /// Prepares the statement on this connection if it is not; returns its name there.
-fn prepared(reader: &mut Reader<'_>, statement: &Arc<Statement>) -> (ServerName, StatementKey) {
-    let key = key_of(reader, statement);
+fn prepared(reader: &mut Reader<'_>, named: &Named) -> (ServerName, StatementKey) {
+    let statement = &named.statement;
+    let key = key_here(reader, named);
     if let Some(name) = reader.back.statements.name(key) {
         return (name.clone(), key);
     }
@@ -520,6 +522,18 @@ pub(super) fn names_in_doubt(reader: &Reader<'_>, text: &[u8]) -> bool {
 fn uses_names(effects: &Effects) -> bool {
     let script = effects.script.as_deref();
     script.is_some_and(by_name::uses_names)
+}
+
+/// What the client's statement goes by on this connection: by the settings that it was prepared
+/// under, if it is prepared under these here. The server then brings it up to date with those of
+/// now, as for a client of its own.
+pub(super) fn key_here(reader: &mut Reader<'_>, named: &Named) -> StatementKey {
+    let key = (named.statement.id, named.planner);
+    if reader.back.statements.has(key) {
+        key
+    } else {
+        key_of(reader, &named.statement)
+    }
 }
 
 /// What the statement goes by at this point. Where settings may just be changing, nobody can tell

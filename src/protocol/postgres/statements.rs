@@ -73,15 +73,18 @@ const FIRST_SWEEP: usize = 1024;
 pub struct Named {
     /// The statement.
     pub statement: Arc<Statement>,
+    /// What its plan depended on when the client prepared it.
+    pub planner: u64,
     /// What it was told of the result.
     pub shape: Shape,
 }
 
 impl Named {
     /// A statement whose result the client knows nothing of.
-    pub fn new(statement: Arc<Statement>) -> Self {
+    pub fn new(statement: Arc<Statement>, planner: u64) -> Self {
         Self {
             statement,
+            planner,
             shape: 0,
         }
     }
@@ -161,6 +164,11 @@ impl ServerStatements {
         };
         self.known.insert(key, known);
         name
+    }
+
+    /// True if the statement is prepared here.
+    pub fn has(&self, key: StatementKey) -> bool {
+        self.known.contains_key(&key)
     }
 
     /// The shape of its result here, if known.

@@ -26,4 +26,6 @@ mod basics;
 mod drivers;
 mod login;
 mod rust_drivers;
+mod settings;
+mod texts;
 mod tools;

@@ -31,6 +31,8 @@ impl Author {
         let mut random = Random::new(seed);
         let count = 1 + random.below(MOST_CLIENTS);
         let number = usize::try_from(seed % 1_000_000).unwrap();
+        let asked = std::env::var("SLUICE_DIFF_ALLOW").unwrap_or_default();
+        let has = |kind| asked.split(',').any(|one| one == kind);
         let client = |client| Client {
             writer: Writer {
                 client,
@@ -44,7 +46,9 @@ impl Author {
             clients: (0..count).map(client).collect(),
             allowed: Allowed {
                 sequences: true,
-                unseen: false,
+                names_by_sql: has("names_by_sql"),
+                names_taken: has("names_taken"),
+                unseen: has("unseen"),
             },
         }
     }
@@ -197,7 +201,7 @@ impl Author {
         } else {
             format!("{sql} /* {name} */")
         };
-        if !name.is_empty() && self.random.percent(50) {
+        if !name.is_empty() && (self.random.percent(50) || !self.allowed.names_taken) {
             all.push(Say::CloseStatement(name));
         }
         let types = if self.random.percent(10) && !values.is_empty() {

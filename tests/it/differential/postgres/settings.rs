@@ -125,7 +125,6 @@ fn by_function(random: &mut Random) -> String {
                 "explain (analyze, costs off, timing off, summary off) select CALL",
                 "explain (costs off) select CALL",
                 "declare c cursor for select CALL",
-                "prepare s1 as select CALL",
                 "select case when CALL = '1' then 2 end",
                 "select CALL, 1/0",
             ])

@@ -49,6 +49,10 @@ pub struct Writer {
 pub struct Allowed {
     /// `nextval`, `currval`, `lastval`.
     pub sequences: bool,
+    /// Statements prepared by SQL, and those of the protocol named in SQL.
+    pub names_by_sql: bool,
+    /// Parse of a name that is taken by a statement that other settings have made impossible.
+    pub names_taken: bool,
     /// Functions that change the session unseen.
     pub unseen: bool,
 }
@@ -65,13 +69,15 @@ pub fn statement(random: &mut Random, writer: Writer, allowed: Allowed) -> Strin
         (3, temporary as _),
         (3, advisory as _),
         (3, channel as _),
-        (3, by_sql as _),
         (3, definition as _),
         (1, discard as _),
         (1, odd as _),
     ]);
     if allowed.sequences && random.percent(3) {
         return sequence(random, writer);
+    }
+    if allowed.names_by_sql && random.percent(5) {
+        return by_sql(random, writer);
     }
     if allowed.unseen && random.percent(2) {
         let value = random.pick(&["UTC", "Asia/Tokyo"]);
