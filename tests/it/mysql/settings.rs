@@ -11,6 +11,7 @@ use sluice::{
         connect::TRACKERS,
         login::Flavor,
         observe::{Seen, observe},
+        rules,
         settings::{Settings, difference},
     },
     sql::mysql::classify,
@@ -56,6 +57,7 @@ impl Session {
     fn run(&mut self, text: &str) -> bool {
         let verdict = classify(text.as_bytes(), self.settings.mode_of(flavor(self.kind)));
         let replies = self.wire.query(text).unwrap();
+        self.doubtful |= !rules::pins(&verdict).is_empty();
         let mut index = 0;
         for reply in &replies {
             let success = match reply {
@@ -154,11 +156,13 @@ fn other_value(value: &str) -> Option<String> {
         "OFF" => Some("ON".into()),
         _ => {
             let number: u64 = value.parse().ok()?;
-            Some(if number > 1 << 40 {
-                (number / 1024 * 512).to_string()
-            } else {
-                (number * 2 + 1).to_string()
-            })
+            let other = match number {
+                // Not one that cuts statements short at once.
+                0 => 100_000,
+                1..=0xff_ffff_ffff => number * 2 + 1,
+                _ => number / 1024 * 512,
+            };
+            Some(other.to_string())
         }
     }
 }
@@ -240,7 +244,7 @@ const STATEMENTS: &[&str] = &[
     "set @@session.sql_notes = 0",
     "set autocommit = 0",
     "set autocommit = on",
-    "set max_join_size = 5000",
+    "set max_join_size = 5000000",
     "set sql_big_selects = 1",
     "set sql_big_selects = 0",
     "set max_join_size = default",

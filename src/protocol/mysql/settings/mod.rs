@@ -352,7 +352,7 @@ pub fn difference(from: &Settings, to: &Settings) -> Difference {
             list.next();
             list.name(name);
             list.sql.extend_from_slice(b" = ");
-            list.default(name);
+            list.usual(name);
         }
     }
     for (name, value) in &to.variables {
@@ -402,7 +402,7 @@ impl List {
     }
 
     /// The value of a variable on a fresh connection.
-    fn default(&mut self, name: &str) {
+    fn usual(&mut self, name: &str) {
         if INVERTED_DEFAULT.contains(&name) {
             self.sql.extend_from_slice(b"@@global.");
             self.sql.extend_from_slice(name.as_bytes());

@@ -200,6 +200,10 @@ impl Dialect for Mysql {
         }
     }
 
+    fn same(&self, direct: &Reply, proxied: &Reply) -> bool {
+        direct.bytes == proxied.bytes
+    }
+
     fn restore(&self) {
         let text = sql::each_time(!self.restored.replace(true));
         let Pair { direct, proxied } = &mut *self.restorers.borrow_mut();
