@@ -48,6 +48,7 @@ impl Author {
                 sequences: true,
                 names_by_sql: has("names_by_sql"),
                 names_taken: has("names_taken"),
+                resets: has("resets"),
                 unseen: has("unseen"),
             },
         }
@@ -114,7 +115,7 @@ impl Author {
     fn statement(&mut self, number: usize) -> String {
         let client = &mut self.clients[number];
         match self.random.below(10) {
-            0 | 1 => settings::change(&mut self.random),
+            0 | 1 => settings::change(&mut self.random, self.allowed.resets || !client.open),
             2 | 3 => {
                 let (sql, open) = sql::transaction(&mut self.random, client.open);
                 client.open = open;
