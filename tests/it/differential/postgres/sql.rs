@@ -53,6 +53,8 @@ pub struct Allowed {
     pub names_by_sql: bool,
     /// Parse of a name that is taken by a statement that other settings have made impossible.
     pub names_taken: bool,
+    /// Statements of the protocol whose columns may change before they are used again.
+    pub shapes: bool,
     /// RESET inside a transaction, where it returns to startup options.
     pub resets: bool,
     /// Functions that change the session unseen.
