@@ -20,8 +20,8 @@ pub trait Dialect {
     fn hear(&self, seat: &mut Self::Seat) -> Vec<Reply>;
     /// What came to a client at its own time during a script that is over, on both sides.
     fn unasked(&self, direct: &mut Self::Seat, proxied: &mut Self::Seat) -> Pair<Vec<Reply>>;
-    /// Whether a reply is as good as another one.
-    fn same(&self, direct: &Reply, proxied: &Reply) -> bool;
+    /// Whether what was heard through the proxy is as good as what was heard directly.
+    fn same(&self, heard: &Pair<Vec<Reply>>) -> bool;
     /// Brings the databases back to where every script begins.
     fn restore(&self);
     /// Acts that may do instead of this one, where it is to be made smaller.
@@ -128,23 +128,17 @@ pub fn play<D: Dialect>(
             dialect.act(proxied, act, stage);
             heard.direct.extend(dialect.hear(direct));
             heard.proxied.extend(dialect.hear(proxied));
-            if !same(dialect, &heard) {
+            if !dialect.same(&heard) {
                 return Some(Difference { at, heard });
             }
         }
     }
     for seat in seats.iter_mut().take(script.clients) {
         let heard = dialect.unasked(&mut seat.direct, &mut seat.proxied);
-        if !same(dialect, &heard) {
+        if !dialect.same(&heard) {
             let at = script.acts.len().saturating_sub(1);
             return Some(Difference { at, heard });
         }
     }
     None
-}
-
-fn same<D: Dialect>(dialect: &D, heard: &Pair<Vec<Reply>>) -> bool {
-    let Pair { direct, proxied } = heard;
-    let mut pairs = direct.iter().zip(proxied);
-    direct.len() == proxied.len() && pairs.all(|(a, b)| dialect.same(a, b))
 }

@@ -48,6 +48,8 @@ impl Author {
                 sequences: true,
                 names_by_sql: has("names_by_sql"),
                 names_taken: has("names_taken"),
+                shapes: has("shapes"),
+                resets: has("resets"),
                 unseen: has("unseen"),
             },
         }
@@ -114,7 +116,7 @@ impl Author {
     fn statement(&mut self, number: usize) -> String {
         let client = &mut self.clients[number];
         match self.random.below(10) {
-            0 | 1 => settings::change(&mut self.random),
+            0 | 1 => settings::change(&mut self.random, self.allowed.resets || !client.open),
             2 | 3 => {
                 let (sql, open) = sql::transaction(&mut self.random, client.open);
                 client.open = open;
@@ -190,10 +192,15 @@ impl Author {
         portal: &'static str,
         all: &mut Vec<Say>,
     ) {
-        let (sql, values) = if self.random.percent(50) {
-            sql::with_parameters(&mut self.random, self.clients[client].writer)
-        } else {
-            (self.statement(client), Vec::new())
+        let (sql, values) = loop {
+            let (sql, values) = if self.random.percent(50) {
+                sql::with_parameters(&mut self.random, self.clients[client].writer)
+            } else {
+                (self.statement(client), Vec::new())
+            };
+            if self.fits(name, &sql, all) {
+                break (sql, values);
+            }
         };
         // One text under two names is prepared once: an error that tells the name may tell either.
         let sql = if name.is_empty() {
@@ -221,6 +228,19 @@ impl Author {
             };
             self.run(name, portal, values, all);
         }
+    }
+
+    /// Whether the statement may stand behind these messages, under this name.
+    fn fits(&self, name: &str, sql: &str, before: &[Say]) -> bool {
+        // Before a transaction's modes are set there must not be a query: to prepare a statement
+        // anew, which a message before may need, is one.
+        let sets_modes = ["isolation level", "read only", "set transaction"]
+            .iter()
+            .any(|mode| sql.contains(mode));
+        let shape = ["select *", "table item", "from thing"]
+            .iter()
+            .any(|shape| sql.contains(shape));
+        (before.is_empty() || !sets_modes) && (name.is_empty() || !shape || self.allowed.shapes)
     }
 
     fn run(

@@ -17,6 +17,7 @@ mod say;
 mod settings;
 mod sql;
 mod talk;
+mod tolerance;
 
 pub use acts::Author;
 
@@ -194,12 +195,8 @@ impl Dialect for Postgresql {
         heard
     }
 
-    fn same(&self, direct: &Reply, proxied: &Reply) -> bool {
-        // Of two errors in one Bind, that of a statement that cannot be prepared any more is found
-        // before that of a wrong number of values.
-        let count = |reply: &Reply| reply.shown.starts_with("Error(08P01)");
-        let error = |reply: &Reply| reply.bytes.first() == Some(&b'E');
-        direct.bytes == proxied.bytes || count(direct) && error(proxied)
+    fn same(&self, heard: &Pair<Vec<Reply>>) -> bool {
+        tolerance::same(heard)
     }
 
     fn restore(&self) {

@@ -52,9 +52,10 @@ const PATHS: &[(&str, &str)] = &[
     ("pg_catalog, two", "pg_catalog, two"),
 ];
 
-/// A text that changes a setting.
-pub fn change(random: &mut Random) -> String {
+/// A text that changes a setting. `resets`: it may return one to what the session started with.
+pub fn change(random: &mut Random, resets: bool) -> String {
     match random.below(20) {
+        13..=15 if !resets => plain(random),
         0..=7 => plain(random),
         8..=10 => path(random),
         11 | 12 => by_function(random),
