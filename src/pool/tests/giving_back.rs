@@ -36,12 +36,15 @@ async fn a_transaction_or_an_answer_owed_closes_it() {
 async fn the_server_is_told_unless_it_has_something_to_say() {
     let bed = Bed::new(100, target_options());
     let pool = bed.pool("app", options(1));
-    drop(pool.borrow().await.unwrap());
-    assert_eq!(bed.server.heard(1), b"bye");
     let mut held = pool.borrow().await.unwrap();
+    let pid = held.conn().back.pid;
+    drop(held);
+    assert_eq!(bed.server.heard(pid), b"bye");
+    let mut held = pool.borrow().await.unwrap();
+    let pid = held.conn().back.pid;
     held.conn().back.tx = TxStatus::Open;
     held.close(CloseReason::Dropped);
-    assert_eq!(bed.server.heard(2), b"bye");
+    assert_eq!(bed.server.heard(pid), b"bye");
     let mut held = pool.borrow().await.unwrap();
     let pid = held.conn().back.pid;
     held.conn().back.settled = false;

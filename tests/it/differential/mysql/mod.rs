@@ -200,8 +200,11 @@ impl Dialect for Mysql {
         }
     }
 
-    fn same(&self, direct: &Reply, proxied: &Reply) -> bool {
-        direct.bytes == proxied.bytes
+    fn same(&self, heard: &Pair<Vec<Reply>>) -> bool {
+        let bytes = |replies: &[Reply]| -> Vec<Vec<u8>> {
+            replies.iter().map(|reply| reply.bytes.clone()).collect()
+        };
+        bytes(&heard.direct) == bytes(&heard.proxied)
     }
 
     fn restore(&self) {
