@@ -16,6 +16,16 @@ pub fn ok(front: &mut MyFront, seq: u8, out: &mut Vec<u8>) {
     front.next_seq = AFTER_COMMAND;
 }
 
+/// Writes the OK that ends a login; `info` is its sentence.
+pub fn welcome(front: &mut MyFront, info: &[u8], out: &mut Vec<u8>) {
+    let ok = OkPacket {
+        info,
+        ..plain_ok(front.status)
+    };
+    ok.write(OK, front.sequence.take(), front.capabilities, out);
+    front.next_seq = AFTER_COMMAND;
+}
+
 /// Writes an error.
 pub fn error(front: &mut MyFront, seq: u8, code: u16, state: &str, text: &str, out: &mut Vec<u8>) {
     let err = Err {

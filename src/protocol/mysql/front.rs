@@ -7,7 +7,7 @@ use bytes::Bytes;
 use foldhash::fast::RandomState;
 
 use super::capability::Capabilities;
-use super::login::{Flavor, Login, Sequence};
+use super::login::{Assurance, Flavor, Login, Sequence};
 use super::rules;
 use super::settings::Settings;
 use super::statements::Held;
@@ -43,6 +43,8 @@ pub struct MyFront {
     pub(super) request: Request,
     /// Sequence numbers of the login, for its last packet.
     pub(super) sequence: Arc<Sequence>,
+    /// What that packet assures the client of.
+    pub(super) assurance: Option<Assurance>,
     /// Sequence number of the next packet to the client.
     pub(super) next_seq: u8,
     /// Status as last told to the client.
@@ -134,12 +136,13 @@ impl MyFront {
             login: Arc::clone(&settings),
             settings,
             multi_statements: login.capabilities.has(Capabilities::MULTI_STATEMENTS),
-            tracking: Tracking::default(),
+            tracking: Tracking::usual(login.flavor),
             statements: HashMap::default(),
             next_statement: 0,
             running: None,
             request: Request::default(),
             sequence: Arc::clone(&login.sequence),
+            assurance: Some(Arc::clone(&login.assurance)),
             next_seq: 0,
             status: Status::AUTOCOMMIT,
             last: Last::default(),
@@ -247,7 +250,7 @@ impl MyFront {
         self.running = None;
         self.last = Last::default();
         self.objects = Objects::default();
-        self.tracking = Tracking::default();
+        self.tracking = Tracking::usual(self.flavor);
         let mut pins = Pins::NONE;
         if self.owns_connection() {
             pins.insert(PinReason::SessionMode);

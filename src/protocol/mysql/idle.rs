@@ -302,12 +302,26 @@ pub fn answers(
         show_warnings(front, header.seq, replies);
         return true;
     }
-    if verdict.touches.intersects(LOST_WITH_CONNECTION) {
-        front.begin();
-        answer::error(front, header.seq, 1235, "42000", LOST, replies);
-        return true;
+    refuses_lost(front, status, header, verdict, replies)
+}
+
+/// Refuses what only the server connection of the client's last command could tell, if that has
+/// gone to others; true if it does. Later statements of a text ask about those before them.
+pub fn refuses_lost(
+    front: &mut MyFront,
+    status: Status,
+    header: Header,
+    verdict: &Verdict,
+    replies: &mut Vec<u8>,
+) -> bool {
+    let first = verdict.statements.first();
+    let asks = first.is_some_and(|first| first.touches.intersects(LOST_WITH_CONNECTION));
+    if !asks || front.is_pinned() || status.has(Status::IN_TRANS) {
+        return false;
     }
-    false
+    front.begin();
+    answer::error(front, header.seq, 1235, "42000", LOST, replies);
+    true
 }
 
 fn show_warnings(front: &mut MyFront, seq: u8, replies: &mut Vec<u8>) {

@@ -8,6 +8,8 @@ use super::fault;
 use super::frame::{HEADER_LEN, Header, MAX_PAYLOAD};
 use super::front::{MyFront, Running};
 use super::grammar::Shape;
+use super::idle;
+use super::login::Flavor;
 use super::owed::{Fate, Owed, Then};
 use super::request::{Command, RequestReader};
 use super::statements::Key;
@@ -40,12 +42,16 @@ pub(super) fn execute(
         Err(Unread::More) => return Ok(0),
         Err(Unread::Malformed) => return Err(fault::malformed()),
     };
+    let verdict = held.verdict.clone();
     if execution.types.is_some() {
         held.types.clone_from(&execution.types);
     }
     held.rooted = execution.cursor;
-    let (verdict, types) = (held.verdict.clone(), held.types.clone());
-    let text = held.statement.text.clone();
+    let (types, text) = (held.types.clone(), held.statement.text.clone());
+    let status = reader.back.status;
+    if idle::refuses_lost(front, status, command.header, &verdict, reader.replies) {
+        return Ok(reader.drop_command(command));
+    }
     front.begin();
     uproot(front);
     if execution.cursor {
@@ -179,7 +185,7 @@ fn place(reader: &mut RequestReader<'_>, command: Command<'_>) -> Result<Option<
     let Some(held) = reader.front.statements.get(&number) else {
         let silent = command.payload().first() == Some(&command::STMT_SEND_LONG_DATA);
         if !silent {
-            unknown(reader.front, command.header.seq, number, reader.replies);
+            unknown(reader.front, command, number, reader.replies);
         }
         return Ok(Some(Place::Dealt(reader.drop_command(command))));
     };
@@ -199,11 +205,18 @@ fn place(reader: &mut RequestReader<'_>, command: Command<'_>) -> Result<Option<
 }
 
 /// As a server says (MySQL: `ER_UNKNOWN_STMT_HANDLER`).
-pub(super) fn unknown(front: &mut MyFront, seq: u8, number: u32, replies: &mut Vec<u8>) {
+fn unknown(front: &mut MyFront, command: Command<'_>, number: u32, replies: &mut Vec<u8>) {
     front.begin();
-    let text =
-        format!("Unknown prepared statement handler ({number}) given to mysqld_stmt_execute");
-    answer::error(front, seq, 1243, "HY000", &text, replies);
+    front.forget_last();
+    front.last.row_count = -1;
+    let to = match (front.flavor, command.payload().first()) {
+        (Flavor::MySql, _) => "mysql_stmt_precheck",
+        (Flavor::MariaDb, Some(&command::STMT_FETCH)) => "mysqld_stmt_fetch",
+        (Flavor::MariaDb, Some(&command::STMT_RESET)) => "mysqld_stmt_reset",
+        (Flavor::MariaDb, _) => "mysqld_stmt_execute",
+    };
+    let text = format!("Unknown prepared statement handler ({number}) given to {to}");
+    answer::error(front, command.header.seq, 1243, "HY000", &text, replies);
 }
 
 /// Passes a command on with the server's number in it.

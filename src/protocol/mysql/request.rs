@@ -276,7 +276,7 @@ impl RequestReader<'_> {
         let Some(text) = attributes::text(payload, named) else {
             return self.unread_query(command);
         };
-        let mode = self.front.settings.mode(&self.back.announcement);
+        let mode = self.front.settings.mode(self.back.usual);
         let verdict = rules::verdict(text, mode);
         if idle::answers(
             self.front,
@@ -340,7 +340,7 @@ impl RequestReader<'_> {
                 return 0;
             };
             let text = payload.get(1..).unwrap_or_default();
-            let mode = self.front.settings.mode(&self.back.announcement);
+            let mode = self.front.settings.mode(self.back.usual);
             Draft {
                 statement: Statement::of(text),
                 verdict: rules::verdict(text, mode),

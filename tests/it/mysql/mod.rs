@@ -24,5 +24,8 @@ macro_rules! on_both {
 
 mod basics;
 mod drivers;
+mod login;
 mod rust_drivers;
+mod settings;
+mod texts;
 mod tools;
