@@ -324,6 +324,10 @@ pub struct TargetGroup {
     /// one of them is lost at the end of its transaction. Default []. Dynamic, for new clients.
     #[serde(default)]
     pub session_pinning_filters: Vec<PinFilter>,
+    /// Clients that listen for notifications share one connection for each database, and are not
+    /// pinned for it. Default true. Dynamic, for new clients.
+    #[serde(default = "yes")]
+    pub shared_listen: bool,
     /// After what share of the requests that may run code of users the session's state is compared
     /// with the server's. 0.0 to 1.0, default 0.001. Dynamic, for new clients.
     #[serde(default = "a_thousandth")]
@@ -541,6 +545,7 @@ defaults! {
     backlog: u32 = 1024;
     ten_thousand: usize = 10_000;
     a_megabyte: Size = Size(1 << 20);
+    yes: bool = true;
     a_thousandth: Fraction = Fraction(0.001);
 }
 

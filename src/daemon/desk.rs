@@ -237,12 +237,15 @@ impl<E: Engine> Desk<E> for ListenerDesk<E> {
             database: affinity.database,
             variant: affinity.variant,
         };
+        let pool = self.pool(&key, group, user, database, proof)?;
+        let channel = self.world.feeds.channel(&pool);
         Ok(Route {
-            pool: self.pool(&key, group, user, database, proof)?,
+            pool,
             key,
             database: Arc::clone(server_database),
             dialer: Arc::clone(&group.dialer),
             options: self.shared_options(group, mode, pins),
+            channel,
             metrics: Arc::clone(&group.metrics),
             places: Box::new(taken),
         })

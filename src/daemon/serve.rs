@@ -18,6 +18,7 @@ use crate::net::listener::{Accepted, Listener};
 use crate::pool::Pools;
 use crate::protocol::{Addressee, Engine};
 use crate::session::desk::Desk;
+use crate::session::feed::Feeds;
 use crate::session::meter::ClientMeter;
 use crate::session::metrics::ListenerMetrics;
 use crate::session::registry::{CancelKeys, Registry};
@@ -34,6 +35,7 @@ pub(super) struct House<E: Engine> {
     world: ArcSwap<World<E>>,
     desks: HashMap<Arc<str>, Arc<ArcSwap<ListenerDesk<E>>>>,
     pools: Pools<E>,
+    feeds: Arc<Feeds<E>>,
     places: Arc<Places>,
     reach: Reach,
 }
@@ -42,8 +44,10 @@ impl<E: Engine> House<E> {
     /// Builds what the plan says for this engine. Must run inside the runtime.
     pub(super) fn build(plan: &Arc<Plan>, process: &Process) -> Result<Self, BuildError> {
         let pools = Pools::new(Arc::clone(&process.pool_metrics));
+        let metrics = &process.session_metrics;
+        let feeds = Arc::new(Feeds::new(metrics.feeds()));
         let places = Arc::clone(&process.places);
-        let world = World::build(Arc::clone(plan), &pools, &process.session_metrics, &places)?;
+        let world = World::build(Arc::clone(plan), &pools, &feeds, metrics, &places)?;
         let world = Arc::new(world);
         let listeners = plan.listeners.iter().filter(|l| l.engine == E::FAMILY);
         let desks = listeners
@@ -61,6 +65,7 @@ impl<E: Engine> House<E> {
             world: ArcSwap::new(world),
             desks,
             pools,
+            feeds,
             places,
             reach,
         })
@@ -73,7 +78,13 @@ impl<E: Engine> House<E> {
         process: &Process,
     ) -> Result<World<E>, BuildError> {
         let metrics = &process.session_metrics;
-        World::build(Arc::clone(plan), &self.pools, metrics, &self.places)
+        World::build(
+            Arc::clone(plan),
+            &self.pools,
+            &self.feeds,
+            metrics,
+            &self.places,
+        )
     }
 
     /// Puts a new plan in force.

@@ -11,6 +11,7 @@ use crate::config::plan::{GroupPlan, ListenerPlan};
 use crate::net::{ServerTls, TlsSetupError};
 use crate::pool::{Dialer, Pools};
 use crate::protocol::Engine;
+use crate::session::feed::Feeds;
 use crate::session::metrics::{SessionMetrics, TargetMetrics};
 
 use super::accounts::Accounts;
@@ -20,6 +21,7 @@ use super::places::Places;
 pub(super) struct World<E: Engine> {
     pub(super) plan: Arc<Plan>,
     pub(super) pools: Pools<E>,
+    pub(super) feeds: Arc<Feeds<E>>,
     pub(super) groups: HashMap<Arc<str>, Arc<Group<E>>>,
     tls: HashMap<Arc<str>, Arc<ServerTls>>,
     pub(super) accounts: Arc<Accounts>,
@@ -84,6 +86,7 @@ impl<E: Engine> World<E> {
     pub(super) fn build(
         plan: Arc<Plan>,
         pools: &Pools<E>,
+        feeds: &Arc<Feeds<E>>,
         metrics: &SessionMetrics,
         places: &Arc<Places>,
     ) -> Result<Self, BuildError> {
@@ -116,6 +119,7 @@ impl<E: Engine> World<E> {
         Ok(Self {
             plan,
             pools: pools.clone(),
+            feeds: Arc::clone(feeds),
             groups,
             tls,
             accounts: Arc::default(),

@@ -193,6 +193,8 @@ pub struct PinPolicy {
     /// After how many of the requests that may run code of users the session's state is compared
     /// with the server's.
     pub verify: Share,
+    /// What servers send unasked comes to clients over a shared connection.
+    pub share_feeds: bool,
 }
 
 /// A share of many: none, some, or all.

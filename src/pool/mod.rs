@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use crate::model::{PoolKey, TargetName};
 use crate::protocol::Engine;
 
+mod apart;
 mod borrowed;
 mod dialer;
 mod entropy;

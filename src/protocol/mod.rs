@@ -8,6 +8,7 @@
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Arc;
+use std::task::Waker;
 
 use ::bytes::Bytes;
 
@@ -19,6 +20,7 @@ use crate::model::{
 pub mod bytes;
 pub mod codec;
 pub mod exchange;
+pub mod feed;
 pub mod follow;
 pub mod interner;
 pub mod mysql;
@@ -26,6 +28,7 @@ pub mod postgres;
 
 pub use codec::Codec;
 pub use exchange::{Costly, Exchange, Step};
+pub use feed::{Feed, Silence};
 pub use follow::Script;
 
 /// A database family's wire protocol, as a family of types without state of its own.
@@ -55,7 +58,14 @@ pub trait Engine: Sized + Send + Sync + 'static {
     type Announcement: Clone + Send + Sync;
     /// Client role: hears what a server says to anybody, and takes leave without logging in.
     type Probe: Exchange<Done = Self::Announcement, Error = ConnectError>;
+    /// What servers tell the clients of a database unasked.
+    type Feed: Feed;
 
+    /// The feed of one database. `id` is random, and tells it from those of other processes.
+    fn feed(id: u64) -> Self::Feed;
+    /// Lets a client follow the feed of its database on behalf of `user`; `bell` is to be woken
+    /// when it has news.
+    fn tune(front: &mut Self::Front, feed: &Arc<Self::Feed>, user: &Arc<str>, bell: Waker);
     /// Begins to talk to a client. `entropy` is fresh randomness.
     fn hello(
         offer: HelloOffer,
@@ -173,6 +183,9 @@ pub trait Front: Send {
     fn pin_cause(&self) -> Option<&str>;
     /// What an inspection has found that no statement had announced, once.
     fn finding(&mut self) -> Option<Finding>;
+    /// Writes what the client is to be told though it has not asked, which must not stand inside
+    /// an answer or a transaction. An error ends the session.
+    fn news(&mut self, out: &mut Vec<u8>) -> Result<(), Fault>;
     /// True if part of a request has been passed on and the rest has not come yet.
     fn mid_request(&self) -> bool;
     /// Identifies what must be replayed on a fresh connection; equal for equal clients.

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use super::feed::Channel;
 use super::metrics::TargetMetrics;
 use super::options::SessionOptions;
 use crate::model::{AuthMethod, Fault, PoolKey, Proof, TlsFacts, Verifier};
@@ -76,6 +77,8 @@ pub struct Route<E: Engine> {
     pub dialer: Arc<Dialer>,
     /// Limits and policy, the user's and database's own included.
     pub options: Arc<SessionOptions>,
+    /// What the servers of its database send unasked.
+    pub channel: Arc<Channel<E>>,
     /// Metrics of the target.
     pub metrics: Arc<TargetMetrics>,
     /// Held while the session lives: its places under the limits of its user and database.

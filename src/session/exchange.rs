@@ -113,8 +113,10 @@ impl<'a, E: Engine> Exchange<'a, E> {
 
     /// Moves what can be moved; true if something was.
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<bool, Outcome> {
-        let digested = self.digest(cx)?;
+        let mut digested = self.digest(cx)?;
         let read = self.read_server(cx)?;
+        // What the server has said may be what a request waited for.
+        digested |= read && self.digest(cx)?;
         if !digested && self.rests() {
             if !self.leaving && self.inspect(cx)? {
                 return Ok(true);
@@ -123,8 +125,20 @@ impl<'a, E: Engine> Exchange<'a, E> {
                 return Err(Outcome::Released);
             }
             self.tally.keeps(&mut self.client.front);
+            self.news(cx)?;
         }
         Ok(self.read_client(cx)? || digested || read)
+    }
+
+    /// Tells the client what it has not asked for, once it has taken what it was told before.
+    fn news(&mut self, cx: &mut Context<'_>) -> Result<(), Outcome> {
+        if !self.client.outbox.is_empty() {
+            return Ok(());
+        }
+        let mut news = Vec::new();
+        let told = self.client.front.news(&mut news);
+        told.map_err(Outcome::Fault)?;
+        self.reply(cx, &news)
     }
 
     /// Asks the server what the connection holds of the client, if that is in doubt; true if so.

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Waker;
+use std::task::{Wake, Waker};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwapOption;
@@ -127,6 +127,22 @@ pub enum Signal {
     Drain = 16,
     /// End now.
     Kill = 32,
+    /// Something is to be told that the client has not asked for.
+    News = 64,
+}
+
+/// Tells a session's task that there is news.
+#[derive(Debug)]
+pub(super) struct Bell(pub(super) Arc<Handle>);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.raise(Signal::News);
+    }
 }
 
 impl Handle {

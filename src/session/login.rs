@@ -1,6 +1,7 @@
 //! From an accepted socket to a client that may send its first request.
 
 use std::sync::Arc;
+use std::task::Waker;
 
 use aws_lc_rs::rand;
 use bytes::BytesMut;
@@ -8,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::desk::{Desk, Route, Visitor};
 use super::exchange::Client;
-use super::handle::Handle;
+use super::handle::{Bell, Handle};
 use super::pipe::Outbox;
 use super::registry::{CancelGuard, CancelKeys};
 use crate::model::{Fault, FaultKind, Proof, TlsFacts};
@@ -130,7 +131,9 @@ impl<E: Engine> Door<'_, E> {
         let visitor = self.visitor(login, facts.as_ref());
         let found = self.desk.route(visitor, login, &proof).and_then(|route| {
             let policy = Arc::clone(&route.options.front);
-            let front = E::front(login, &route.database, policy)?;
+            let mut front = E::front(login, &route.database, policy)?;
+            let bell = Waker::from(Arc::new(Bell(Arc::clone(self.handle))));
+            E::tune(&mut front, &route.channel.feed, &route.key.user, bell);
             Ok((route.pool.greeting(front.profile()), front, route))
         });
         // What ends the proof goes out with the welcome, where that follows at once.

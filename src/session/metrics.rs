@@ -25,6 +25,7 @@ pub struct SessionMetrics {
     in_transaction: Family<ShardedGauge>,
     session_pinned: Family<ShardedGauge>,
     pins: Arc<PinMetrics>,
+    feeds: Arc<FeedMetrics>,
 }
 
 impl SessionMetrics {
@@ -95,7 +96,13 @@ impl SessionMetrics {
                 TARGET,
             )?,
             pins: Arc::new(PinMetrics::new(registry)?),
+            feeds: Arc::new(FeedMetrics::new(registry)?),
         })
+    }
+
+    /// The handles of all feeds.
+    pub fn feeds(&self) -> Arc<FeedMetrics> {
+        Arc::clone(&self.feeds)
     }
 
     /// The handles of one listener.
@@ -125,6 +132,40 @@ impl SessionMetrics {
             database_latency: self.database_latency.member(labels),
             in_transaction: self.in_transaction.member(labels),
             session_pinned: self.session_pinned.member(labels),
+        })
+    }
+}
+
+/// Counts about what servers send unasked, over all databases.
+#[derive(Debug)]
+pub struct FeedMetrics {
+    pub(super) open: Arc<ShardedGauge>,
+    pub(super) lost: Arc<ShardedCounter>,
+    pub(super) delivered: Arc<ShardedCounter>,
+}
+
+impl FeedMetrics {
+    fn new(registry: &MetricRegistry) -> prometheus::Result<Self> {
+        let open = registry.family::<ShardedGauge>(
+            "sluice_notification_connections",
+            "Connections open now over which clients are told of notifications, one for each \
+             database that somebody listens in.",
+            &[],
+        )?;
+        let lost = registry.family::<ShardedCounter>(
+            "sluice_notification_connections_lost_total",
+            "Times that such a connection was lost; it is opened again, and who listens is told.",
+            &[],
+        )?;
+        let delivered = registry.family::<ShardedCounter>(
+            "sluice_notifications_total",
+            "Notifications handed to clients from such connections.",
+            &[],
+        )?;
+        Ok(Self {
+            open: open.member(&[]),
+            lost: lost.member(&[]),
+            delivered: delivered.member(&[]),
         })
     }
 }

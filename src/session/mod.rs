@@ -14,6 +14,7 @@ pub mod desk;
 mod errand;
 mod exchange;
 mod farewell;
+pub mod feed;
 pub mod handle;
 mod login;
 pub mod meter;

@@ -87,6 +87,7 @@ impl<E: Engine> Relay<E> {
             if self.leaving || self.handle.has_signals() {
                 self.idle_signals()?;
             }
+            self.news()?;
             match self.wants()? {
                 Wants::Server => return Poll::Ready(Ok(Need::Server)),
                 Wants::Login => return Poll::Ready(Ok(Need::Login)),
@@ -103,6 +104,18 @@ impl<E: Engine> Relay<E> {
                 Poll::Pending => return Poll::Pending,
             }
         }
+    }
+
+    /// Tells the client what it has not asked for, once it has taken what it was told before.
+    fn news(&mut self) -> Result<(), End> {
+        let client = &mut self.client;
+        if !client.outbox.is_empty() {
+            return Ok(());
+        }
+        let mut news = Vec::new();
+        client.front.news(&mut news).map_err(End::Fault)?;
+        client.outbox.push(&news);
+        Ok(())
     }
 
     fn wants(&mut self) -> Result<Wants, End> {
@@ -125,7 +138,12 @@ impl<E: Engine> Relay<E> {
     /// Acts on signals while no server connection is held.
     fn idle_signals(&mut self) -> Result<(), End> {
         // There is nothing to cancel; limits of other phases are out of date.
-        for signal in [Signal::Cancel, Signal::Query, Signal::IdleTransaction] {
+        for signal in [
+            Signal::Cancel,
+            Signal::Query,
+            Signal::IdleTransaction,
+            Signal::News,
+        ] {
             self.handle.take(signal);
         }
         if self.handle.take(Signal::Kill) {
@@ -286,6 +304,8 @@ fn signalled<E: Engine>(
 ) -> Result<(), Fault> {
     let handle = exchange.handle;
     handle.take(Signal::Idle);
+    // Told when nothing is under way.
+    handle.take(Signal::News);
     if handle.take(Signal::Cancel) && exchange.is_busy() {
         canceller.start(E::cancel_request(&exchange.server.back));
     }

@@ -177,6 +177,26 @@ async def notifications_and_notices_arrive():
     await other.close()
 
 
+async def more_clients_listen_than_there_are_server_connections():
+    listeners = [await connect() for _ in range(CLIENTS)]
+    heard = [asyncio.Queue() for _ in listeners]
+    for connection, queue in zip(listeners, heard):
+        await connection.add_listener("gong", lambda *arguments, queue=queue: queue.put_nowait(arguments[3]))
+    for turn in range(5):
+        for connection in listeners:
+            await connection.execute(f"notify gong, '{turn}'")
+    for queue in heard:
+        for turn in range(5):
+            for _ in listeners:
+                assert await asyncio.wait_for(queue.get(), 60) == str(turn)
+        assert queue.empty()
+    for connection in listeners:
+        # What a pool does to a connection that comes back: UNLISTEN * is part of it.
+        await connection.reset()
+        assert await connection.fetchval("select 1") == 1
+        await connection.close()
+
+
 async def large_values_survive():
     connection = await connect()
     for size in (8191, 65536, 1_000_000, 10_000_000):
@@ -229,6 +249,7 @@ run_async(
         copy_goes_in_and_out,
         a_timeout_cancels_the_query,
         notifications_and_notices_arrive,
+        more_clients_listen_than_there_are_server_connections,
         large_values_survive,
         reset_gives_a_clean_session,
         many_tasks_share_few_server_connections,

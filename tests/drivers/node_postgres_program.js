@@ -142,6 +142,22 @@ async function noticesAndNotificationsArrive() {
   }));
 }
 
+async function moreClientsListenThanThereAreServerConnections() {
+  const listeners = Array.from({ length: CLIENTS }, () => new Client({ ssl: tls }));
+  const heard = await Promise.all(listeners.map(async (client) => {
+    const payloads = [];
+    const all = new Promise((resolve) => client.on('notification', (note) => {
+      if (payloads.push(note.payload) === 5) resolve(payloads);
+    }));
+    await client.connect();
+    await client.query('listen gong');
+    return () => all;
+  }));
+  for (let turn = 0; turn < 5; turn++) await listeners[turn].query(`notify gong, '${turn}'`);
+  for (const all of heard) assert.deepEqual(await all(), ['0', '1', '2', '3', '4']);
+  await Promise.all(listeners.map((client) => client.end()));
+}
+
 async function aRunningQueryCanBeCancelled() {
   await withClient((client) => withClient(async (other) => {
     const query = new Query('select pg_sleep(64)');
@@ -202,6 +218,7 @@ run([
   cursorsFetchInParts,
   copyGoesInAndOut,
   noticesAndNotificationsArrive,
+  moreClientsListenThanThereAreServerConnections,
   aRunningQueryCanBeCancelled,
   largeValuesSurvive,
   aPoolSharesFewServerConnections,

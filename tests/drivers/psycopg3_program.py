@@ -198,6 +198,20 @@ def notices_and_notifications_arrive():
         assert [notice.payload for notice in connection.notifies(timeout=30, stop_after=1)] == ["ding"]
 
 
+def more_clients_listen_than_there_are_server_connections():
+    listeners = [connect(autocommit=True) for _ in range(CLIENTS)]
+    for connection in listeners:
+        connection.execute("listen gong")
+    with connect(autocommit=True) as other:
+        for turn in range(5):
+            other.execute("select pg_notify('gong', %s)", (str(turn),))
+    for connection in listeners:
+        heard = [notice.payload for notice in connection.notifies(timeout=60, stop_after=5)]
+        assert heard == ["0", "1", "2", "3", "4"], heard
+        connection.execute("unlisten *")
+        connection.close()
+
+
 def a_running_query_can_be_cancelled():
     for safe in (True, False):
         with connect(autocommit=True) as connection, connect(autocommit=True) as observer:
@@ -280,6 +294,7 @@ run(
         server_cursors_fetch_in_parts,
         copy_goes_in_and_out,
         notices_and_notifications_arrive,
+        more_clients_listen_than_there_are_server_connections,
         a_running_query_can_be_cancelled,
         large_values_survive,
         many_threads_share_few_server_connections,

@@ -49,6 +49,7 @@ pub(super) fn resolve(
         pins: PinPolicy {
             filtered: pins(&raw.session_pinning_filters),
             verify: Share::of(raw.verify_session_state.0),
+            share_feeds: raw.shared_listen,
         },
         cancel_wait_timeout: raw.cancel_wait_timeout.0,
         max_server_statements: raw.max_prepared_statements,

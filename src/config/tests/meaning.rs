@@ -374,14 +374,16 @@ fn pins_can_be_filtered_and_state_verified() {
     let plan = load_text(&with(&[])).unwrap();
     assert_eq!(plan.groups[0].pins.filtered, Pins::NONE);
     assert_eq!(plan.groups[0].pins.verify, Share::of(0.001));
+    assert!(plan.groups[0].pins.share_feeds);
     let keys = "session_pinning_filters = [\"EXCLUDE_VARIABLE_SETS\", \"temp_object\"]\n\
-                verify_session_state = 1";
+                verify_session_state = 1\nshared_listen = false";
     let database = "[[database]]\nname = \"*\"\nsession_pinning_filters = [\"listen\"]\n\
                     [[user]]\nname = \"u\"\nsession_pinning_filters = []";
     let plan = load_text(&with(&[(GROUP, keys), (USER, database)])).unwrap();
     let expected = Pins::of(&[PinReason::Setting, PinReason::TempObject]);
     assert_eq!(plan.groups[0].pins.filtered, expected);
     assert!(plan.groups[0].pins.verify.is_all());
+    assert!(!plan.groups[0].pins.share_feeds);
     let listen = Pins::of(&[PinReason::Listen]);
     assert_eq!(plan.databases[0].filtered_pins, Some(listen));
     assert_eq!(user(&plan, "u").filtered_pins, Some(Pins::NONE));

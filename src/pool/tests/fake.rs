@@ -6,6 +6,7 @@ use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Waker;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -19,7 +20,7 @@ use crate::pool::{Open, OpenError, Opened, Opening, ServerLogin};
 use crate::protocol::{
     Addressee, Affinity, Attach, Back, Breach, Caller, CancelOrder, Chore, Codec, ConnectError,
     ConnectPlan, Derivation, Engine, Entropy, Errand, Exchange, Front, FrontSettings, HelloOffer,
-    Login, Opening as Hello, ProofDemand, Script, ServerError, Step, Wants,
+    Login, Opening as Hello, ProofDemand, Script, ServerError, Silence, Step, Wants,
 };
 
 /// The engine. Its client side is never entered.
@@ -351,6 +352,9 @@ impl Login for Never {
 }
 
 impl Front for Never {
+    fn news(&mut self, _: &mut Vec<u8>) -> Result<(), Fault> {
+        match *self {}
+    }
     fn pins(&self) -> Pins {
         match *self {}
     }
@@ -396,6 +400,7 @@ impl Engine for Fake {
     type Back = FakeBack;
     type Greeting = u32;
     type Announcement = ();
+    type Feed = Silence;
     type Probe = Mute<(), ConnectError>;
 
     fn hello(_: HelloOffer, _: Caller<()>, _: Entropy) -> Self::Hello {
@@ -451,6 +456,12 @@ impl Engine for Fake {
         match *front {}
     }
     fn attach(front: &mut Never, _: &mut FakeBack, _: &mut Vec<u8>, _: &mut Vec<u8>) -> Attach {
+        match *front {}
+    }
+    fn feed(_: u64) -> Silence {
+        Silence
+    }
+    fn tune(front: &mut Never, _: &Arc<Silence>, _: &Arc<str>, _: Waker) {
         match *front {}
     }
     fn inspect(front: &mut Never, _: &mut FakeBack, _: &mut Vec<u8>) -> bool {

@@ -1,6 +1,7 @@
 //! [`Engine`] for MySQL and MariaDB: where the parts meet, and nothing more.
 
 use std::sync::Arc;
+use std::task::Waker;
 
 use bytes::BytesMut;
 
@@ -22,7 +23,7 @@ use crate::protocol::Back as _;
 use crate::protocol::{
     Addressee, Affinity, Attach, Breach, Caller, CancelOrder, Codec, ConnectError, ConnectPlan,
     Derivation, Engine, Entropy, Errand, Exchange, FrontSettings, HelloOffer, Opening, ProofDemand,
-    Script, Step, Wants,
+    Script, Silence, Step, Wants,
 };
 
 /// MySQL and MariaDB.
@@ -44,6 +45,14 @@ impl Engine for Mysql {
     type Greeting = Status;
     type Announcement = Arc<Announcement>;
     type Probe = Probe;
+    // These servers never speak unasked.
+    type Feed = Silence;
+
+    fn feed(_: u64) -> Silence {
+        Silence
+    }
+
+    fn tune(_: &mut MyFront, _: &Arc<Silence>, _: &Arc<str>, _: Waker) {}
 
     fn hello(offer: HelloOffer, caller: Caller<Arc<Announcement>>, entropy: Entropy) -> Hello {
         Hello(accept::Hello::new(offer, caller, &entropy))

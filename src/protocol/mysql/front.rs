@@ -272,6 +272,10 @@ impl protocol::Front for MyFront {
     }
 
     // What the server's trackers find is a reason like any other.
+    fn news(&mut self, _: &mut Vec<u8>) -> Result<(), Fault> {
+        Ok(())
+    }
+
     fn finding(&mut self) -> Option<Finding> {
         None
     }

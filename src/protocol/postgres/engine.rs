@@ -1,6 +1,7 @@
 //! [`Engine`] for PostgreSQL: where the parts meet, and nothing more.
 
 use std::sync::Arc;
+use std::task::Waker;
 
 use bytes::{Bytes, BytesMut};
 
@@ -10,6 +11,7 @@ use super::back::{LoggedIn, PgBack};
 use super::cancel::{self, CancelKey};
 use super::connect::{self, Connected};
 use super::front::PgFront;
+use super::listen::Board;
 use super::prove::Prove;
 use super::reply::{self, Watcher};
 use super::reported::Reported;
@@ -41,6 +43,7 @@ impl Engine for Postgres {
     type Front = PgFront;
     type Back = PgBack;
     type Greeting = Arc<Reported>;
+    type Feed = Board;
     // A PostgreSQL server waits for the client to speak.
     type Announcement = ();
     type Probe = Probe;
@@ -150,6 +153,14 @@ impl Engine for Postgres {
         replies: &mut Vec<u8>,
     ) -> Attach {
         join::attach(front, back, request, replies)
+    }
+
+    fn feed(id: u64) -> Board {
+        Board::new(id)
+    }
+
+    fn tune(front: &mut PgFront, feed: &Arc<Board>, user: &Arc<str>, bell: Waker) {
+        front.tune(Arc::clone(feed), Arc::clone(user), bell);
     }
 
     fn inspect(front: &mut PgFront, back: &mut PgBack, request: &mut Vec<u8>) -> bool {

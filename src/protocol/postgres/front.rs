@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Waker;
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
@@ -12,7 +13,8 @@ use crate::protocol::{self, FrontSettings};
 use crate::sql::statement::Verdict;
 
 use super::by_name::Own;
-use super::inspect::Inspection;
+use super::inspect::{Inspection, offenders};
+use super::listen::{Board, Listener};
 use super::reported::Reported;
 use super::rules::Effects;
 use super::sequence::{Population, Stay};
@@ -70,6 +72,8 @@ pub struct PgFront {
     pub(super) ran: bool,
     pub(super) pin_cause: Option<Box<str>>,
     pub(super) inspection: Inspection,
+    /// What it needs to listen over the shared connection, where that is wanted.
+    pub(super) listener: Option<Box<Listener>>,
     /// State whose reason to pin is filtered may be left behind.
     pub(super) untidy: bool,
 }
@@ -162,6 +166,7 @@ impl PgFront {
             ran: false,
             pin_cause: None,
             inspection: Inspection::default(),
+            listener: None,
             untidy: false,
         }
     }
@@ -205,7 +210,11 @@ impl PgFront {
     /// Notes what a text about to be executed does.
     pub(super) fn affect(&mut self, effects: &Effects, cause: impl FnOnce() -> String) {
         let policy = self.policy.pins;
-        let drawn = self.inspection.draws(&policy, self.id, effects.may_call);
+        let mut drawn = self.inspection.draws(&policy, self.id, effects.may_call);
+        let mut cause = Cause::Later(cause);
+        if !drawn && effects.may_call && offenders::any() {
+            drawn = offenders::contains(cause.text());
+        }
         if effects.pins.is_empty() && !drawn {
             if effects.gives_up && !self.pins.is_empty() {
                 self.inspection.given_up();
@@ -216,7 +225,7 @@ impl PgFront {
         if !is_new && !drawn {
             return;
         }
-        let cause: Box<str> = cause().into();
+        let cause: Box<str> = cause.text().into();
         if drawn {
             self.inspection.suspect(Some(cause.clone()));
         }
@@ -243,6 +252,13 @@ impl PgFront {
         let is_new = !pins.since(self.pins).is_empty();
         self.pins = self.pins.union(pins);
         is_new
+    }
+
+    /// See [`Engine::tune`](crate::protocol::Engine::tune).
+    pub(super) fn tune(&mut self, board: Arc<Board>, user: Arc<str>, bell: Waker) {
+        if self.policy.pins.share_feeds && !self.keeps_names() {
+            self.listener = Some(Box::new(Listener::new(board, user, bell)));
+        }
     }
 
     /// The server has said what pins.
@@ -346,6 +362,13 @@ impl protocol::Front for PgFront {
         self.inspection.finding()
     }
 
+    fn news(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
+        match &self.listener {
+            Some(listener) => listener.news(out),
+            None => Ok(()),
+        }
+    }
+
     fn mid_request(&self) -> bool {
         self.passing > 0
     }
@@ -376,6 +399,28 @@ impl protocol::Front for PgFront {
         self.replay_failed
             .take()
             .map(|wire| Fault::verbatim(FaultKind::ServerLost, wire))
+    }
+}
+
+/// A statement's text without its literals, worked out when it is first needed.
+enum Cause<F: FnOnce() -> String> {
+    Later(F),
+    Known(String),
+    /// Only while it is worked out.
+    Nothing,
+}
+
+impl<F: FnOnce() -> String> Cause<F> {
+    fn text(&mut self) -> &str {
+        if let Self::Later(_) = self
+            && let Self::Later(work) = std::mem::replace(self, Self::Nothing)
+        {
+            *self = Self::Known(work());
+        }
+        match self {
+            Self::Known(text) => text,
+            Self::Later(_) | Self::Nothing => "",
+        }
     }
 }
 

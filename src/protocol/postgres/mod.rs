@@ -21,6 +21,7 @@ mod guc;
 mod inspect;
 mod join;
 mod line_up;
+pub mod listen;
 pub mod md5;
 pub mod message;
 mod owed;

@@ -25,6 +25,8 @@ pub enum Fate {
     Replay,
     /// Sluice, about what the connection holds of the client.
     Inspection,
+    /// Sluice: channels move to the shared connection.
+    Move,
     /// Sluice, while no client is attached.
     Chore,
 }

@@ -12,10 +12,9 @@ use super::back::{Body, CopyIn, PgBack, UNKNOWN};
 use super::by_name::{self, What};
 use super::frame::{self, HEADER_LEN};
 use super::front::PgFront;
-use super::inspect;
 use super::owed::{Fate, Owed, Undo};
 use super::rename;
-use super::{reply_error, shape_reply};
+use super::{inspect, listen, reply_error, shape_reply};
 
 /// A client that watches, and the edits to what it will see.
 pub struct Watcher<'a> {
@@ -261,6 +260,9 @@ impl Reader<'_> {
             return Ok(None);
         };
         let fate = self.back.debts.first().map(Owed::fate);
+        if fate == Some(Fate::Move) {
+            return self.stream(message);
+        }
         if fate == Some(Fate::Inspection) {
             if let Some(client) = &mut self.client {
                 client.front.inspection.next_part();
@@ -405,6 +407,11 @@ impl Reader<'_> {
                 }
                 self.back.rest();
             }
+            Fate::Move => {
+                if let Some(client) = &mut self.client {
+                    listen::answered(client.front, self.back);
+                }
+            }
             Fate::Ours => {}
             Fate::Chore => {
                 self.back.rest();
@@ -431,6 +438,12 @@ impl Reader<'_> {
                 client.front.portals.clear();
             }
             self.back.follow(client.front);
+            let PgFront {
+                listener, settings, ..
+            } = &mut *client.front;
+            if let Some(listener) = listener {
+                listener.settle(settings.heard());
+            }
             if self.back.rest() {
                 client.front.inspection.suspect(None);
             }
@@ -446,7 +459,11 @@ impl Reader<'_> {
         let mut fate = self.back.debts.first().map_or(Fate::Client, Owed::fate);
         if message.kind == b'A' {
             // Whatever Sluice does meanwhile, it is for the one who listens.
-            fate = Fate::Client;
+            fate = if self.is_news(message.whole) {
+                Fate::Client
+            } else {
+                Fate::Ours
+            };
         }
         if message.kind == b'S' {
             let Some((name, value)) = message.body().and_then(name_and_value) else {
@@ -460,6 +477,17 @@ impl Reader<'_> {
             }
         }
         Ok(Some(self.stream_for(message, fate)))
+    }
+
+    /// True if the client has not heard of a notification, and will not, in another way.
+    fn is_news(&mut self, whole: Option<&[u8]>) -> bool {
+        let Some(Watcher { front, .. }) = &mut self.client else {
+            return true;
+        };
+        match (&mut front.listener, whole) {
+            (Some(listener), Some(whole)) => listener.is_for_client(whole, front.settings.heard()),
+            _ => true,
+        }
     }
 
     /// Tells the client which reported settings differ on this connection from what it knows.

@@ -12,6 +12,7 @@ use crate::protocol::{Breach, ServerError};
 use super::back::CopyIn;
 use super::by_name::What;
 use super::frame::HEADER_LEN;
+use super::front::PgFront;
 use super::message;
 use super::owed::{Fate, Owed, Undo};
 use super::reply::{HOLD_LIMIT, Message, Reader};
@@ -51,10 +52,11 @@ pub(super) fn read(
     reader.show_held();
     let dealt = match fate {
         // The server ends the connection: that is for the client to know.
-        Fate::Inspection if reader.back.closing => show(reader, message),
-        Fate::Inspection => {
-            if let Some(client) = &mut reader.client {
-                client.front.inspection.refused();
+        Fate::Inspection | Fate::Move if reader.back.closing => show(reader, message),
+        Fate::Inspection | Fate::Move => {
+            let client = reader.client.as_mut();
+            if let Some(front) = client.map(|client| &mut *client.front) {
+                refused(front, fate);
             }
             reader.stream_for(message, fate)
         }
@@ -110,6 +112,16 @@ fn fails(reader: &mut Reader<'_>, message: &Message<'_>) -> usize {
         client.script.insert(&instead);
     }
     reader.stream_for(message, Fate::Ours)
+}
+
+/// Notes that a request of Sluice's own has failed, which changes nothing for the client.
+fn refused(front: &mut PgFront, fate: Fate) {
+    if fate == Fate::Inspection {
+        return front.inspection.refused();
+    }
+    if let Some(listener) = &mut front.listener {
+        listener.failed(front.settings.heard());
+    }
 }
 
 /// Cancels what the server will not answer any more. What messages would have done is taken back

@@ -238,7 +238,8 @@ const SCRIPTED: Touches = SETS
     .with(Touch::SqlExecute)
     .with(Touch::Deallocate)
     .with(Touch::DiscardSequences)
-    .with(Touch::DiscardAll);
+    .with(Touch::DiscardAll)
+    .with(Touch::Unlisten);
 
 /// Statements after which a session may hold less than before. What tags tell (`DROP TABLE`, `CLOSE
 /// CURSOR`) is heeded when they come: see `inspect`.

@@ -5,6 +5,7 @@ mod cancelling;
 mod copying;
 mod drivers;
 mod extended;
+mod listening;
 mod login;
 mod loss;
 mod memory;

@@ -16,11 +16,13 @@ use crate::model::{Finding, PinPolicy, PinReason, Pins};
 
 use super::back::PgBack;
 use super::front::PgFront;
+use super::listen::{self, Channels};
 use super::owed::{Fate, Owed};
 use super::rename;
 use super::settings::Settings;
 
 mod adopt;
+pub(super) mod offenders;
 mod question;
 
 pub(super) use adopt::SettingRow;
@@ -119,12 +121,12 @@ impl Inspection {
 pub fn inspect(front: &mut PgFront, back: &mut PgBack, request: &mut Vec<u8>) -> bool {
     let doubt = front.inspection.doubt;
     let pins = front.pins;
-    if doubt == Doubt::None || !pins.since(ASKED).is_empty() {
+    if !pins.since(ASKED).is_empty() {
         return false;
     }
     front.inspection.doubt = Doubt::None;
-    if pins.is_empty() && doubt == Doubt::Holdings {
-        return false;
+    if doubt == Doubt::None || pins.is_empty() && doubt == Doubt::Holdings {
+        return listen::advance(front, back, request);
     }
     let everything = doubt == Doubt::Everything;
     let sql = question::write(everything.then_some(&*back.settings), back.customs.as_ref());
@@ -147,7 +149,7 @@ struct Answer {
     /// Statements of the question that are complete.
     part: u8,
     holdings: Option<Holdings>,
-    channels: Vec<Box<[u8]>>,
+    channels: Channels,
     settings: Vec<SettingRow>,
 }
 
@@ -176,7 +178,7 @@ impl Answer {
             },
             1 => {
                 let channel = values.first().copied().flatten().unwrap_or_default();
-                self.channels.push(channel.into());
+                self.channels.insert(channel.into());
             }
             _ => match SettingRow::read(&values) {
                 Some(row) => self.settings.push(row),
@@ -237,6 +239,7 @@ pub(super) fn conclude(front: &mut PgFront, back: &mut PgBack) {
     if !channels.is_empty() {
         held.insert(PinReason::Listen);
     }
+    listen::found(front, channels);
     let asked = if everything { ASKED } else { HELD };
     let mut found = held.since(front.pins);
     if everything {
@@ -259,6 +262,9 @@ pub(super) fn conclude(front: &mut PgFront, back: &mut PgBack) {
     back.dirty |= !held.common(filtered).is_empty();
     front.set_pins(front.pins.since(asked).union(held.since(filtered)));
     if !found.is_empty() {
+        if let Some(cause) = &cause {
+            offenders::add(cause);
+        }
         if front.pins.common(found) != Pins::NONE && front.pin_cause.is_none() {
             front.pin_cause.clone_from(&cause);
         }

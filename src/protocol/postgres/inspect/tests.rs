@@ -209,6 +209,7 @@ fn watching(share: Share) -> PgFront {
         pins: PinPolicy {
             filtered: Pins::of(&[PinReason::TempObject]),
             verify: share,
+            share_feeds: false,
         },
         ..(*policy(PoolMode::Transaction)).clone()
     };
@@ -243,6 +244,27 @@ fn what_is_found_pins_and_names_the_statement() {
     let finding = front.finding().unwrap();
     assert_eq!(finding.what, expected);
     assert!(!finding.cause.unwrap().contains("secret"));
+}
+
+#[test]
+fn what_was_caught_once_is_looked_at_every_time() {
+    let sql = |n: u32| format!("select app.offending_function({n})");
+    let (mut front, mut back) = (watching(Share::ALL), server());
+    run(&mut front, &mut back, &sql(1), "SELECT 1");
+    ask(&mut front, &mut back).unwrap();
+    let held = ["f", "f", "t", "f", "0", "none"];
+    let told = cat(&[holds(&held, &[]), settings(&[]), ready(b'I')]);
+    answer(&mut front, &mut back, &told);
+    let (mut other, mut back) = (watching(Share::of(0.0)), server());
+    run(
+        &mut other,
+        &mut back,
+        "select app.other_function(1)",
+        "SELECT 1",
+    );
+    assert_eq!(ask(&mut other, &mut back), None);
+    run(&mut other, &mut back, &sql(2), "SELECT 1");
+    assert!(ask(&mut other, &mut back).is_some());
 }
 
 #[test]

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use super::guc;
+use super::listen::Channels;
 use super::replay::write_literal;
 use super::settings::{Identity, ROLE, Settings, USER, Value, mixed, unique};
 use crate::sql::statement::{
@@ -37,6 +38,8 @@ struct Both {
     actual: Arc<Settings>,
     /// Identifies what the transaction has set for itself; 0 if nothing that planning depends on.
     local: u64,
+    /// The channels that it listens to over the shared connection.
+    heard: Arc<Channels>,
 }
 
 impl Both {
@@ -45,6 +48,7 @@ impl Both {
             wanted: Arc::clone(settings),
             actual: Arc::clone(settings),
             local: 0,
+            heard: Arc::default(),
         }
     }
 
@@ -52,6 +56,7 @@ impl Both {
         Arc::ptr_eq(&self.wanted, &other.wanted)
             && Arc::ptr_eq(&self.actual, &other.actual)
             && self.local == other.local
+            && Arc::ptr_eq(&self.heard, &other.heard)
     }
 
     /// Gives a setting these values, set as whoever is in force.
@@ -134,7 +139,21 @@ impl Tracked {
 
     /// These are in force, outside a transaction, as the server says.
     pub(super) fn adopt(&mut self, settings: Arc<Settings>) {
-        self.now = Both::of(&settings);
+        self.now = Both {
+            heard: Arc::clone(&self.now.heard),
+            ..Both::of(&settings)
+        };
+        self.commit();
+    }
+
+    /// The channels that the client listens to over the shared connection.
+    pub(super) fn heard(&self) -> &Arc<Channels> {
+        &self.now.heard
+    }
+
+    /// It listens to these from now on, outside a transaction.
+    pub(super) fn hear(&mut self, channels: Arc<Channels>) {
+        self.now.heard = channels;
         self.commit();
     }
 
@@ -161,6 +180,28 @@ impl Tracked {
         }
         for change in statement.setting_changes() {
             self.change(change);
+        }
+        if let Detail::Unlisten(which) = &statement.detail {
+            self.unlisten(which);
+        }
+    }
+
+    /// `UNLISTEN`. Takes effect at commit like `LISTEN`; until then nothing is delivered anyway.
+    fn unlisten(&mut self, which: &Which) {
+        if self.now.heard.is_empty() {
+            return;
+        }
+        match which {
+            Which::All => self.now.heard = Arc::default(),
+            Which::One(channel) => {
+                let name = channel.as_bytes();
+                if self.now.heard.contains(name) {
+                    let mut rest = (*self.now.heard).clone();
+                    rest.remove(name);
+                    self.now.heard = Arc::new(rest);
+                }
+            }
+            Which::Unclear => {}
         }
     }
 
@@ -199,6 +240,7 @@ impl Tracked {
             wanted: Arc::clone(&self.startup),
             actual: Settings::none(),
             local: 0,
+            heard: Arc::default(),
         };
         self.commit();
     }
