@@ -8,9 +8,8 @@ const { CLIENTS, tls } = require('./checks.js');
 async function main() {
   const clients = Array.from({ length: CLIENTS }, (_, n) => new Client({
     ssl: tls,
-    options: `-c search_path=tenant_${n % 4} -c statement_timeout=${60000 + n}`,
+    options: `-c search_path=tenant_${n % 4} -c statement_timeout=${61001 + n}`,
     application_name: `node ${n}`,
-    statement_timeout: undefined,
   }));
   await Promise.all(clients.map((client) => client.connect()));
   for (let request = 0; request < 8; request++) {
@@ -18,7 +17,7 @@ async function main() {
       const named = await client.query({ name: 'who', text: 'select name from tenant where $1::int > 0', values: [1] });
       assert.equal(named.rows[0].name, `tenant ${n % 4}`);
       const shown = await client.query('show statement_timeout');
-      assert.equal(shown.rows[0].statement_timeout, `${60000 + n}ms`);
+      assert.equal(shown.rows[0].statement_timeout, `${61001 + n}ms`);
     }));
   }
   console.log('done');
