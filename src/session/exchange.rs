@@ -113,8 +113,10 @@ impl<'a, E: Engine> Exchange<'a, E> {
 
     /// Moves what can be moved; true if something was.
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<bool, Outcome> {
-        let digested = self.digest(cx)?;
+        let mut digested = self.digest(cx)?;
         let read = self.read_server(cx)?;
+        // What the server has said may be what a request waited for.
+        digested |= read && self.digest(cx)?;
         if !digested && self.rests() {
             if !self.leaving && self.inspect(cx)? {
                 return Ok(true);

@@ -14,7 +14,7 @@ use super::chore;
 use super::connect::Connected;
 use super::grammar::Stage;
 use super::login::{Announcement, Flavor};
-use super::owed::{Debts, Owed};
+use super::owed::{Debts, Fate, Owed};
 use super::reply;
 use super::settings::Settings;
 use super::statements::ServerStatements;
@@ -104,6 +104,14 @@ impl MyBack {
     /// True if every command sent has been answered.
     pub(super) fn is_quiet(&self) -> bool {
         self.debts.is_empty() && self.body.left == 0 && !self.body.continues
+    }
+
+    /// True if no reply is under way but to settings that are replayed, and none has begun.
+    pub(super) fn owes_replays_only(&self) -> bool {
+        let mut owed = self.debts.iter();
+        self.body.left == 0
+            && !self.body.continues
+            && owed.all(|owed| matches!(owed.fate, Fate::Replay))
     }
 
     /// True while the server reads a file of the client's.

@@ -127,9 +127,10 @@ impl RequestReader<'_> {
         self.command(kind, command)
     }
 
-    /// True if a command may be passed on now.
+    /// True if a command may be passed on now: behind another of the client's it may not, behind
+    /// what brings the connection to the client's settings it may.
     fn may_begin(&self) -> bool {
-        self.back.is_quiet()
+        self.back.owes_replays_only()
             && !self.back.status_unknown
             && !self.back.untracked
             && self.front.errand.is_none()
