@@ -424,11 +424,11 @@ impl Reader<'_> {
     }
 
     /// True if the client has not heard of a notification, and will not, in another way.
-    fn is_news(&self, whole: Option<&[u8]>) -> bool {
-        let Some(Watcher { front, .. }) = &self.client else {
+    fn is_news(&mut self, whole: Option<&[u8]>) -> bool {
+        let Some(Watcher { front, .. }) = &mut self.client else {
             return true;
         };
-        match (&front.listener, whole) {
+        match (&mut front.listener, whole) {
             (Some(listener), Some(whole)) => listener.is_for_client(whole, front.settings.heard()),
             _ => true,
         }

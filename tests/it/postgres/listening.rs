@@ -42,10 +42,13 @@ fn listener(proxy: &Sluice, database: &Database, channel: &str) -> Wire {
         wire.succeed(&format!("listen {channel}"));
         return wire;
     }
-    let moved = || proxy.metric("sluice_unpins_total", "reason=\"listen\"");
-    let before = moved();
     wire.succeed(&format!("listen {channel}"));
-    wait::until_true("the move of a channel", || moved() > before);
+    // Nobody holds a server connection any more, so its channel has moved.
+    wait::until_true("the move of a channel", || {
+        let status = proxy.status();
+        let clients = &status["clients"];
+        clients["by_phase"]["idle"] == clients["total"]
+    });
     wire
 }
 
