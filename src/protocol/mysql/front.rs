@@ -38,6 +38,8 @@ pub struct MyFront {
     pub(super) tracking: Tracking,
     pub(super) statements: HashMap<u32, Held, RandomState>,
     next_statement: u32,
+    /// The number of the statement that the client has prepared last, 0 if that failed.
+    pub(super) last_prepared: u32,
     /// The text that is being answered, and how many of its statements have been.
     pub(super) running: Option<Running>,
     pub(super) request: Request,
@@ -139,6 +141,7 @@ impl MyFront {
             tracking: Tracking::usual(login.flavor),
             statements: HashMap::default(),
             next_statement: 0,
+            last_prepared: 0,
             running: None,
             request: Request::default(),
             sequence: Arc::clone(&login.sequence),
@@ -175,6 +178,7 @@ impl MyFront {
             }
         }
         self.statements.insert(self.next_statement, held);
+        self.last_prepared = self.next_statement;
         self.next_statement
     }
 

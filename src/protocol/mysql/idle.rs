@@ -298,8 +298,9 @@ pub fn answers(
         let count = front.last.found_rows.to_string();
         return number(front, shown(text), &count, replies);
     }
-    if words.eq_ignore_ascii_case("show warnings") {
-        show_warnings(front, header.seq, replies);
+    let only_errors = words.eq_ignore_ascii_case("show errors");
+    if only_errors || words.eq_ignore_ascii_case("show warnings") {
+        show_warnings(front, header.seq, only_errors, replies);
         return true;
     }
     refuses_lost(front, status, header, verdict, replies)
@@ -324,9 +325,13 @@ pub fn refuses_lost(
     true
 }
 
-fn show_warnings(front: &mut MyFront, seq: u8, replies: &mut Vec<u8>) {
+fn show_warnings(front: &mut MyFront, seq: u8, only_errors: bool, replies: &mut Vec<u8>) {
     front.requests += 1;
-    let rows: Vec<Box<[u8]>> = front.last.warnings.rows().to_vec();
+    let mut rows: Vec<Box<[u8]>> = front.last.warnings.rows().to_vec();
+    if only_errors {
+        // Their level stands first, with its length.
+        rows.retain(|row| row.starts_with(b"\x05Error"));
+    }
     let text = |name, length| Column {
         name,
         // `utf8mb3_general_ci`, `VAR_STRING`, NOT_NULL: as both families describe them.

@@ -27,7 +27,7 @@ pub(super) fn execute(
     let Place::Here(key) = place else {
         return Ok(place.dealt());
     };
-    let Some(number) = number(command.payload()) else {
+    let Some(number) = numbered(reader.front, command.payload()) else {
         return Ok(0);
     };
     let front = &mut *reader.front;
@@ -118,7 +118,7 @@ fn simple(
         return Ok(place.dealt());
     };
     if shape == Shape::Plain
-        && let Some(number) = number(command.payload())
+        && let Some(number) = numbered(reader.front, command.payload())
         && let Some(held) = reader.front.statements.get_mut(&number)
     {
         held.rooted = false;
@@ -175,7 +175,7 @@ impl Place {
 /// Finds the statement that a command is about, and has it prepared here if it is not. `None`: not
 /// yet.
 fn place(reader: &mut RequestReader<'_>, command: Command<'_>) -> Result<Option<Place>, Fault> {
-    let Some(number) = number(command.payload()) else {
+    let Some(number) = numbered(reader.front, command.payload()) else {
         return if command.whole().is_some() {
             Err(fault::malformed())
         } else {
@@ -202,6 +202,16 @@ fn place(reader: &mut RequestReader<'_>, command: Command<'_>) -> Result<Option<
         .owe(Owed::new(Fate::Prepare(statement), Shape::Prepared));
     reader.front.request.preparing = true;
     Ok(None)
+}
+
+/// The client's number of the statement that a command is about. MariaDB's clients need not wait
+/// for it: there is one that means the statement prepared last (MariaDB protocol,
+/// `COM_STMT_EXECUTE`).
+fn numbered(front: &MyFront, payload: &[u8]) -> Option<u32> {
+    match number(payload)? {
+        u32::MAX if front.flavor == Flavor::MariaDb => Some(front.last_prepared),
+        number => Some(number),
+    }
 }
 
 /// As a server says (MySQL: `ER_UNKNOWN_STMT_HANDLER`).
@@ -271,7 +281,7 @@ fn with_types(
 
 /// Something of the client's hangs on its statement here.
 fn root(front: &mut MyFront, command: Command<'_>, reason: PinReason) {
-    if let Some(number) = number(command.payload())
+    if let Some(number) = numbered(front, command.payload())
         && let Some(held) = front.statements.get_mut(&number)
     {
         held.rooted = true;

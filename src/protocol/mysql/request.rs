@@ -349,6 +349,7 @@ impl RequestReader<'_> {
         self.front.begin();
         self.front.forget_last();
         self.front.running = None;
+        self.front.last_prepared = 0;
         if self.front.statements.len() >= self.front.policy.max_client_statements {
             let seq = command.header.seq;
             answer::error(
