@@ -50,11 +50,13 @@ impl<'a> Ok<'a> {
         let status = Status(reader.u16()?);
         let warnings = reader.u16()?;
         let (mut info, mut state) = (&[][..], &[][..]);
-        if !capabilities.has(Capabilities::SESSION_TRACK) {
-            info = reader.rest();
-        } else if !reader.is_empty() {
+        if !reader.is_empty() {
+            // With a length also where MySQL's documentation says that it goes up to the end.
             info = reader.lenenc_bytes()?;
-            if status.has(Status::SESSION_STATE_CHANGED) && !reader.is_empty() {
+            if capabilities.has(Capabilities::SESSION_TRACK)
+                && status.has(Status::SESSION_STATE_CHANGED)
+                && !reader.is_empty()
+            {
                 state = reader.lenenc_bytes()?;
             }
         }
@@ -89,15 +91,12 @@ impl<'a> Ok<'a> {
             put_lenenc(out, self.last_insert_id);
             out.put_u16_le(status.0);
             out.put_u16_le(self.warnings);
-            if !tracked {
-                out.put_slice(self.info);
-                return;
-            }
+            let state = tracked && !self.state.is_empty();
             // A server leaves an empty sentence out where nothing follows it.
-            if !self.info.is_empty() || !self.state.is_empty() {
+            if !self.info.is_empty() || state {
                 put_lenenc_bytes(out, self.info);
             }
-            if !self.state.is_empty() {
+            if state {
                 put_lenenc_bytes(out, self.state);
             }
         })

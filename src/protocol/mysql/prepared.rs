@@ -10,6 +10,7 @@ use super::front::{MyFront, Running};
 use super::grammar::Shape;
 use super::login::Flavor;
 use super::owed::{Fate, Owed, Then};
+use super::recall::{Recall, before_execution};
 use super::request::{Command, RequestReader};
 use super::statements::Key;
 use crate::model::{Fault, PinReason};
@@ -47,6 +48,13 @@ pub(super) fn execute(
     held.rooted = execution.cursor;
     let (verdict, types) = (held.verdict.clone(), held.types.clone());
     let text = held.statement.text.clone();
+    let (status, header) = (reader.back.status, command.header);
+    match before_execution(front, status, header, &verdict, reader.replies) {
+        Recall::Answered => return Ok(reader.drop_command(command)),
+        Recall::After(sql) => reader.run_before(&sql),
+        Recall::Server => {}
+    }
+    let front = &mut *reader.front;
     front.begin();
     uproot(front);
     if execution.cursor {
