@@ -78,7 +78,12 @@ pub fn carried_out(
             front.last.found_rows = rows;
             front.last.row_count = -1;
         }
-        None => front.last.row_count = i64::try_from(ok.affected_rows).unwrap_or(i64::MAX),
+        None => {
+            front.last.row_count = i64::try_from(ok.affected_rows).unwrap_or(i64::MAX);
+            if running_statement(front).is_some_and(|it| it.touches.contains(Touch::Do)) {
+                front.last.found_rows = 1;
+            }
+        }
     }
     if ok.last_insert_id != 0 {
         front.last.insert_id = ok.last_insert_id;
@@ -86,6 +91,9 @@ pub fn carried_out(
     }
     if ok.warnings > 0 {
         front.last.warnings.open();
+    }
+    if front.last.asks {
+        front.pin(PinReason::Diagnostics);
     }
     let Some(mut running) = front.running.take() else {
         return;
@@ -101,9 +109,20 @@ pub fn carried_out(
     }
 }
 
+fn running_statement(front: &MyFront) -> Option<&Statement> {
+    let running = front.running.as_ref()?;
+    running.verdict.statements.get(running.done)
+}
+
 fn apply(front: &mut MyFront, back: &mut MyBack, statement: &Statement, status: Status) {
     let in_transaction = status.has(Status::IN_TRANS);
     let touches = statement.touches;
+    if let TransactionControl::Commit(ending) | TransactionControl::Rollback(ending) =
+        &statement.control
+        && ending.release == Some(true)
+    {
+        back.closing = true;
+    }
     if touches.contains(Touch::SetTracker) {
         front.tracking.assigned(statement.assignments());
         back.untracked = true;
@@ -178,6 +197,9 @@ fn next_transaction(front: &mut MyFront, statement: &Statement, in_transaction: 
 pub fn failed(front: &mut MyFront, back: &mut MyBack) {
     front.last.row_count = -1;
     front.last.warnings.open();
+    if front.last.asks {
+        front.pin(PinReason::Diagnostics);
+    }
     let running = front.running.take();
     let first = running.is_none_or(|running| {
         if let Some(statement) = running.verdict.statements.get(running.done)

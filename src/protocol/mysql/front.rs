@@ -106,6 +106,9 @@ pub struct Last {
     pub found_rows: u64,
     /// What `SHOW WARNINGS` shows.
     pub warnings: Warnings,
+    /// The client has asked what nobody knew any more, and may do so again: it keeps its server
+    /// connection from one command to the next.
+    pub asks: bool,
 }
 
 /// Things on the server connection that later statements can take away again.
@@ -138,7 +141,7 @@ impl MyFront {
             login: Arc::clone(&settings),
             settings,
             multi_statements: login.capabilities.has(Capabilities::MULTI_STATEMENTS),
-            tracking: Tracking::usual(login.flavor),
+            tracking: Tracking::default(),
             statements: HashMap::default(),
             next_statement: 0,
             last_prepared: 0,
@@ -254,7 +257,7 @@ impl MyFront {
         self.running = None;
         self.last = Last::default();
         self.objects = Objects::default();
-        self.tracking = Tracking::usual(self.flavor);
+        self.tracking = Tracking::default();
         let mut pins = Pins::NONE;
         if self.owns_connection() {
             pins.insert(PinReason::SessionMode);

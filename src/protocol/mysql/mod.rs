@@ -33,6 +33,7 @@ pub mod plugin;
 pub mod prepared;
 pub mod probe;
 pub mod prove;
+pub mod recall;
 pub mod relogin;
 pub mod reply;
 pub mod request;

@@ -8,9 +8,9 @@ use super::fault;
 use super::frame::{HEADER_LEN, Header, MAX_PAYLOAD};
 use super::front::{MyFront, Running};
 use super::grammar::Shape;
-use super::idle;
 use super::login::Flavor;
 use super::owed::{Fate, Owed, Then};
+use super::recall::{Recall, before_execution};
 use super::request::{Command, RequestReader};
 use super::statements::Key;
 use crate::model::{Fault, PinReason};
@@ -42,16 +42,19 @@ pub(super) fn execute(
         Err(Unread::More) => return Ok(0),
         Err(Unread::Malformed) => return Err(fault::malformed()),
     };
-    let verdict = held.verdict.clone();
     if execution.types.is_some() {
         held.types.clone_from(&execution.types);
     }
     held.rooted = execution.cursor;
-    let (types, text) = (held.types.clone(), held.statement.text.clone());
-    let status = reader.back.status;
-    if idle::refuses_lost(front, status, command.header, &verdict, reader.replies) {
-        return Ok(reader.drop_command(command));
+    let (verdict, types) = (held.verdict.clone(), held.types.clone());
+    let text = held.statement.text.clone();
+    let (status, header) = (reader.back.status, command.header);
+    match before_execution(front, status, header, &verdict, reader.replies) {
+        Recall::Answered => return Ok(reader.drop_command(command)),
+        Recall::After(sql) => reader.run_before(&sql),
+        Recall::Server => {}
     }
+    let front = &mut *reader.front;
     front.begin();
     uproot(front);
     if execution.cursor {

@@ -9,7 +9,6 @@ use crate::sql::mysql::verdict::{Assignment, Value};
 /// A client's own settings of `session_track_*`, as it knows them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tracking {
-    flavor: Flavor,
     schema: bool,
     variables: Variables,
     state_change: bool,
@@ -26,19 +25,19 @@ enum Variables {
     These(Box<[Box<str>]>),
 }
 
-impl Tracking {
-    /// As servers have it after a login.
-    pub fn usual(flavor: Flavor) -> Self {
+impl Default for Tracking {
+    fn default() -> Self {
         Self {
-            flavor,
             schema: true,
             variables: Variables::Usual,
             state_change: false,
             gtids: false,
-            transaction: no_transaction(flavor),
+            transaction: 0,
         }
     }
+}
 
+impl Tracking {
     /// The client has set these variables.
     pub fn assigned(&mut self, assignments: &[Assignment]) {
         for assignment in assignments {
@@ -56,7 +55,7 @@ impl Tracking {
     }
 
     fn assign(&mut self, name: &str, text: Option<&str>) {
-        let usual = Self::usual(self.flavor);
+        let usual = Self::default();
         let on = text.map(|text| {
             ["1", "on", "true"]
                 .iter()
@@ -72,7 +71,7 @@ impl Tracking {
                 self.transaction = match text.map(str::to_ascii_lowercase).as_deref() {
                     Some("state" | "1") => 1,
                     Some("characteristics" | "2") => 2,
-                    _ => no_transaction(self.flavor),
+                    _ => 0,
                 }
             }
             "session_track_system_variables" => {
@@ -157,15 +156,6 @@ impl Tracking {
     }
 }
 
-/// What is told of transactions where the session asks for nothing: MySQL 9.7 tells their state all
-/// the same.
-const fn no_transaction(flavor: Flavor) -> u8 {
-    match flavor {
-        Flavor::MySql => 1,
-        Flavor::MariaDb => 0,
-    }
-}
-
 fn put_entry(out: &mut Vec<u8>, kind: u8, data: &[u8]) {
     put_lenenc(out, kind.into());
     put_lenenc_bytes(out, data);
@@ -204,7 +194,7 @@ mod tests {
 
     #[test]
     fn by_default_a_client_is_told_what_servers_tell() {
-        let usual = Tracking::usual(Flavor::MariaDb);
+        let usual = Tracking::default();
         assert_eq!(told(&usual), b"\x01\x03\x02db\x00\x0c\x09time_zone\x01x");
         let none = usual.filtered(STATE, Flavor::MySql, Capabilities::default());
         assert_eq!(none, Some(Vec::new()));
@@ -213,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_client_chooses() {
-        let mut tracking = Tracking::usual(Flavor::MariaDb);
+        let mut tracking = Tracking::default();
         tracking.assign("session_track_schema", Some("0"));
         tracking.assign("session_track_state_change", Some("ON"));
         tracking.assign("session_track_system_variables", Some("SQL_MODE, x"));
@@ -221,12 +211,12 @@ mod tests {
         tracking.assign("session_track_system_variables", None);
         tracking.assign("session_track_state_change", None);
         tracking.assign("session_track_schema", None);
-        assert_eq!(tracking, Tracking::usual(Flavor::MariaDb));
+        assert_eq!(tracking, Tracking::default());
     }
 
     #[test]
     fn nobody_is_led_around_the_proxy() {
-        let mut tracking = Tracking::usual(Flavor::MariaDb);
+        let mut tracking = Tracking::default();
         tracking.assign("session_track_system_variables", Some("*"));
         let state = b"\x00\x0f\x0credirect_url\x01x";
         let told = tracking.filtered(state, Flavor::MariaDb, TRACK);

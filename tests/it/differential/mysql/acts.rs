@@ -63,6 +63,13 @@ impl Author {
             self.log_in(client, &mut acts);
             let act = self.act(client);
             acts.push((client, act));
+            if self.random.percent(4) {
+                // With a change of the server connection in between.
+                let warned = "select cast('12x' as signed), 1/0 from shared";
+                for text in [warned, "show warnings"] {
+                    acts.push((client, Act::Say(vec![Say::Query(text.into())])));
+                }
+            }
         }
         let mut kept = Vec::new();
         for client in 0..count {

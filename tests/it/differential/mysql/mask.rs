@@ -4,7 +4,10 @@
 use super::say::Say;
 use crate::{
     differential::script::Reply,
-    support::mysql::message::{Packet, Reader, capability, status},
+    support::mysql::{
+        message::{Packet, Reader, capability, status},
+        wire::put_string,
+    },
 };
 
 /// Which packet is expected.
@@ -27,17 +30,21 @@ pub enum Context {
 /// The packet as it is compared.
 pub fn reply(packet: &Packet, context: Context, say: &Say, capabilities: u32, id: u32) -> Reply {
     let mut body = packet.body.clone();
-    match context {
-        Context::Line if body.first() != Some(&0xff) => body = b"figures".to_vec(),
-        Context::Prepared if body.first() == Some(&0) => body[1..5].fill(0),
-        _ if body.first() == Some(&0xff) => body = without_statement(&body, id),
-        Context::First | Context::End if body.first() == Some(&0) => {
-            body = without_nothing(&body, capabilities);
+    let first = body.first().copied();
+    match (context, first) {
+        (_, Some(0xff)) => body = without_statement(&body, id),
+        (Context::Line, _) => body = b"figures".to_vec(),
+        (Context::Prepared, Some(0)) => body[1..5].fill(0),
+        (Context::Eof, _) => {
+            // Sent before the rows are known, it says of them only whether a cursor holds them.
+            body[1..3].fill(0);
+            body[3] &= status::CURSOR_EXISTS as u8;
+            body[4] = 0;
         }
-        Context::Row if body.first() == Some(&0xfe) && body.len() < 0xff_ffff => {
-            body = without_nothing(&body, capabilities);
-        }
-        Context::Row if asks_for_number(say) => body = without_number(&body, id),
+        (Context::First | Context::End, Some(0)) => body = told(&body, capabilities),
+        (Context::Row, Some(0xfe)) if body.len() < 0xff_ffff => body = told(&body, capabilities),
+        (Context::Definition, Some(3)) => definition(&mut body, capabilities),
+        (Context::Row, _) if asks_for_number(say) => body = without_number(&body, id),
         _ => {}
     }
     let mut bytes = vec![packet.sequence];
@@ -52,8 +59,9 @@ pub fn reply(packet: &Packet, context: Context, say: &Say, capabilities: u32, id
     }
 }
 
-/// An OK that tells of changes, and then of none, as one that tells of no changes.
-fn without_nothing(body: &[u8], capabilities: u32) -> Vec<u8> {
+/// An OK without what servers tell in their own ways: MySQL of transactions though it is not
+/// asked to, MariaDB of variables in any order and some though they have not changed.
+fn told(body: &[u8], capabilities: u32) -> Vec<u8> {
     const CHANGED: u16 = status::SESSION_STATE_CHANGED;
     if capabilities & capability::SESSION_TRACK == 0 || body.len() < 7 {
         return body.to_vec();
@@ -64,19 +72,62 @@ fn without_nothing(body: &[u8], capabilities: u32) -> Vec<u8> {
     let at = body.len() - reader.0.len();
     let flags = reader.int(2) as u16;
     reader.int(2);
-    if flags & CHANGED == 0 || reader.0.last() != Some(&0) {
+    if flags & CHANGED == 0 {
         return body.to_vec();
     }
-    let _info = reader.string();
-    if reader.0 != [0] {
-        return body.to_vec();
+    let info = reader.string().unwrap_or_default();
+    let mut entries = Reader(reader.string().unwrap_or_default());
+    let mut kept = Vec::new();
+    while !entries.0.is_empty() {
+        let kind = entries.int(1) as u8;
+        let data = entries.string().unwrap_or_default();
+        if kind < 4 && (kind > 0 || capabilities & IS_MARIADB == 0) {
+            kept.push(kind);
+            put_string(&mut kept, data);
+        }
     }
-    let mut plain = body[..body.len() - 1].to_vec();
-    plain[at..at + 2].copy_from_slice(&(flags & !CHANGED).to_le_bytes());
-    if plain.len() == at + 5 && plain.last() == Some(&0) {
-        plain.pop();
+    let mut told = body[..at + 4].to_vec();
+    if kept.is_empty() {
+        told[at..at + 2].copy_from_slice(&(flags & !CHANGED).to_le_bytes());
     }
-    plain
+    if !info.is_empty() || !kept.is_empty() {
+        put_string(&mut told, info);
+    }
+    if !kept.is_empty() {
+        put_string(&mut told, &kept);
+    }
+    told
+}
+
+/// Not a capability, but where the caller says that the server is MariaDB.
+pub const IS_MARIADB: u32 = 1 << 31;
+
+/// A definition without what depends on more than the statement: the collation of the login, which
+/// no `SET` brings back, and whether a variable that is NULL has ever been set.
+fn definition(body: &mut [u8], capabilities: u32) {
+    let mut reader = Reader(body);
+    for _ in 0..4 {
+        reader.string();
+    }
+    let name = reader.text();
+    reader.string();
+    if reader.0.first() != Some(&0x0c) && capabilities & IS_MARIADB != 0 {
+        reader.string();
+    }
+    if reader.0.first() != Some(&0x0c) || reader.0.len() < 13 {
+        return;
+    }
+    let at = body.len() - reader.0.len() + 1;
+    // utf8mb4_general_ci, utf8mb4_0900_ai_ci
+    if body[at..at + 2] == [45, 0] {
+        body[at] = 255;
+    }
+    if name.starts_with('@') && !name.starts_with("@@") && body[at..at + 2] == [63, 0] {
+        let kind = body[at + 6];
+        if (250..=253).contains(&kind) {
+            body[at + 2..at + 7].fill(0);
+        }
+    }
 }
 
 fn asks_for_number(say: &Say) -> bool {

@@ -3,7 +3,7 @@
 use super::sql;
 use crate::{differential::random::Random, support::mysql::Kind};
 
-const TEXTS: [&str; 30] = [
+const TEXTS: [&str; 28] = [
     "select ?",
     "select ?",
     "select ? + 1, ?",
@@ -25,9 +25,7 @@ const TEXTS: [&str; 30] = [
     "call p_out(?)",
     "call p_set(?)",
     "select last_insert_id()",
-    "select row_count()",
     "select found_rows()",
-    "select connection_id() = {id}",
     "set time_zone = '+05:00'",
     "set autocommit = 0",
     "begin",

@@ -150,10 +150,6 @@ pub fn shown(kind: Kind) -> String {
         "tmp_table_size",
         "unique_checks",
         "wait_timeout",
-        "session_track_schema",
-        "session_track_state_change",
-        "session_track_system_variables",
-        "session_track_transaction_info",
     ];
     names.extend(match kind {
         Kind::MySql => &[

@@ -3,7 +3,7 @@
 use std::{io, time::Duration};
 
 use super::{
-    mask::{Context, reply},
+    mask::{Context, IS_MARIADB, reply},
     say::{NOBODYS, Say, Slot},
 };
 use crate::{
@@ -41,11 +41,8 @@ impl Talk {
     pub fn begin(login: &Login) -> (Option<Self>, Vec<Reply>) {
         match Wire::connect(login) {
             Ok(wire) => {
-                let welcome = format!(
-                    "login: status {} changes {:?}",
-                    wire.welcome.status & !status::SESSION_STATE_CHANGED,
-                    ""
-                );
+                let status = wire.welcome.status & !status::SESSION_STATE_CHANGED;
+                let welcome = format!("login: status {status}");
                 let talk = Self {
                     wire,
                     login: login.clone(),
@@ -183,7 +180,13 @@ impl Listener<'_> {
             body,
         };
         let id = wire.greeting.connection;
-        let shown = reply(&packet, context, self.say, wire.capabilities, id);
+        let family = if wire.greeting.version.contains("MariaDB") {
+            IS_MARIADB
+        } else {
+            0
+        };
+        let capabilities = wire.capabilities | family;
+        let shown = reply(&packet, context, self.say, capabilities, id);
         self.heard.push(shown);
         Ok(packet)
     }
