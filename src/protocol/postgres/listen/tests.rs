@@ -54,7 +54,7 @@ fn look(front: &mut PgFront, back: &mut PgBack, channels: &[&str]) {
         }
         msg(b'D', &body)
     };
-    let mut told = cat(&[row(&["f", "f", "f", "f", "0", "none"]), done("SELECT 1")]);
+    let mut told = cat(&[row(&["f", "f", "f", "0", "0", "none"]), done("SELECT 1")]);
     for channel in channels {
         told.extend_from_slice(&row(&[channel]));
     }
