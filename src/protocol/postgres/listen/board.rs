@@ -39,8 +39,10 @@ struct State {
     asked: Option<Vec<Box<[u8]>>>,
     /// It has failed.
     failed: bool,
-    /// Something may have to be asked.
-    stale: bool,
+    /// Channels that somebody has become interested in, or nobody is any more.
+    changed: Channels,
+    /// Clients with channels on their way.
+    moving: BTreeSet<u64>,
     delivered: u64,
 }
 
@@ -54,6 +56,8 @@ struct Changes {
 struct EarState {
     user: Arc<str>,
     mailbox: Arc<Mailbox>,
+    /// Those for which it stands under the channel.
+    interest: Channels,
     /// Channels whose notifications go to the mailbox.
     live: Channels,
     move_: Option<Move>,
@@ -97,6 +101,7 @@ impl Board {
         let ear = EarState {
             user,
             mailbox,
+            interest: Channels::default(),
             live: Channels::default(),
             move_: None,
         };
@@ -107,12 +112,12 @@ impl Board {
     /// The client is gone.
     pub(super) fn leave(&self, id: u64) {
         let mut state = self.lock();
-        state.ears.remove(&id);
-        state.channels.retain(|_, ears| {
-            ears.remove(&id);
-            !ears.is_empty()
-        });
-        state.stale = true;
+        state.moving.remove(&id);
+        if let Some(ear) = state.ears.remove(&id) {
+            for channel in &ear.interest {
+                state.lose(id, channel);
+            }
+        }
         drop(state);
         self.bell.wake();
     }
@@ -121,28 +126,36 @@ impl Board {
     /// when it does. Replaces what was asked before.
     pub(super) fn ask(&self, id: u64, channels: &Channels) {
         let mut state = self.lock();
+        state.ears_so_far += 1;
+        let serial = state.ears_so_far;
         let State {
             ears,
             channels: all,
-            ears_so_far,
+            changed,
+            moving,
             ..
         } = &mut *state;
         let Some(ear) = ears.get_mut(&id) else {
             return;
         };
         for channel in channels {
-            all.entry(channel.clone()).or_default().insert(id);
+            let interested = all.entry(channel.clone()).or_default();
+            if interested.is_empty() {
+                changed.insert(channel.clone());
+            }
+            interested.insert(id);
+            ear.interest.insert(channel.clone());
         }
-        *ears_so_far += 1;
         ear.mailbox.set_ready(false);
         ear.move_ = Some(Move {
-            serial: *ears_so_far,
+            serial,
             channels: channels.clone(),
             crossing: false,
         });
+        moving.insert(id);
         // What was asked before and is not any more.
         state.forget_unused(id);
-        state.tell_ready();
+        state.tell_ready(Some(id));
         drop(state);
         self.bell.wake();
     }
@@ -163,10 +176,13 @@ impl Board {
 
     /// The client does not move; it listens to `channels` here as before.
     pub(super) fn stay(&self, id: u64, channels: &Channels) {
-        if let Some(ear) = self.lock().ears.get_mut(&id) {
+        let mut state = self.lock();
+        state.moving.remove(&id);
+        if let Some(ear) = state.ears.get_mut(&id) {
             ear.move_ = None;
             ear.mailbox.set_ready(false);
         }
+        drop(state);
         self.keep(id, channels);
     }
 
@@ -190,29 +206,55 @@ impl Board {
 impl State {
     /// Drops the interest of an ear in what it neither hears nor moves.
     fn forget_unused(&mut self, id: u64) {
-        let ear = self.ears.get(&id);
-        self.channels.retain(|channel, ears| {
-            let used = ear.is_some_and(|ear| {
-                ear.live.contains(channel)
-                    || ear
-                        .move_
-                        .as_ref()
-                        .is_some_and(|move_| move_.channels.contains(channel))
-            });
-            if !used {
-                ears.remove(&id);
-            }
-            !ears.is_empty()
-        });
-        self.stale = true;
+        let Some(ear) = self.ears.get_mut(&id) else {
+            return;
+        };
+        let (live, move_) = (&ear.live, &ear.move_);
+        let used = |channel: &[u8]| {
+            live.contains(channel)
+                || move_
+                    .as_ref()
+                    .is_some_and(|move_| move_.channels.contains(channel))
+        };
+        let unused: Vec<Box<[u8]>> = ear
+            .interest
+            .iter()
+            .filter(|channel| !used(channel))
+            .cloned()
+            .collect();
+        for channel in &unused {
+            ear.interest.remove(channel);
+        }
+        for channel in &unused {
+            self.lose(id, channel);
+        }
     }
 
-    /// Tells those whose channels are listened to.
-    fn tell_ready(&mut self) {
+    /// A client is not interested in a channel any more.
+    fn lose(&mut self, id: u64, channel: &[u8]) {
+        let Some(interested) = self.channels.get_mut(channel) else {
+            return;
+        };
+        interested.remove(&id);
+        if interested.is_empty() {
+            self.channels.remove(channel);
+            self.changed.insert(channel.into());
+        }
+    }
+
+    /// Tells those whose channels are listened to: all, or one.
+    fn tell_ready(&mut self, only: Option<u64>) {
         if !self.connected {
             return;
         }
-        for ear in self.ears.values_mut() {
+        let moving: Vec<u64> = match only {
+            Some(id) => vec![id],
+            None => self.moving.iter().copied().collect(),
+        };
+        for id in moving {
+            let Some(ear) = self.ears.get_mut(&id) else {
+                continue;
+            };
             let Some(move_) = &ear.move_ else { continue };
             let there = move_.channels.iter().all(|c| self.listening.contains(c));
             if !there || ear.mailbox.is_ready() {
@@ -222,6 +264,7 @@ impl State {
                 // Its marker went by while there was no connection.
                 ear.live.extend(move_.channels.iter().cloned());
                 ear.move_ = None;
+                self.moving.remove(&id);
             } else {
                 ear.mailbox.set_ready(true);
             }
@@ -242,7 +285,11 @@ impl State {
         let Some(ear) = self.ears.get_mut(&id) else {
             return;
         };
-        if let Some(move_) = ear.move_.take_if(|move_| move_.serial == serial) {
+        if let Some(move_) = ear
+            .move_
+            .take_if(|move_| move_.serial == serial && move_.crossing)
+        {
+            self.moving.remove(&id);
             ear.live.extend(move_.channels);
             ear.mailbox.set_ready(false);
         }
@@ -277,22 +324,21 @@ impl State {
         if std::mem::take(&mut self.failed) {
             // Those who asked go on by themselves.
             let refused: Channels = asked.into_iter().collect();
-            let mut ids = Vec::new();
-            for (id, ear) in &mut self.ears {
+            for id in self.moving.clone() {
+                let Some(ear) = self.ears.get_mut(&id) else {
+                    continue;
+                };
                 let affected = ear.move_.as_ref();
                 if affected.is_some_and(|move_| !move_.channels.is_disjoint(&refused)) {
                     ear.move_ = None;
-                    ids.push(*id);
+                    self.moving.remove(&id);
+                    self.forget_unused(id);
                 }
-            }
-            for id in ids {
-                self.forget_unused(id);
             }
             return;
         }
         self.listening.extend(asked);
-        self.stale = true;
-        self.tell_ready();
+        self.tell_ready(None);
     }
 }
 
@@ -320,29 +366,26 @@ impl Feed for Board {
         state.listening.clear();
         state.asked = None;
         state.failed = false;
-        state.stale = true;
+        state.changed = state.channels.keys().cloned().collect();
+        state.changed.insert(self.marker.clone());
     }
 
     fn speak(&self, out: &mut Vec<u8>) {
         let mut state = self.lock();
-        if !state.stale || state.asked.is_some() || !state.connected {
+        if state.changed.is_empty() || state.asked.is_some() || !state.connected {
             return;
         }
-        state.stale = false;
         let mut asked = Changes::default();
-        let marker = std::iter::once(&self.marker);
-        let wanted = state.channels.keys().chain(marker);
-        asked.listen.extend(
-            wanted
-                .filter(|channel| !state.listening.contains(*channel))
-                .take(AT_ONCE)
-                .cloned(),
-        );
-        let gone = state
-            .listening
-            .iter()
-            .filter(|channel| !state.channels.contains_key(*channel) && **channel != self.marker);
-        asked.unlisten.extend(gone.take(AT_ONCE).cloned());
+        while asked.listen.len() + asked.unlisten.len() < AT_ONCE
+            && let Some(channel) = state.changed.pop_first()
+        {
+            let wanted = channel == self.marker || state.channels.contains_key(&channel);
+            match (wanted, state.listening.contains(&channel)) {
+                (true, false) => asked.listen.push(channel),
+                (false, true) => asked.unlisten.push(channel),
+                _ => {}
+            }
+        }
         if asked.listen.is_empty() && asked.unlisten.is_empty() {
             return;
         }
