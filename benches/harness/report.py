@@ -13,13 +13,12 @@ COST = {"bulk": "cpu_s", "idle": "rss_kb_per_client"}
 COLUMNS = [("tps", "tps", "{:,.0f}"), ("p50 us", "p50_us", "{:,.0f}"), ("p99 us", "p99_us", "{:,.0f}"),
            ("CPU us/txn", "cpu_us_per_txn", "{:.1f}"), ("calls/txn", "syscalls_per_txn", "{:.1f}"),
            ("KB/client", "rss_kb_per_client", "{:.1f}"), ("CPU s", "cpu_s", "{:.2f}"), ("MB/s", "mb_per_s", "{:,.0f}")]
-BASE = "pgbouncer"
-
 
 class Results:
-    """All rows of a run."""
+    """All rows of a run; ratios are to the peer `base`."""
 
-    def __init__(self):
+    def __init__(self, base):
+        self.base = base
         folder = os.path.join(ROOT, "target", "bench")
         os.makedirs(folder, exist_ok=True)
         self.path, self.rows, self.missing = os.path.join(folder, "results.jsonl"), [], []
@@ -41,13 +40,13 @@ class Results:
             print(f"cannot run {text}", flush=True)
 
     def table(self):
-        """Prints medians, and each peer's cost and throughput as a ratio to PgBouncer's."""
+        """Prints medians, and each peer's cost and throughput as a ratio to the base's."""
         cells = {}
         for row in self.rows:
             cell = cells.setdefault((row["case"], row["tls"], row["clients"]), {})
             cell.setdefault(row["peer"], []).append(row)
         used = [c for c in COLUMNS if any(row[c[1]] is not None for row in self.rows)]
-        head = ["case", "peer"] + [title for title, _, _ in used] + [f"cost/{BASE}", f"tps/{BASE}"]
+        head = ["case", "peer"] + [title for title, _, _ in used] + [f"cost/{self.base}", f"tps/{self.base}"]
         lines = [head]
         for peers in cells.values():
             for peer, rows in peers.items():
@@ -56,7 +55,7 @@ class Results:
                     value = median(rows, field)
                     line.append("-" if value is None else form.format(value))
                 cost = COST.get(rows[0]["case"], "cpu_us_per_txn")
-                lines.append(line + [ratio(rows, peers.get(BASE), f) for f in (cost, "tps")])
+                lines.append(line + [ratio(rows, peers.get(self.base), f) for f in (cost, "tps")])
         widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
         print("\nMedians; cost is CPU per transaction, CPU seconds (bulk) or memory per client (idle).")
         for line in lines:
