@@ -13,12 +13,15 @@ COST = {"bulk": "cpu_s", "idle": "rss_kb_per_client"}
 COLUMNS = [("tps", "tps", "{:,.0f}"), ("p50 us", "p50_us", "{:,.0f}"), ("p99 us", "p99_us", "{:,.0f}"),
            ("CPU us/txn", "cpu_us_per_txn", "{:.1f}"), ("calls/txn", "syscalls_per_txn", "{:.1f}"),
            ("KB/client", "rss_kb_per_client", "{:.1f}"), ("CPU s", "cpu_s", "{:.2f}"), ("MB/s", "mb_per_s", "{:,.0f}")]
+# The peers that ratios are to: the distribution's, the newer one where that cannot run a case.
+BASES = {"postgresql": ["pgbouncer", "pgbouncer_unstable"], "mysql": ["router_sharing"]}
+
 
 class Results:
-    """All rows of a run; ratios are to the peer `base`."""
+    """All rows of a run; ratios are to the first of the engine's `BASES` that has run."""
 
-    def __init__(self, base):
-        self.base = base
+    def __init__(self, engine):
+        self.bases = BASES[engine]
         folder = os.path.join(ROOT, "target", "bench")
         os.makedirs(folder, exist_ok=True)
         self.path, self.rows, self.missing = os.path.join(folder, "results.jsonl"), [], []
@@ -31,7 +34,7 @@ class Results:
         self.file.write(json.dumps(row) + "\n")
         self.file.flush()
         seen = "  ".join(f"{title} {form.format(row[f])}" for title, f, form in COLUMNS if row[f] is not None)
-        print(f"{label(row)} round {row['round']} {row['peer']:10} {seen}", flush=True)
+        print(f"{label(row)} round {row['round']} {row['peer']:18} {seen}", flush=True)
 
     def cannot(self, text):
         """Remembers once what could not be run."""
@@ -46,16 +49,17 @@ class Results:
             cell = cells.setdefault((row["case"], row["tls"], row["clients"]), {})
             cell.setdefault(row["peer"], []).append(row)
         used = [c for c in COLUMNS if any(row[c[1]] is not None for row in self.rows)]
-        head = ["case", "peer"] + [title for title, _, _ in used] + [f"cost/{self.base}", f"tps/{self.base}"]
+        head = ["case", "peer"] + [title for title, _, _ in used] + [f"{what}/{self.bases[0]}" for what in ("cost", "tps")]
         lines = [head]
         for peers in cells.values():
+            cost = COST.get(next(iter(peers.values()))[0]["case"], "cpu_us_per_txn")
+            base = next((peers[b] for b in self.bases if median(peers.get(b, []), cost) is not None), None)
             for peer, rows in peers.items():
                 line = [label(rows[0]), peer]
                 for _, field, form in used:
                     value = median(rows, field)
                     line.append("-" if value is None else form.format(value))
-                cost = COST.get(rows[0]["case"], "cpu_us_per_txn")
-                lines.append(line + [ratio(rows, peers.get(self.base), f) for f in (cost, "tps")])
+                lines.append(line + [ratio(rows, base, f) for f in (cost, "tps")])
         widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
         print("\nMedians; cost is CPU per transaction, CPU seconds (bulk) or memory per client (idle).")
         for line in lines:
@@ -64,6 +68,11 @@ class Results:
         for text in self.missing:
             print(f"cannot run {text}")
         print(f"\nEvery measurement: {os.path.relpath(self.path)}")
+
+
+def measured(row):
+    """True for a row that says more than that there is nothing to say."""
+    return any(row[field] is not None for _, field, _ in COLUMNS)
 
 
 def label(row):

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use foldhash::fast::RandomState;
 
 use super::capability::Capabilities;
-use super::login::{Flavor, Login, Sequence};
+use super::login::{Assurance, Flavor, Login, Sequence};
 use super::rules;
 use super::settings::Settings;
 use super::statements::Held;
@@ -45,6 +45,8 @@ pub struct MyFront {
     pub(super) request: Request,
     /// Sequence numbers of the login, for its last packet.
     pub(super) sequence: Arc<Sequence>,
+    /// What that packet assures the client of.
+    pub(super) assurance: Option<Assurance>,
     /// Sequence number of the next packet to the client.
     pub(super) next_seq: u8,
     /// Status as last told to the client.
@@ -104,6 +106,9 @@ pub struct Last {
     pub found_rows: u64,
     /// What `SHOW WARNINGS` shows.
     pub warnings: Warnings,
+    /// The client has asked what nobody knew any more, and may do so again: it keeps its server
+    /// connection from one command to the next.
+    pub asks: bool,
 }
 
 /// Things on the server connection that later statements can take away again.
@@ -143,6 +148,7 @@ impl MyFront {
             running: None,
             request: Request::default(),
             sequence: Arc::clone(&login.sequence),
+            assurance: Some(Arc::clone(&login.assurance)),
             next_seq: 0,
             status: Status::AUTOCOMMIT,
             last: Last::default(),

@@ -23,8 +23,11 @@ macro_rules! on_both {
 mod bad_input;
 mod basics;
 mod drivers;
+mod login;
 mod loss;
 mod operation;
 mod rust_drivers;
 mod server_loss;
+mod settings;
+mod texts;
 mod tools;
