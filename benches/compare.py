@@ -14,7 +14,7 @@ import sys
 
 sys.dont_write_bytecode = True
 
-from harness import cases, options, peers, postgres, procs, report  # noqa: E402
+from harness import cases, mysql, options, peers, postgres, procs, report  # noqa: E402
 
 
 def main():
@@ -36,12 +36,14 @@ def main():
 def measure(o, shop):
     """Sets up, runs the rounds and prints the table; returns the exit code."""
     postgres.certificates(shop)
-    server = postgres.Postgres(shop)
-    results = report.Results()
+    of_mysql = o.engine == "mysql"
+    server = mysql.MySql(shop) if of_mysql else postgres.Postgres(shop)
+    engine, kinds = (mysql, mysql.KINDS) if of_mysql else (cases, peers.KINDS)
+    results = report.Results(o.engine)
     ready = []
     for name in o.peers:
         try:
-            peer = peers.KINDS[name](shop, server, o)
+            peer = kinds[name](shop, server, o)
             peer.start()
             ready.append(peer)
             print(f"{name} {peer.version}".strip() + " is up", flush=True)
@@ -49,8 +51,8 @@ def measure(o, shop):
             results.cannot(f"{name}: {e}")
     try:
         for case in o.cases:
-            for clients, tls in cases.cells(case, o):
-                cell(case, clients, tls, ready, o, results)
+            for clients, tls in engine.cells(case, o):
+                cell(engine, case, clients, tls, ready, o, results)
     except KeyboardInterrupt:
         print("\nstopped; this is what there is", file=sys.stderr)
         results.table()
@@ -60,18 +62,18 @@ def measure(o, shop):
     return 1 if missing else 0
 
 
-def cell(case, clients, tls, ready, o, results):
+def cell(engine, case, clients, tls, ready, o, results):
     """All rounds of all peers in one combination."""
     for round_ in range(1, o.rounds + 1):
         for peer in ready if round_ % 2 else reversed(ready):
-            once(case, clients, tls, round_, peer, o, results)
+            once(engine, case, clients, tls, round_, peer, o, results)
     if o.syscalls and case in cases.COUNTABLE:
         for peer in ready:
             if peer.pid:
-                once(case, clients, tls, 0, peer, o, results, count=True)
+                once(engine, case, clients, tls, 0, peer, o, results, count=True)
 
 
-def once(case, clients, tls, round_, peer, o, results, count=False):
+def once(engine, case, clients, tls, round_, peer, o, results, count=False):
     """One measurement, or a note why there is none. Round 0 counts system calls."""
     row = {"case": case, "peer": peer.name, "clients": clients, "tls": tls, "round": round_}
     why = peer.refuses(case)
@@ -80,7 +82,7 @@ def once(case, clients, tls, round_, peer, o, results, count=False):
         results.add(**row)
         return
     try:
-        results.add(**(row | cases.run(case, peer, clients, tls, o, count)))
+        results.add(**(row | engine.run(case, peer, clients, tls, o, count)))
     except (procs.CannotRun, OSError, EOFError) as e:
         results.cannot(f"{report.label(row)} with {peer.name}: {e}")
         results.add(**row)

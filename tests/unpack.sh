@@ -11,11 +11,11 @@
 set -euo pipefail
 
 wrap() {
-    local folder=$1 name program loader libraries own
+    local folder=$1 name program loader libraries own private
     shift
     mkdir -p "$folder/../bin"
     for name in "$@"; do
-        own=
+        own= private=
         program=usr/bin/$name
         [ -e "$folder/$program" ] || program=usr/sbin/$name
         loader=$(cd "$folder" && echo usr/lib/*/ld-linux-*.so.*)
@@ -30,10 +30,12 @@ wrap() {
                 printf 'first=; case $1 in --no-defaults | --defaults-*) first=$1; shift ;; esac\n'
                 own='${first:+"$first"} --basedir="$root/usr" --lc-messages-dir="$root/usr/share/mariadb" --plugin-dir="$root/usr/lib/mysql/plugin" '
                 ;;
+            # Its plugins need libraries of its own.
+            mysqlrouter) private=':$root/usr/lib/mysql-router' ;;
             mariadb*) printf 'export MARIADB_PLUGIN_DIR="$root/%s/libmariadb3/plugin"\n' "$libraries" ;;
             esac
-            printf 'exec "$root/%s" --inhibit-cache --library-path "$root/%s" --argv0 "$root/%s" "$root/%s" %s"$@"\n' \
-                "$loader" "$libraries" "$program" "$program" "$own"
+            printf 'exec "$root/%s" --inhibit-cache --library-path "$root/%s%s" --argv0 "$root/%s" "$root/%s" %s"$@"\n' \
+                "$loader" "$libraries" "$private" "$program" "$program" "$own"
         } >"$folder/../bin/$name"
         chmod 755 "$folder/../bin/$name"
     done

@@ -6,6 +6,9 @@ import os
 CASES = ["select_simple", "select_prepared", "churn", "bulk", "idle"]
 PEERS = ["direct", "pgbouncer", "pgbouncer_unstable", "sluice"]
 OPTIONAL_PEERS = ["haproxy"]
+MYSQL_CASES = ["point_select", "read_only"]
+MYSQL_OPTIONAL_CASES = ["point_select_prepared"]
+MYSQL_PEERS = ["direct", "haproxy", "router", "router_sharing", "sluice"]
 
 
 def parse(argv=None):
@@ -21,8 +24,10 @@ def parse(argv=None):
         env = flag.lstrip("-").upper().replace("-", "_")
         p.add_argument(flag, default=os.environ.get(env, default), help=f"{text} (default: {default})", **more)
 
-    add("--cases", ",".join(CASES), "comma-separated cases")
-    add("--peers", ",".join(PEERS), "comma-separated peers; haproxy may be added")
+    add("--engine", "postgresql", "postgresql, or mysql: other cases and peers, with sysbench", choices=["postgresql", "mysql"])
+    add("--cases", "", f"comma-separated cases; of PostgreSQL {','.join(CASES)}; of MySQL {','.join(MYSQL_CASES)}, "
+        f"{','.join(MYSQL_OPTIONAL_CASES)} may be added")
+    add("--peers", "", f"comma-separated peers; of PostgreSQL {','.join(PEERS)}, haproxy may be added; of MySQL {','.join(MYSQL_PEERS)}")
     add("--rounds", "3", "rounds; every second one runs the peers in reverse order")
     add("--seconds", "8", "length of one pgbench run")
     add("--clients", "1,16,64,256", "client counts of the select cases")
@@ -34,7 +39,11 @@ def parse(argv=None):
     add("--sluice", "", "the binary to run instead of building one")
     add("--pgbouncer", "", "the PgBouncer to run instead of the distribution's")
     o = p.parse_args(argv)
-    o.cases, o.peers = names(p, o.cases, CASES), names(p, o.peers, PEERS + OPTIONAL_PEERS)
+    mysql = o.engine == "mysql"
+    usual_cases, more_cases = (MYSQL_CASES, MYSQL_OPTIONAL_CASES) if mysql else (CASES, [])
+    usual_peers, more_peers = (MYSQL_PEERS, []) if mysql else (PEERS, OPTIONAL_PEERS)
+    o.cases = names(p, o.cases or ",".join(usual_cases), usual_cases + more_cases)
+    o.peers = names(p, o.peers or ",".join(usual_peers), usual_peers + more_peers)
     try:
         o.rounds, o.seconds = max(1, int(o.rounds)), max(3, int(o.seconds))
         o.clients = [int(c) for c in o.clients.split(",")]

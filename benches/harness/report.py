@@ -13,14 +13,15 @@ COST = {"bulk": "cpu_s", "idle": "rss_kb_per_client"}
 COLUMNS = [("tps", "tps", "{:,.0f}"), ("p50 us", "p50_us", "{:,.0f}"), ("p99 us", "p99_us", "{:,.0f}"),
            ("CPU us/txn", "cpu_us_per_txn", "{:.1f}"), ("calls/txn", "syscalls_per_txn", "{:.1f}"),
            ("KB/client", "rss_kb_per_client", "{:.1f}"), ("CPU s", "cpu_s", "{:.2f}"), ("MB/s", "mb_per_s", "{:,.0f}")]
-# The distribution's; the newer one where that cannot run a case.
-BASES = ["pgbouncer", "pgbouncer_unstable"]
+# The peers that ratios are to: the distribution's, the newer one where that cannot run a case.
+BASES = {"postgresql": ["pgbouncer", "pgbouncer_unstable"], "mysql": ["router_sharing"]}
 
 
 class Results:
-    """All rows of a run."""
+    """All rows of a run; ratios are to the first of the engine's `BASES` that has run."""
 
-    def __init__(self):
+    def __init__(self, engine):
+        self.bases = BASES[engine]
         folder = os.path.join(ROOT, "target", "bench")
         os.makedirs(folder, exist_ok=True)
         self.path, self.rows, self.missing = os.path.join(folder, "results.jsonl"), [], []
@@ -42,17 +43,17 @@ class Results:
             print(f"cannot run {text}", flush=True)
 
     def table(self):
-        """Prints medians, and each peer's cost and throughput as a ratio to PgBouncer's."""
+        """Prints medians, and each peer's cost and throughput as a ratio to the base's."""
         cells = {}
         for row in self.rows:
             cell = cells.setdefault((row["case"], row["tls"], row["clients"]), {})
             cell.setdefault(row["peer"], []).append(row)
         used = [c for c in COLUMNS if any(row[c[1]] is not None for row in self.rows)]
-        head = ["case", "peer"] + [title for title, _, _ in used] + ["cost/pgbouncer", "tps/pgbouncer"]
+        head = ["case", "peer"] + [title for title, _, _ in used] + [f"{what}/{self.bases[0]}" for what in ("cost", "tps")]
         lines = [head]
         for peers in cells.values():
             cost = COST.get(next(iter(peers.values()))[0]["case"], "cpu_us_per_txn")
-            base = next((peers[b] for b in BASES if median(peers.get(b, []), cost) is not None), None)
+            base = next((peers[b] for b in self.bases if median(peers.get(b, []), cost) is not None), None)
             for peer, rows in peers.items():
                 line = [label(rows[0]), peer]
                 for _, field, form in used:
