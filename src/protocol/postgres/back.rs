@@ -324,6 +324,10 @@ impl protocol::Back for PgBack {
         reply::read(self, None, input)
     }
 
+    fn farewell(&self, out: &mut Vec<u8>) {
+        rename::terminate(out);
+    }
+
     fn chore_error(&self) -> Option<&ServerError> {
         self.chore.error.as_ref()
     }

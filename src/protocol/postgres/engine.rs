@@ -101,6 +101,7 @@ impl Engine for Postgres {
             message::parameter_status(out, name, value);
         }
         front.reported = Arc::clone(greeting);
+        front.greeted = Arc::clone(greeting);
         message::backend_key_data(out, key.pid(), key.secret());
         message::ready_for_query(out, TxStatus::Idle);
     }

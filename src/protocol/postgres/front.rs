@@ -32,6 +32,8 @@ pub struct PgFront {
     pub(super) settings: Tracked,
     /// The reported settings that it has been told.
     pub(super) reported: Arc<Reported>,
+    /// What it was told of them at login, under its startup options.
+    pub(super) greeted: Arc<Reported>,
     pub(super) named: HashMap<Box<[u8]>, Named, RandomState>,
     /// Clients of the same user and database.
     pub(super) population: Population,
@@ -142,6 +144,7 @@ impl PgFront {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             settings: Tracked::new(settings),
             reported: Reported::new(Vec::new()),
+            greeted: Reported::new(Vec::new()),
             named: HashMap::default(),
             population: Population::default(),
             stay: 0,
@@ -234,6 +237,13 @@ impl PgFront {
         }
     }
 
+    /// See [`Engine::tune`](crate::protocol::Engine::tune).
+    pub(super) fn tune(&mut self, board: Arc<Board>, user: Arc<str>, bell: Waker) {
+        if self.policy.pins.share_feeds && !self.keeps_names() {
+            self.listener = Some(Box::new(Listener::new(board, user, bell)));
+        }
+    }
+
     /// Pins for these reasons, if they are not filtered.
     pub(super) fn affect_for(&mut self, pins: Pins, cause: impl FnOnce() -> String) {
         if !pins.is_empty() && self.hold(pins) {
@@ -252,13 +262,6 @@ impl PgFront {
         let is_new = !pins.since(self.pins).is_empty();
         self.pins = self.pins.union(pins);
         is_new
-    }
-
-    /// See [`Engine::tune`](crate::protocol::Engine::tune).
-    pub(super) fn tune(&mut self, board: Arc<Board>, user: Arc<str>, bell: Waker) {
-        if self.policy.pins.share_feeds && !self.keeps_names() {
-            self.listener = Some(Box::new(Listener::new(board, user, bell)));
-        }
     }
 
     /// The server has said what pins.
@@ -317,6 +320,34 @@ impl PgFront {
             message::parameter_status(out, name, value);
         }
         self.reported = Arc::clone(news);
+    }
+
+    /// True if a RESET has returned this reported setting to a startup option of the client's,
+    /// which the server connection does not know as such: what it reports is not what holds.
+    pub(super) fn is_back_at_startup(&self, name: &str) -> bool {
+        let settings = &self.settings;
+        if Arc::ptr_eq(settings.wanted(), settings.actual()) {
+            return false;
+        }
+        let name = name.to_ascii_lowercase();
+        let startup = settings.startup().value(&name);
+        startup.is_some()
+            && settings.wanted().value(&name) == startup
+            && settings.actual().value(&name) != startup
+    }
+
+    /// Writes which settings a RESET has returned to startup options, as the login reported them.
+    pub(super) fn learn_startup(&mut self, out: &mut Vec<u8>) {
+        if Arc::ptr_eq(self.settings.wanted(), self.settings.actual()) {
+            return;
+        }
+        let greeted = Arc::clone(&self.greeted);
+        for (name, value) in greeted.news_to(&Arc::clone(&self.reported)) {
+            if self.is_back_at_startup(name) {
+                message::parameter_status(out, name, value);
+                self.reported = self.reported.with(name, value);
+            }
+        }
     }
 
     /// An ErrorResponse in which Sluice's names of statements are replaced by the client's, if it

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::back::PgBack;
-use super::front::PgFront;
+use super::front::{Barrier, PgFront};
 use super::owed::{Fate, Owed};
 use super::rename;
 use super::replay::{Caution, write_difference};
@@ -19,6 +19,8 @@ pub fn attach(
     replies: &mut Vec<u8>,
 ) -> Attach {
     back.statements.limit_to(front.policy.max_server_statements);
+    // Everything is answered, so nothing waits for what was sent before.
+    front.barrier = Barrier::None;
     if Settings::same(front.settings.wanted(), &back.settings) {
         front.settings.applied(true);
         front.confirmed = true;

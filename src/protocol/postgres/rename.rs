@@ -84,6 +84,11 @@ pub fn sync(out: &mut Vec<u8>) {
     head(b'S', 0, out);
 }
 
+/// Writes a Terminate.
+pub fn terminate(out: &mut Vec<u8>) {
+    head(b'X', 0, out);
+}
+
 /// The message with every `from` in its body replaced, and its length put right.
 pub fn replaced(message: &[u8], from: &[u8], to: &[u8]) -> Option<Vec<u8>> {
     let (kind, rest) = message.split_first()?;

@@ -14,6 +14,7 @@ use super::frame::{self, HEADER_LEN};
 use super::front::PgFront;
 use super::owed::{Fate, Owed, Undo};
 use super::rename;
+use super::reported::Reported;
 use super::{inspect, listen, reply_error, shape_reply};
 
 /// A client that watches, and the edits to what it will see.
@@ -120,7 +121,11 @@ impl Reader<'_> {
                 matches!(owed, Owed::Bind(_) | Owed::Inner(b'2'))
             }),
             b'3' => self.answers(message, |owed| matches!(owed, Owed::Close(_))),
-            b's' => self.answers(message, |owed| matches!(owed, Owed::Execute(_))),
+            b's' => {
+                // Rows have come, and with them whatever their functions have set.
+                self.follow(b"");
+                self.answers(message, |owed| matches!(owed, Owed::Execute(_)))
+            }
             // Under a simple Query these two do not end what is owed.
             b'I' => self.may_answer(message, |owed| matches!(owed, Owed::Execute(_))),
             b'T' | b'n' => shape_reply::description(self, message),
@@ -392,6 +397,9 @@ impl Reader<'_> {
         match fate {
             Fate::Client if self.back.again.is_due() => {}
             Fate::Client => {
+                if let Some(Watcher { front, script }) = &mut self.client {
+                    script.insert_with(|out| front.learn_startup(out));
+                }
                 self.pass(message.at, message.at + message.total);
                 self.back.instead = None;
                 self.idle();
@@ -473,7 +481,15 @@ impl Reader<'_> {
             if fate == Fate::Client
                 && let Some(client) = &mut self.client
             {
-                client.front.reported = Arc::clone(&self.back.reported);
+                let front = &mut *client.front;
+                if front.is_back_at_startup(name) {
+                    // See `learn_startup`.
+                    return Ok(Some(self.stream_for(message, Fate::Ours)));
+                }
+                front.reported = front.reported.with(name, value);
+                if Reported::same(&front.reported, &self.back.reported) {
+                    front.reported = Arc::clone(&self.back.reported);
+                }
             }
         }
         Ok(Some(self.stream_for(message, fate)))

@@ -85,6 +85,16 @@ pub(super) fn read(
     Ok(Some(dealt))
 }
 
+/// Notes that a request of Sluice's own has failed, which changes nothing for the client.
+fn refused(front: &mut PgFront, fate: Fate) {
+    if fate == Fate::Inspection {
+        return front.inspection.refused();
+    }
+    if let Some(listener) = &mut front.listener {
+        listener.failed(front.settings.heard());
+    }
+}
+
 /// A request of the client's has failed, or what Sluice has put before it.
 fn fails(reader: &mut Reader<'_>, message: &Message<'_>) -> usize {
     if let Some(Owed::Recall(name)) = reader.back.debts.first() {
@@ -112,16 +122,6 @@ fn fails(reader: &mut Reader<'_>, message: &Message<'_>) -> usize {
         client.script.insert(&instead);
     }
     reader.stream_for(message, Fate::Ours)
-}
-
-/// Notes that a request of Sluice's own has failed, which changes nothing for the client.
-fn refused(front: &mut PgFront, fate: Fate) {
-    if fate == Fate::Inspection {
-        return front.inspection.refused();
-    }
-    if let Some(listener) = &mut front.listener {
-        listener.failed(front.settings.heard());
-    }
 }
 
 /// Cancels what the server will not answer any more. What messages would have done is taken back

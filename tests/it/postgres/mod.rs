@@ -10,6 +10,7 @@ mod login;
 mod loss;
 mod memory;
 mod operation;
+mod orm;
 mod prepared;
 mod roles;
 mod rust_drivers;

@@ -252,7 +252,7 @@ fn what_was_caught_once_is_looked_at_every_time() {
     let (mut front, mut back) = (watching(Share::ALL), server());
     run(&mut front, &mut back, &sql(1), "SELECT 1");
     ask(&mut front, &mut back).unwrap();
-    let held = ["f", "f", "t", "f", "0", "none"];
+    let held = ["f", "f", "t", "0", "0", "none"];
     let told = cat(&[holds(&held, &[]), settings(&[]), ready(b'I')]);
     answer(&mut front, &mut back, &told);
     let (mut other, mut back) = (watching(Share::of(0.0)), server());

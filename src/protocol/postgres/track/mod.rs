@@ -36,10 +36,10 @@ pub struct Tracked {
 struct Both {
     wanted: Arc<Settings>,
     actual: Arc<Settings>,
-    /// Identifies what the transaction has set for itself; 0 if nothing that planning depends on.
-    local: u64,
     /// The channels that it listens to over the shared connection.
     heard: Arc<Channels>,
+    /// Identifies what the transaction has set for itself; 0 if nothing that planning depends on.
+    local: u64,
 }
 
 impl Both {
@@ -47,16 +47,16 @@ impl Both {
         Self {
             wanted: Arc::clone(settings),
             actual: Arc::clone(settings),
-            local: 0,
             heard: Arc::default(),
+            local: 0,
         }
     }
 
     fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.wanted, &other.wanted)
             && Arc::ptr_eq(&self.actual, &other.actual)
-            && self.local == other.local
             && Arc::ptr_eq(&self.heard, &other.heard)
+            && self.local == other.local
     }
 
     /// Gives a setting these values, set as whoever is in force.
@@ -91,6 +91,11 @@ impl Tracked {
     /// What the client's statements must run under.
     pub(super) fn wanted(&self) -> &Arc<Settings> {
         &self.now.wanted
+    }
+
+    /// Those asked for at startup.
+    pub(super) fn startup(&self) -> &Arc<Settings> {
+        &self.startup
     }
 
     /// What is in force on the server connection.
@@ -239,8 +244,8 @@ impl Tracked {
         self.now = Both {
             wanted: Arc::clone(&self.startup),
             actual: Settings::none(),
-            local: 0,
             heard: Arc::default(),
+            local: 0,
         };
         self.commit();
     }
