@@ -22,10 +22,10 @@ pub(super) enum Way {
 }
 
 impl Way {
-    /// Messages before the text that no Sync follows must stay in one transaction with it, and be
-    /// skipped with it if one of them fails.
+    /// Messages before the text that no Sync follows must stay in one transaction with it, and if
+    /// one of them fails the server must go on to skip.
     pub(super) fn behind(self, reader: &Reader<'_>) -> Self {
-        if reader.back.unsynced || reader.back.debts.may_skip() {
+        if reader.back.unsynced || reader.back.debts.has_extended() {
             Self::Extended
         } else {
             self

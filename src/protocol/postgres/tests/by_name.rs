@@ -2,7 +2,7 @@
 
 use super::{
     BOUND, CLOSED, PARSED, answer, bind, cat, client, close, done, error, execute, parse, query,
-    ready, send, server, sync,
+    ready, send, server, sync, try_send,
 };
 use crate::model::PinReason;
 use crate::protocol::Front;
@@ -184,4 +184,33 @@ fn a_failure_to_prepare_what_the_protocol_did_is_the_querys_own() {
     let seen = answer(&mut front, &mut third, &cat(&[prepared(), done.clone()]));
     assert_eq!(seen, done);
     assert!(front.named.is_empty());
+}
+
+#[test]
+fn no_sync_of_ours_ends_what_the_server_skips() {
+    let (mut front, mut back) = (client(), server());
+    let batch = cat(&[bind(""), parse("a", "select 430"), query("select 1")]);
+    send(&mut front, &mut back, &batch);
+    answer(
+        &mut front,
+        &mut back,
+        &error("26000", "prepared statement \"\" does not exist"),
+    );
+    // Everything is skipped up to the client's Sync.
+    let rest = cat(&[query("PREPARE a AS SELECT 8"), sync()]);
+    assert_eq!(send(&mut front, &mut back, &rest).server, rest);
+    assert_eq!(answer(&mut front, &mut back, &ready(b'I')), ready(b'I'));
+}
+
+#[test]
+fn behind_messages_without_a_sync_none_of_ours_is_sent() {
+    let (mut front, mut first, mut back) = (client(), server(), server());
+    let prepare = cat(&[parse("a", "select 440"), sync()]);
+    send(&mut front, &mut first, &prepare);
+    answer(&mut front, &mut first, &cat(&[PARSED.into(), ready(b'I')]));
+    let batch = cat(&[parse("", "select 1"), bind(""), query("select 2")]);
+    let taken = query("PREPARE a AS SELECT 8");
+    let (wire, _) = try_send(&mut front, &mut back, &cat(&[batch, taken.clone()])).unwrap();
+    assert!(!wire.server.windows(5).any(|part| part == sync()));
+    assert!(wire.server.ends_with(&taken));
 }
