@@ -28,7 +28,7 @@ fn postgresql_sessions_are_as_direct_ones() {
 /// Plays as many sessions as the environment says.
 pub fn compare_postgresql() {
     let mut both = postgres::Postgresql::start();
-    let sessions = number("SLUICE_DIFF_SESSIONS", 600);
+    let sessions = number("SLUICE_DIFF_SESSIONS", 300);
     let first = number("SLUICE_DIFF_SEED", 1);
     let most = number("SLUICE_DIFF_FAILURES", 1);
     let mut places = seats(&both, postgres::MOST_CLIENTS);
