@@ -2,6 +2,7 @@
 
 ARGS ?=
 FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= $(basename $(notdir $(wildcard tests/fuzz/fuzz_targets/*.rs)))
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(CURDIR)/$(TARGET_DIR)/test-env/tools/bin:$(PATH)
 
@@ -12,7 +13,7 @@ help:
 	@echo 'make check           formatting, lints, dependency policy'
 	@echo 'make demo            a guided tour on throwaway servers (ARGS: options of `sluice demo`)'
 	@echo 'make bench           a comparison with other poolers (ARGS: options of benches/compare.py)'
-	@echo 'make fuzz            each fuzz target for FUZZ_SECONDS=60'
+	@echo 'make fuzz            each fuzz target for FUZZ_SECONDS=60 (FUZZ_TARGETS: some of them)'
 
 test:
 	tests/setup.sh
@@ -37,6 +38,8 @@ bench:
 # cargo-fuzz asks for sanitizer flags, which the stable compiler takes under RUSTC_BOOTSTRAP.
 fuzz:
 	tests/setup.sh fuzz
-	set -e; for file in tests/fuzz/fuzz_targets/*.rs; do \
-		RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir tests/fuzz "$$(basename "$$file" .rs)" -- -max_total_time=$(FUZZ_SECONDS) $(ARGS); \
+	set -e; for target in $(FUZZ_TARGETS); do \
+		mkdir -p tests/fuzz/corpus/$$target; \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir tests/fuzz $$target tests/fuzz/corpus/$$target \
+			$$(ls -d tests/fuzz/seeds/$$target 2>/dev/null) -- -max_total_time=$(FUZZ_SECONDS) $(ARGS); \
 	done

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs Sluice beside the distribution's PgBouncer in one interleaved run: python3 benches/compare.py
+"""Runs Sluice beside PgBouncer in one interleaved run: python3 benches/compare.py
 
 Needs PostgreSQL with pgbench, and openssl. It sets up a throwaway PostgreSQL that does not write
 safely (fsync off), filled by pgbench at scale 10, and gives every peer a pool of 20 connections to
@@ -56,7 +56,7 @@ def measure(o, shop):
         results.table()
         return 130
     results.table()
-    missing = [n for n in o.peers if n not in {row["peer"] for row in results.rows}]
+    missing = [n for n in o.peers if n not in {row["peer"] for row in results.rows if report.measured(row)}]
     return 1 if missing else 0
 
 
@@ -73,15 +73,17 @@ def cell(case, clients, tls, ready, o, results):
 
 def once(case, clients, tls, round_, peer, o, results, count=False):
     """One measurement, or a note why there is none. Round 0 counts system calls."""
+    row = {"case": case, "peer": peer.name, "clients": clients, "tls": tls, "round": round_}
     why = peer.refuses(case)
     if why:
         results.cannot(f"{case} with {peer.name}: {why}")
+        results.add(**row)
         return
-    row = {"case": case, "peer": peer.name, "clients": clients, "tls": tls, "round": round_}
     try:
         results.add(**(row | cases.run(case, peer, clients, tls, o, count)))
     except (procs.CannotRun, OSError, EOFError) as e:
         results.cannot(f"{report.label(row)} with {peer.name}: {e}")
+        results.add(**row)
 
 
 if __name__ == "__main__":

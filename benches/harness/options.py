@@ -4,7 +4,7 @@ import argparse
 import os
 
 CASES = ["select_simple", "select_prepared", "churn", "bulk", "idle"]
-PEERS = ["direct", "pgbouncer", "sluice"]
+PEERS = ["direct", "pgbouncer", "pgbouncer_unstable", "sluice"]
 OPTIONAL_PEERS = ["haproxy"]
 
 

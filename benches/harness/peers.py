@@ -1,5 +1,6 @@
 """The peers: who stands between the clients and PostgreSQL, all with a pool of 20."""
 
+import argparse
 import glob
 import os
 import re
@@ -12,6 +13,8 @@ from .procs import CannotRun, free_port, wait_port
 POOL = 20
 MAX_CLIENTS = 12000
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+TARGET = os.path.join(ROOT, os.environ.get("CARGO_TARGET_DIR", "target"))
+TEST_ENV = os.path.join(TARGET, "test-env")
 
 
 class Peer:
@@ -71,7 +74,7 @@ class PgBouncer(Peer):
         users = shop.write("userlist.txt", f'"{USER}" "{server.verifier}"\n')
         tls = os.path.join(shop.path, "tls")
         statements = "max_prepared_statements = 200" if self.renames else ""
-        self.conf = shop.write("pgbouncer.ini", f"""
+        self.conf = shop.write(f"{self.name}.ini", f"""
 [databases]
 {DATABASE} = host=127.0.0.1 port={server.port} dbname={DATABASE}
 [pgbouncer]
@@ -100,8 +103,20 @@ ignore_startup_parameters = extra_float_digits
 
     def refuses(self, case):
         if case == "select_prepared" and not self.renames:
-            return f"PgBouncer {self.version} knows no prepared statements (1.21 and later do; give one by PGBOUNCER=)"
+            return f"PgBouncer {self.version} knows no prepared statements (1.21 and later do: see pgbouncer_unstable)"
         return super().refuses(case)
+
+
+class PgBouncerUnstable(PgBouncer):
+    """The PgBouncer of Debian unstable, which `tests/setup.sh bench` unpacks."""
+
+    name = "pgbouncer_unstable"
+
+    def __init__(self, shop, server, options):
+        binary = os.path.join(TEST_ENV, "bin", "pgbouncer")
+        if not os.path.exists(binary):
+            raise CannotRun("not there; run tests/setup.sh bench")
+        super().__init__(shop, server, argparse.Namespace(**(vars(options) | {"pgbouncer": binary})))
 
 
 class Sluice(Peer):
@@ -180,7 +195,7 @@ listen pg
             self.launch([self.binary, "-db", "-f", self.conf])
 
 
-KINDS = {k.name: k for k in (Peer, PgBouncer, Sluice, HAProxy)}
+KINDS = {k.name: k for k in (Peer, PgBouncer, PgBouncerUnstable, Sluice, HAProxy)}
 
 
 def built():
@@ -188,7 +203,7 @@ def built():
     print("building sluice for release", flush=True)
     if subprocess.run(["cargo", "build", "--release", "--quiet", "--bin", "sluice"], cwd=ROOT).returncode:
         raise CannotRun("cargo build --release failed")
-    return os.path.join(ROOT, os.environ.get("CARGO_TARGET_DIR", "target"), "release", "sluice")
+    return os.path.join(TARGET, "release", "sluice")
 
 
 def unpacked(shop, package, path):

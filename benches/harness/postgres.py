@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 
 from .procs import CannotRun, free_port, wait_port
 
@@ -58,6 +59,7 @@ class Postgres:
             f.write(CONF.format(port=self.port, tls=os.path.join(shop.path, "tls")))
         child = shop.start("postgres", [f"{self.bin}/postgres", "-D", data], how=signal.SIGINT)
         wait_port(self.port, child, "postgres", shop)
+        self.wait_ready()
         self.sql(f"create role {USER} login password '{PASSWORD}'", user="postgres", database="postgres")
         self.sql(f"create database {DATABASE} owner {USER}", user="postgres", database="postgres")
         subprocess.run([f"{self.bin}/pgbench", "-q", "-i", "-s", str(SCALE), self.url(self.port)],
@@ -65,6 +67,17 @@ class Postgres:
         self.sql("vacuum analyze")
         verifier = f"select rolpassword from pg_authid where rolname = '{USER}'"
         self.verifier = self.sql(verifier, user="postgres")
+
+    def wait_ready(self):
+        """Waits until it takes queries: it listens before that."""
+        end = time.monotonic() + 60
+        while True:
+            try:
+                return self.sql("select 1", user="postgres", database="postgres")
+            except CannotRun as e:
+                if "starting up" not in str(e) or time.monotonic() > end:
+                    raise
+            time.sleep(0.1)
 
     def sql(self, text, user=USER, database=DATABASE):
         """Runs SQL on the server itself, and returns what it prints."""

@@ -13,7 +13,8 @@ COST = {"bulk": "cpu_s", "idle": "rss_kb_per_client"}
 COLUMNS = [("tps", "tps", "{:,.0f}"), ("p50 us", "p50_us", "{:,.0f}"), ("p99 us", "p99_us", "{:,.0f}"),
            ("CPU us/txn", "cpu_us_per_txn", "{:.1f}"), ("calls/txn", "syscalls_per_txn", "{:.1f}"),
            ("KB/client", "rss_kb_per_client", "{:.1f}"), ("CPU s", "cpu_s", "{:.2f}"), ("MB/s", "mb_per_s", "{:,.0f}")]
-BASE = "pgbouncer"
+# The distribution's; the newer one where that cannot run a case.
+BASES = ["pgbouncer", "pgbouncer_unstable"]
 
 
 class Results:
@@ -32,7 +33,7 @@ class Results:
         self.file.write(json.dumps(row) + "\n")
         self.file.flush()
         seen = "  ".join(f"{title} {form.format(row[f])}" for title, f, form in COLUMNS if row[f] is not None)
-        print(f"{label(row)} round {row['round']} {row['peer']:10} {seen}", flush=True)
+        print(f"{label(row)} round {row['round']} {row['peer']:18} {seen}", flush=True)
 
     def cannot(self, text):
         """Remembers once what could not be run."""
@@ -47,16 +48,17 @@ class Results:
             cell = cells.setdefault((row["case"], row["tls"], row["clients"]), {})
             cell.setdefault(row["peer"], []).append(row)
         used = [c for c in COLUMNS if any(row[c[1]] is not None for row in self.rows)]
-        head = ["case", "peer"] + [title for title, _, _ in used] + [f"cost/{BASE}", f"tps/{BASE}"]
+        head = ["case", "peer"] + [title for title, _, _ in used] + ["cost/pgbouncer", "tps/pgbouncer"]
         lines = [head]
         for peers in cells.values():
+            cost = COST.get(next(iter(peers.values()))[0]["case"], "cpu_us_per_txn")
+            base = next((peers[b] for b in BASES if median(peers.get(b, []), cost) is not None), None)
             for peer, rows in peers.items():
                 line = [label(rows[0]), peer]
                 for _, field, form in used:
                     value = median(rows, field)
                     line.append("-" if value is None else form.format(value))
-                cost = COST.get(rows[0]["case"], "cpu_us_per_txn")
-                lines.append(line + [ratio(rows, peers.get(BASE), f) for f in (cost, "tps")])
+                lines.append(line + [ratio(rows, base, f) for f in (cost, "tps")])
         widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
         print("\nMedians; cost is CPU per transaction, CPU seconds (bulk) or memory per client (idle).")
         for line in lines:
@@ -65,6 +67,11 @@ class Results:
         for text in self.missing:
             print(f"cannot run {text}")
         print(f"\nEvery measurement: {os.path.relpath(self.path)}")
+
+
+def measured(row):
+    """True for a row that says more than that there is nothing to say."""
+    return any(row[field] is not None for _, field, _ in COLUMNS)
 
 
 def label(row):

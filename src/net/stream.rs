@@ -7,7 +7,7 @@ use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -47,6 +47,8 @@ pub(super) struct ServerSide {
     pub(super) tls: server::TlsStream<TcpStream>,
     /// Channel binding data of the certificate that this handshake used.
     pub(super) end_point: Option<Bytes>,
+    /// SHA-256 of that certificate.
+    pub(super) fingerprint: Option<[u8; 32]>,
 }
 
 /// Runs one poll function on whichever stream is inside.
@@ -166,11 +168,13 @@ impl Stream {
                 peer_common_name: first_peer_certificate(self.tls_state()?)
                     .and_then(cert_facts::common_name),
                 end_point: side.end_point.clone(),
+                fingerprint: side.fingerprint,
             }),
             Inner::Client(_) => Some(TlsFacts {
                 peer_common_name: None,
                 end_point: first_peer_certificate(self.tls_state()?)
                     .and_then(cert_facts::end_point),
+                fingerprint: None,
             }),
         }
     }
@@ -234,6 +238,16 @@ impl Stream {
         match tcp.try_io(Interest::READABLE, || peek(tcp)) {
             Ok(_) => true,
             Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
+    }
+
+    /// Writes a last message as far as that goes without waiting, and ends our direction. The
+    /// caller then drops the stream.
+    pub fn leave(&mut self, words: &[u8]) {
+        let mut context = Context::from_waker(Waker::noop());
+        if matches!(self.poll_write(&mut context, words), Poll::Ready(Ok(n)) if n == words.len()) {
+            // What does not go out now is lost, like the words themselves.
+            let _ = self.poll_shutdown(&mut context);
         }
     }
 

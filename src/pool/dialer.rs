@@ -15,7 +15,7 @@ use super::server::{self, ChoreError};
 use crate::model::PoolKey;
 use crate::net::options::{DialOptions, TlsMode};
 use crate::net::{ClientTls, DialError, Stream, TlsError, TlsRole, TlsSetupError, dial, drive};
-use crate::protocol::{CancelOrder, Chore, ConnectPlan, Engine, TlsWish};
+use crate::protocol::{Back, CancelOrder, Chore, ConnectPlan, Engine, TlsWish};
 
 /// Reaches one target.
 #[derive(Clone, Debug)]
@@ -74,6 +74,9 @@ impl Dialer {
                     } = self.login::<E>(key, login).await?;
                     let chore = Chore::Cancel(*pid);
                     server::run::<E>(&mut stream, &mut back, &mut carry, chore).await?;
+                    let mut words = Vec::new();
+                    back.farewell(&mut words);
+                    stream.leave(&words);
                     Ok(())
                 }
             }

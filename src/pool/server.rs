@@ -149,6 +149,19 @@ impl<E: Engine> ServerConn<E> {
     }
 }
 
+impl<E: Engine> Drop for ServerConn<E> {
+    /// Takes leave of the server, where it waits for a request: a server that finds its client
+    /// gone notes that as an error. What the socket does not take at once stays unsaid.
+    fn drop(&mut self) {
+        let progress = self.back.progress();
+        if progress.settled && !progress.closing && self.carry.is_empty() {
+            let mut words = Vec::new();
+            self.back.farewell(&mut words);
+            self.stream.leave(&words);
+        }
+    }
+}
+
 /// Sends a chore's request and reads until it is answered.
 pub(super) async fn run<E: Engine>(
     stream: &mut Stream,

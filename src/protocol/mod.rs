@@ -14,7 +14,7 @@ use ::bytes::Bytes;
 
 use crate::model::{
     AuthMethod, Credential, EngineFamily, Fault, Finding, PinPolicy, Pins, PoolMode, Progress,
-    Proof, Secret, TlsFacts, Verifier,
+    Proof, SealingKey, Secret, TlsFacts, Verifier,
 };
 
 pub mod bytes;
@@ -224,6 +224,8 @@ pub trait Back: Send {
     /// Reads server bytes while no client is attached, and returns how many were dealt with.
     /// Anything but unsolicited messages and replies to a chore is a breach.
     fn absorb(&mut self, input: &[u8]) -> Result<usize, Breach>;
+    /// Writes what tells the server that the connection ends, at a point where nothing is owed.
+    fn farewell(&self, out: &mut Vec<u8>);
     /// The error that the last chore met, if it failed.
     fn chore_error(&self) -> Option<&ServerError>;
     /// The first value of the first row of the last [`Chore::Query`].
@@ -370,6 +372,8 @@ pub struct ProofDemand {
     pub verifier: Option<Verifier>,
     /// Facts of the client's TLS session, if it has one.
     pub tls: Option<TlsFacts>,
+    /// A key to seal passwords with where there is no TLS, if that is allowed.
+    pub sealing_key: Option<Arc<SealingKey>>,
     /// Keys the fake salt of unknown users, so that it does not change from try to try.
     pub decoy_key: [u8; 32],
 }

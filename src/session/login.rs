@@ -86,7 +86,8 @@ impl<E: Engine> Door<'_, E> {
             return Ok(Arrival::Over);
         };
         let login = &**known.insert(Arc::new(login));
-        let mut words = Vec::new();
+        // With room for what a server usually says at login.
+        let mut words = Vec::with_capacity(768);
         let (mut front, route, greeting) =
             self.enter(socket, &mut input, &mut words, login).await?;
         let key = E::cancel_key(login, self.handle.id.0, entropy()?);
@@ -198,6 +199,7 @@ impl<E: Engine> Door<'_, E> {
         let demand = ProofDemand {
             method: candidate.method,
             verifier: candidate.verifier,
+            sealing_key: candidate.sealing_key,
             tls: facts.cloned(),
             decoy_key: *self.decoy_key,
         };

@@ -33,6 +33,26 @@ async fn a_transaction_or_an_answer_owed_closes_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_server_is_told_unless_it_has_something_to_say() {
+    let bed = Bed::new(100, target_options());
+    let pool = bed.pool("app", options(1));
+    let mut held = pool.borrow().await.unwrap();
+    let pid = held.conn().back.pid;
+    drop(held);
+    assert_eq!(bed.server.heard(pid), b"bye");
+    let mut held = pool.borrow().await.unwrap();
+    let pid = held.conn().back.pid;
+    held.conn().back.tx = TxStatus::Open;
+    held.close(CloseReason::Dropped);
+    assert_eq!(bed.server.heard(pid), b"bye");
+    let mut held = pool.borrow().await.unwrap();
+    let pid = held.conn().back.pid;
+    held.conn().back.settled = false;
+    drop(held);
+    assert_eq!(bed.server.heard(pid), b"");
+}
+
+#[tokio::test(start_paused = true)]
 async fn state_is_reset_before_others_get_it() {
     let bed = Bed::new(100, target_options());
     let pool = bed.pool("app", options(1));

@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use crate::model::{Progress, TxStatus};
 use crate::protocol::{self, Breach, Chore, ServerError};
+use crate::sql::mysql::Mode;
 
 use super::capability::Capabilities;
 use super::chore;
+use super::command;
 use super::connect::Connected;
 use super::grammar::Stage;
 use super::login::{Announcement, Flavor};
@@ -45,6 +47,8 @@ pub struct MyBack {
     /// What was agreed on at login.
     pub(super) capabilities: Capabilities,
     pub(super) announcement: Arc<Announcement>,
+    /// How the server reads the texts of a session that has not chosen an `sql_mode`.
+    pub(super) usual: Mode,
     pid: u32,
 }
 
@@ -88,6 +92,7 @@ impl MyBack {
             chore: ChoreResult::default(),
             capabilities: login.capabilities,
             announcement: login.announcement,
+            usual: login.usual,
             pid: login.pid,
         }
     }
@@ -171,6 +176,10 @@ impl protocol::Back for MyBack {
             self.status_unknown = false;
         }
         Ok(dealt)
+    }
+
+    fn farewell(&self, out: &mut Vec<u8>) {
+        chore::put_command(out, command::QUIT, &[]);
     }
 
     fn chore_error(&self) -> Option<&ServerError> {

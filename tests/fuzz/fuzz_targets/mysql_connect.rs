@@ -49,13 +49,20 @@ fuzz_target!(|data: &[u8]| {
         ask_public_key: choice & 0x20 != 0,
     };
     let framed = packets(cut.stream, 2);
-    let cut = if choice & 0x80 == 0 { cut } else { cut.with(&framed) };
+    let cut = if choice & 0x80 == 0 {
+        cut
+    } else {
+        cut.with(&framed)
+    };
     // A server waits for the answer to its greeting.
     let greeted = choice & 0x40 != 0;
     let greeting: Option<&[u8]> = greeted.then_some(&GREETING);
     let [whole, pieces] = cut.both().map(|pieces| {
         let pieces: Vec<&[u8]> = greeting.into_iter().chain(pieces).collect();
-        (drive(Connect::new(plan.clone(), &[3; 48]), &pieces), drive(Probe::new(), &pieces))
+        (
+            drive(Connect::new(plan.clone(), &[3; 48]), &pieces),
+            drive(Probe::new(), &pieces),
+        )
     });
     for (ending, _) in [&whole, &pieces] {
         if let Some(Ok(connected)) = &ending.end {
@@ -63,7 +70,10 @@ fuzz_target!(|data: &[u8]| {
             assert!(connected.tls == ending.tls);
         }
         let shown = ending.written.windows(6).any(|part| part == b"pencil");
-        assert!(!shown || ending.tls, "the password goes out inside TLS only");
+        assert!(
+            !shown || ending.tls,
+            "the password goes out inside TLS only"
+        );
     }
     if greeted {
         assert_eq!(format!("{:?}", whole.0), format!("{:?}", pieces.0));

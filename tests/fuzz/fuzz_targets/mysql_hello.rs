@@ -12,7 +12,11 @@ use sluice::protocol::{Caller, HelloOffer, TlsOffer};
 use sluice_fuzz::{Cut, Ending, drive, packets};
 
 fn hello(choice: u8) -> Hello {
-    let tls = [TlsOffer::Unavailable, TlsOffer::Optional, TlsOffer::Required];
+    let tls = [
+        TlsOffer::Unavailable,
+        TlsOffer::Optional,
+        TlsOffer::Required,
+    ];
     let offer = HelloOffer {
         tls: tls[usize::from(choice % 3)],
         direct_tls: false,
@@ -39,7 +43,11 @@ fn summary(ending: &Ending<Login, Fault>) -> String {
 fuzz_target!(|data: &[u8]| {
     let Some(cut) = Cut::new(data) else { return };
     let framed = packets(cut.stream, 1);
-    let cut = if cut.choice & 0x80 == 0 { cut } else { cut.with(&framed) };
+    let cut = if cut.choice & 0x80 == 0 {
+        cut
+    } else {
+        cut.with(&framed)
+    };
     let [whole, pieces] = cut.both().map(|pieces| drive(hello(cut.choice), &pieces));
     for ending in [&whole, &pieces] {
         match &ending.end {

@@ -1,7 +1,7 @@
 //! A MySQL client's proof of who it is, by each method. Bytes that a fuzzer finds prove nothing.
 #![no_main]
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use libfuzzer_sys::fuzz_target;
 use sluice::model::{AuthMethod, Secret, ShaCrypt, TlsFacts, Verifier};
@@ -33,7 +33,9 @@ static VERIFIERS: LazyLock<[Option<Verifier>; 5]> = LazyLock::new(|| {
     [
         None,
         Some(Verifier::Password(Secret::new(password))),
-        Some(Verifier::Native(Secret::new(native::stored(native::key(password).expose())))),
+        Some(Verifier::Native(Secret::new(native::stored(
+            native::key(password).expose(),
+        )))),
         Some(Verifier::ShaCrypt(ShaCrypt {
             rounds: 2,
             salt: salt[..].into(),
@@ -56,16 +58,19 @@ fn login(choice: usize, answer: &[u8]) -> Login {
         flavor: Flavor::MySql,
         tls: false,
         plugin: PLUGINS[choice % 4].into(),
-        answer: Secret::new(answer),
+        answer: Mutex::new(Some(Secret::new(answer))),
         scramble: *b"01234567890123456789",
         attributes: Arc::default(),
         application: "".into(),
         sequence: Arc::<Sequence>::default(),
+        assurance: Arc::default(),
     }
 }
 
 fuzz_target!(|data: &[u8]| {
-    let Some((&second, data)) = data.split_first() else { return };
+    let Some((&second, data)) = data.split_first() else {
+        return;
+    };
     let Some(cut) = Cut::new(data) else { return };
     let (choice, second) = (usize::from(cut.choice), usize::from(second));
     let answer_len = (second / 4).min(cut.stream.len());
@@ -76,6 +81,7 @@ fuzz_target!(|data: &[u8]| {
         method: METHODS[choice % 6],
         verifier: VERIFIERS[choice / 6 % 5].clone(),
         tls: (choice & 0x80 != 0).then(TlsFacts::default),
+        sealing_key: None,
         decoy_key: [7; 32],
     };
     let [whole, pieces] = cut.both().map(|pieces| {
@@ -83,7 +89,10 @@ fuzz_target!(|data: &[u8]| {
         login.sequence.follow(0);
         drive(Prove::new(&login, demand.clone(), &[9; 48]), &pieces)
     });
-    assert!(!matches!(whole.end, Some(Ok(_))), "nobody knows the password");
+    assert!(
+        !matches!(whole.end, Some(Ok(_))),
+        "nobody knows the password"
+    );
     assert_eq!(format!("{:?}", whole.end), format!("{:?}", pieces.end));
     assert_eq!(whole.written, pieces.written);
 });

@@ -15,7 +15,7 @@ fn stored(text: &str) -> Option<Vec<(String, String)>> {
             Some(Verifier::Password(secret) | Verifier::Md5(secret)) => {
                 String::from_utf8(secret.expose().to_vec()).expect("from text")
             }
-            Some(Verifier::Scram(_)) => return None,
+            Some(_) => return None,
         };
         Some((user.name.to_string(), stored))
     });

@@ -11,6 +11,9 @@ use std::{collections::HashSet, env, time::Instant};
 use random::Random;
 use script::{Dialect, Difference, Script, play, seats};
 
+use crate::support::{mysql::Kind, sluice::Sluice};
+
+mod mysql;
 mod postgres;
 mod random;
 mod script;
@@ -27,16 +30,65 @@ fn postgresql_sessions_are_as_direct_ones() {
 
 /// Plays as many sessions as the environment says.
 pub fn compare_postgresql() {
-    let mut both = postgres::Postgresql::start();
-    let sessions = number("SLUICE_DIFF_SESSIONS", 300);
+    let both = postgres::Postgresql::start();
+    let author = |seed| postgres::Author::new(seed).script();
+    compare(
+        both,
+        300,
+        postgres::MOST_CLIENTS,
+        author,
+        |both| &both.proxy,
+        |place| {
+            place.direct.leave();
+            place.proxied.leave();
+        },
+    );
+}
+
+#[test]
+fn mysql_sessions_are_as_direct_ones() {
+    mysql_compare(Kind::MySql);
+}
+
+#[test]
+fn mariadb_sessions_are_as_direct_ones() {
+    mysql_compare(Kind::MariaDb);
+}
+
+fn mysql_compare(kind: Kind) {
+    let both = mysql::Mysql::start(kind);
+    let author = move |seed| mysql::Author::new(seed, kind).script();
+    compare(
+        both,
+        300,
+        mysql::MOST_CLIENTS,
+        author,
+        |both| &both.proxy,
+        |place| {
+            place.direct.leave();
+            place.proxied.leave();
+        },
+    );
+}
+
+/// Plays scripts until as many sessions as wanted have been compared.
+fn compare<D: Dialect>(
+    mut both: D,
+    usual: u64,
+    most_clients: usize,
+    author: impl Fn(u64) -> (Script<D::Act>, Vec<bool>),
+    proxy: impl Fn(&D) -> &Sluice,
+    leave: impl Fn(&mut script::Pair<D::Seat>),
+) {
+    let sessions = number("SLUICE_DIFF_SESSIONS", usual);
     let first = number("SLUICE_DIFF_SEED", 1);
     let most = number("SLUICE_DIFF_FAILURES", 1);
-    let mut places = seats(&both, postgres::MOST_CLIENTS);
+    let mut places = seats(&both, most_clients);
     let (mut played, mut acts, mut failures) = (0, 0, 0);
     let began = Instant::now();
     let mut seed = first;
     while played < sessions && failures < most {
-        let (script, kept) = postgres::Author::new(seed).script();
+        let (script, kept) = author(seed);
         played += script.clients as u64;
         acts += script.acts.len();
         if env::var_os("SLUICE_DIFF_SHOW").is_some() {
@@ -44,20 +96,18 @@ pub fn compare_postgresql() {
         }
         if let Some(difference) = play(&both, &mut places, &script) {
             failures += 1;
-            places = seats(&both, postgres::MOST_CLIENTS);
+            places = seats(&both, most_clients);
             report(&mut both, seed, &script, &difference);
         }
         for (place, _) in places.iter_mut().zip(kept).filter(|(_, kept)| !kept) {
-            place.direct.leave();
-            place.proxied.leave();
+            leave(place);
         }
         seed += 1;
     }
     let seconds = began.elapsed().as_secs_f64();
-    let borrows = both
-        .proxy
-        .metric("sluice_database_connection_borrows_total", "");
-    let pins = both.proxy.metric("sluice_pins_total", "");
+    let proxy = proxy(&both);
+    let borrows = proxy.metric("sluice_database_connection_borrows_total", "");
+    let pins = proxy.metric("sluice_pins_total", "");
     println!(
         "{played} sessions, {acts} acts, {borrows} borrows, {pins} pins in {seconds:.1} s, seeds {first} to {}; {failures} differences",
         seed - 1
@@ -85,10 +135,12 @@ fn report<D: Dialect>(both: &mut D, seed: u64, script: &Script<D::Act>, found: &
 
 #[test]
 fn the_same_seed_writes_the_same_script() {
-    let script = |seed| postgres::Author::new(seed).script().0.to_string();
-    assert_eq!(script(1), script(1));
-    let different: HashSet<String> = (1..20).map(script).collect();
-    assert_eq!(different.len(), 19);
+    let postgres = |seed| postgres::Author::new(seed).script().0.to_string();
+    let mysql = |seed| mysql::Author::new(seed, Kind::MySql).script().0.to_string();
+    assert_eq!(postgres(1), postgres(1));
+    assert_eq!(mysql(1), mysql(1));
+    let different: HashSet<String> = (1..20).map(postgres).chain((1..20).map(mysql)).collect();
+    assert_eq!(different.len(), 38);
 }
 
 #[test]

@@ -25,7 +25,7 @@ use super::frame::HEADER_LEN;
 use super::front::PgFront;
 use super::owed::{Fate, Owed};
 use super::rename;
-use super::settings::write_literal;
+use super::replay::write_literal;
 
 mod board;
 mod mailbox;

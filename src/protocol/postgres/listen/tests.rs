@@ -54,7 +54,7 @@ fn look(front: &mut PgFront, back: &mut PgBack, channels: &[&str]) {
         }
         msg(b'D', &body)
     };
-    let mut told = cat(&[row(&["f", "f", "f", "f", "0", "none"]), done("SELECT 1")]);
+    let mut told = cat(&[row(&["f", "f", "f", "0", "0", "none"]), done("SELECT 1")]);
     for channel in channels {
         told.extend_from_slice(&row(&[channel]));
     }
@@ -404,6 +404,22 @@ fn requests_between_do_not_disturb_the_move() {
     run(&mut front, &mut back, "select 1", "SELECT 1");
     confirm(&board);
     assert_eq!(moved(&mut front, &mut back).len(), 2);
+}
+
+#[test]
+fn what_is_asked_anew_replaces_what_was_asked() {
+    let board = Arc::new(Board::new(1));
+    board.opened();
+    let (mut front, mut back) = (client(&board), back());
+    run(&mut front, &mut back, "listen a", "LISTEN");
+    look(&mut front, &mut back, &["a"]);
+    run(&mut front, &mut back, "unlisten a; listen b", "UNLISTEN");
+    look(&mut front, &mut back, &["b"]);
+    let asked = spoken(&board);
+    assert!(
+        asked.contains("LISTEN \"b\"") && !asked.contains("\"a\""),
+        "{asked}"
+    );
 }
 
 #[test]

@@ -121,8 +121,12 @@ fn a_set_that_is_executed_by_name_is_followed() {
     send(&mut front, &mut first, &prepare);
     answer(&mut front, &mut first, &cat(&[PARSED.into(), ready(b'I')]));
     let wire = send(&mut front, &mut first, &query("execute a"));
-    assert_eq!(wire.server, query("execute sluice_1"));
-    answer(&mut front, &mut first, &cat(&[done("SET"), ready(b'I')]));
+    // By its own name, so that errors speak of that.
+    let own = cat(&[parse("a", "set search_path to own"), sync()]);
+    assert_eq!(wire.server, cat(&[own, query("execute a")]));
+    let replies = cat(&[PARSED.into(), ready(b'I'), done("SET"), ready(b'I')]);
+    let seen = answer(&mut front, &mut first, &replies);
+    assert_eq!(seen, cat(&[done("SET"), ready(b'I')]));
     assert!(first.has_settings());
     let (mut request, mut replies) = (Vec::new(), Vec::new());
     let attach = join::attach(&mut front, &mut second, &mut request, &mut replies);
