@@ -34,7 +34,7 @@ pub fn compare_postgresql() {
     let author = |seed| postgres::Author::new(seed).script();
     compare(
         both,
-        600,
+        300,
         postgres::MOST_CLIENTS,
         author,
         |both| &both.proxy,

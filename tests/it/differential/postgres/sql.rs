@@ -153,7 +153,7 @@ fn wrong(random: &mut Random, writer: Writer) -> String {
         4 => "select word,\n  nothing from shared".into(),
         5 => format!("insert into item_{} values (1, 'taken')", writer.client),
         6 => "select fail_it('it')".into(),
-        7 => "begin; set local statement_timeout = 3; select pg_sleep(5); commit".into(),
+        7 => "begin; set local statement_timeout = 60; select pg_sleep(5); commit".into(),
         _ => "select 'open".into(),
     }
 }

@@ -26,6 +26,8 @@ pub struct Talk {
     ended_ahead: usize,
     /// A transaction is open, as far as the client knows.
     in_transaction: bool,
+    /// Notifications since the last ReadyForQuery.
+    fresh: bool,
     /// Nothing is to be expected any more.
     over: bool,
     masks: Masks,
@@ -67,6 +69,7 @@ impl Talk {
                     copying: false,
                     ended_ahead: 0,
                     in_transaction: false,
+                    fresh: false,
                     over: false,
                     masks,
                     notified: Vec::new(),
@@ -133,10 +136,14 @@ impl Talk {
         self.wire.tcp().set_read_timeout(Some(patience)).unwrap();
         while self.flushed > 0 && !self.copying && !self.over {
             match self.wire.read() {
-                Ok(message) if message.tag == b'A' => self.notified(&message, &mut heard),
+                Ok(message) if message.tag == b'A' => self.notified(&message),
                 Ok(message) => {
                     heard.push(reply(&message, &mut self.masks));
                     self.settle(&message);
+                    if message.tag == b'Z' && std::mem::take(&mut self.fresh) && self.in_transaction
+                    {
+                        heard.push(plain("a notification inside a transaction"));
+                    }
                 }
                 Err(error) => {
                     heard.push(self.lost(&error));
@@ -153,7 +160,7 @@ impl Talk {
         self.wire.tcp().set_read_timeout(Some(patience)).unwrap();
         while self.notified.len() < count && !self.over {
             match self.wire.read() {
-                Ok(message) if message.tag == b'A' => self.notified(&message, &mut heard),
+                Ok(message) if message.tag == b'A' => self.notified(&message),
                 Ok(message) => heard.push(reply(&message, &mut self.masks)),
                 Err(error) => heard.push(self.lost(&error)),
             }
@@ -161,12 +168,10 @@ impl Talk {
         heard
     }
 
-    fn notified(&mut self, message: &Message, heard: &mut Vec<Reply>) {
+    fn notified(&mut self, message: &Message) {
         let notification = reply(message, &mut self.masks);
-        if self.in_transaction {
-            heard.push(plain("a notification inside a transaction"));
-        }
         self.notified.push(notification);
+        self.fresh = true;
     }
 
     fn lost(&mut self, error: &io::Error) -> Reply {

@@ -45,7 +45,8 @@ fn is_refusal(reply: &Reply) -> bool {
 fn settled(replies: &[Reply]) -> Vec<Reply> {
     let mut settled = Vec::new();
     for group in replies.split_inclusive(|reply| kind(reply) == b'Z') {
-        let failed = group.last().is_some_and(|last| last.bytes.ends_with(b"E"));
+        let last = group.last();
+        let failed = last.is_some_and(|last| kind(last) != b'Z' || last.bytes.ends_with(b"E"));
         let dropped = |reply: &Reply| matches!(kind(reply), b't' | b'n' | b'E');
         let kept = group.iter().filter(|reply| !failed || !dropped(reply));
         settled.extend(kept.cloned());
