@@ -43,9 +43,22 @@ struct Content {
     /// Session variables by lower-case name, as a server tells their values. The absence of a name means the
     /// connection's own default.
     variables: BTreeMap<Box<str>, Box<[u8]>>,
-    /// User variables by lower-case name: SQL that gives the value, whatever the settings in force.
-    users: BTreeMap<Box<str>, Box<[u8]>>,
+    /// User variables by lower-case name.
+    users: BTreeMap<Box<str>, UserVariable>,
 }
+
+/// The value of a user variable. One that is set to `NULL` keeps type and collation of the value before, in
+/// both families.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct UserVariable {
+    /// SQL that gives the last value that was not `NULL`, whatever the settings in force.
+    sql: Box<[u8]>,
+    /// It is `NULL` now.
+    null: bool,
+}
+
+/// What a user variable that was never set is like: a binary string, as far as SQL can tell.
+const NEVER_SET: &[u8] = b"X''";
 
 /// Character sets, by the names of `SET NAMES`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -210,7 +223,19 @@ impl Settings {
     ) -> Option<Arc<Self>> {
         let sql = constant(value, charsets)?;
         let mut content = self.content.clone();
-        content.users.insert(name.into(), sql.into());
+        let variable = if sql.eq_ignore_ascii_case(b"NULL") {
+            let before = content.users.remove(name);
+            UserVariable {
+                sql: before.map_or_else(|| NEVER_SET.into(), |before| before.sql),
+                null: true,
+            }
+        } else {
+            UserVariable {
+                sql: sql.into(),
+                null: false,
+            }
+        };
+        content.users.insert(name.into(), variable);
         let fits = content.users.len() <= MOST_USERS;
         fits.then(|| Self::make(content))
     }
@@ -369,12 +394,16 @@ pub fn difference(from: &Settings, to: &Settings) -> Difference {
     }
     for name in from.users.keys() {
         if !to.users.contains_key(name) {
+            list.user(name, NEVER_SET);
             list.user(name, b"NULL");
         }
     }
     for (name, value) in &to.users {
         if from.users.get(name) != Some(value) {
-            list.user(name, value);
+            list.user(name, &value.sql);
+            if value.null {
+                list.user(name, b"NULL");
+            }
         }
     }
     Difference {

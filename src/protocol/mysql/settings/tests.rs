@@ -136,9 +136,11 @@ fn user_variables_keep_type_and_collation() {
     assert_eq!(
         sql(&fresh, &all),
         "SET @`a` := _utf8mb4 X'7827c3a9' COLLATE utf8mb4_general_ci, @`b``c` := -1.50, \
-         @`d` := NULL"
+         @`d` := X'', @`d` := NULL"
     );
-    assert_eq!(sql(&one, &fresh), "SET @`a` := NULL");
+    assert_eq!(sql(&one, &fresh), "SET @`a` := X'', @`a` := NULL");
+    let nulled = set(&two, "b`c", LiteralKind::Word, b"null");
+    assert_eq!(sql(&two, &nulled), "SET @`b``c` := -1.50, @`b``c` := NULL");
     let national = set(&fresh, "a", LiteralKind::National, b"x");
     assert_eq!(
         sql(&fresh, &national),
