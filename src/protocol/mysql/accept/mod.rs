@@ -189,6 +189,7 @@ pub(super) fn take(
         ));
     }
     let packet = take_packet(input, limit).map_err(|_| {
+        sequence.follow(sequence.peek());
         fault::with_code(
             FaultKind::ProtocolViolation,
             1153,
