@@ -26,9 +26,9 @@ check:
 	cargo deny --locked check --hide-inclusion-graph bans licenses sources
 
 demo:
-	tests/setup.sh postgres
+	tests/setup.sh postgres mysql
 	cargo build --locked --release
-	$(TARGET_DIR)/release/sluice demo $(ARGS)
+	PATH="$$PATH:$(CURDIR)/$(TARGET_DIR)/test-env/bin" $(TARGET_DIR)/release/sluice demo $(ARGS)
 
 bench:
 	tests/setup.sh bench

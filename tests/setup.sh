@@ -95,7 +95,7 @@ unpacked() {
     unless_stamped "$folder/stamp" inputs unpack_now
 }
 
-mysql() { unpacked mysql 'mysql-server-core mysql-client-core' 'mysqld mysql mysqldump mysqladmin'; }
+mysql() { unpacked mysql 'mysql-server-core mysql-client-core' 'mysqld mysql mysqldump mysqladmin mysqlslap'; }
 mariadb() {
     unpacked mariadb 'mariadb-server-core mariadb-server mariadb-client-core mariadb-client' \
         'mariadbd mariadb mariadb-dump mariadb-admin'

@@ -1,4 +1,4 @@
-//! A throwaway certificate authority, and certificates by it for PostgreSQL and for Sluice.
+//! A throwaway certificate authority, and certificates by it for the servers and for Sluice.
 //! ECDSA P-256, good for `localhost` and `127.0.0.1`.
 
 use rcgen::{
@@ -13,6 +13,8 @@ use super::scratch::Scratch;
 pub const CA: &str = "ca.crt";
 /// PostgreSQL's certificate and key.
 pub const POSTGRES: (&str, &str) = ("postgres.crt", "postgres.key");
+/// MySQL's certificate and key.
+pub const MYSQL: (&str, &str) = ("mysql.crt", "mysql.key");
 /// Sluice's certificate and key.
 pub const SLUICE: (&str, &str) = ("sluice.crt", "sluice.key");
 
@@ -29,6 +31,9 @@ pub fn write(scratch: &Scratch) -> Result<(), DemoError> {
     let (certificate, key) = leaf("Sluice demo PostgreSQL", &issuer)?;
     scratch.write(POSTGRES.0, &certificate)?;
     scratch.write_for_postgres(POSTGRES.1, &key)?;
+    let (certificate, key) = leaf("Sluice demo MySQL", &issuer)?;
+    scratch.write(MYSQL.0, &certificate)?;
+    scratch.write_private(MYSQL.1, &key)?;
     let (certificate, key) = leaf("Sluice demo", &issuer)?;
     scratch.write(SLUICE.0, &certificate)?;
     scratch.write_private(SLUICE.1, &key)?;

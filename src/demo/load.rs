@@ -1,4 +1,5 @@
-//! The load: two pgbench processes, both over TLS with everything verified. A few clients send
+//! The load: two pgbench processes and, where there is MySQL, one of its own, all over TLS with
+//! everything verified. A few clients send
 //! one query after another; many think for a second between two, as web applications' idle
 //! connections do.
 
@@ -15,7 +16,12 @@ use super::scratch::Scratch;
 
 /// The load's processes, as long as they run.
 #[derive(Default)]
-pub struct Load(Vec<Process>);
+pub struct Load {
+    pgbench: Vec<Process>,
+    /// Goes on until it is stopped.
+    mysql: Option<Process>,
+    ending: bool,
+}
 
 /// What a thinking client does over and over. pgbench fills in the variables.
 const THINK: &str = "\
@@ -60,24 +66,40 @@ impl Load {
             pgbench.args(work).args(["-n", "-T", &seconds]);
             pgbench.args(["-c", &clients.to_string()]);
             pgbench.args(["-j", &clients.min(2).to_string(), &url]);
-            self.0
+            self.pgbench
                 .push(Process::start(name, &mut pgbench, Signal::INT, scratch)?);
         }
         Ok(())
     }
 
+    /// Adds the load of another engine, which goes on until [`Self::end`].
+    pub fn join(&mut self, mysql: Process) {
+        self.mysql = Some(mysql);
+    }
+
     /// Says that it is time to end. pgbench then lets every client finish what it does, and exits
     /// with 0 if nothing failed: its own clock ends a run by this signal.
     pub fn end(&mut self) {
-        for process in &mut self.0 {
+        for process in &mut self.pgbench {
             process.signal(Signal::ALARM);
         }
+        if let Some(process) = &mut self.mysql {
+            process.ask_to_end();
+        }
+        self.ending = true;
     }
 
     /// True once all have ended well; an error if one has not.
     pub fn over(&mut self) -> Result<bool, DemoError> {
         let mut over = true;
-        for process in &mut self.0 {
+        if let Some(process) = &mut self.mysql {
+            match process.ended()? {
+                Some(status) if !self.ending => return Err(process.failure(status)),
+                Some(_) => {}
+                None => over = false,
+            }
+        }
+        for process in &mut self.pgbench {
             match process.ended()? {
                 // pgbench exits with 2 if any client was cut off.
                 Some(status) if !status.success() => return Err(process.failure(status)),

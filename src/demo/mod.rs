@@ -1,7 +1,7 @@
 //! `sluice demo`: what Sluice does, shown on the user's own machine in a minute.
 //!
-//! A throwaway PostgreSQL with TLS, Sluice in front of it as a process of its own with a
-//! configuration like any other, and pgbench as its clients: hundreds of them over a handful of
+//! A throwaway PostgreSQL with TLS, and MySQL or MariaDB where one is installed, Sluice in front as
+//! a process of its own with a configuration like any other, and pgbench as its clients: hundreds of them over a handful of
 //! server connections, told live from Sluice's own metrics. Everything stays on loopback, and
 //! nothing outlasts the demo: neither process nor file.
 
@@ -15,6 +15,7 @@ use tracing::debug;
 mod certs;
 mod error;
 mod load;
+mod mysql;
 mod ports;
 mod postgres;
 mod process;
@@ -22,13 +23,16 @@ mod proxy;
 mod report;
 mod scrape;
 mod scratch;
+mod servers;
 
 use error::DemoError;
 use load::Load;
+use mysql::MySql;
 use postgres::Postgres;
 use proxy::Proxy;
 use report::Screen;
 use scratch::Scratch;
+use servers::Servers;
 
 /// Arguments of `sluice demo`.
 #[derive(Clone, Debug, clap::Args)]
@@ -82,7 +86,7 @@ fn start(options: &DemoOptions) -> Result<(), DemoError> {
 struct Stage {
     load: Load,
     proxy: Option<Proxy>,
-    postgres: Option<Postgres>,
+    servers: Option<Servers>,
     scratch: Option<Scratch>,
     screen: Screen,
 }
@@ -95,22 +99,48 @@ async fn show(options: &DemoOptions, stage: &mut Stage) -> Result<(), DemoError>
     let scratch = stage.scratch.insert(Scratch::new()?);
     certs::write(scratch)?;
 
-    screen.say("Starting a throwaway PostgreSQL and Sluice in front of it, on 127.0.0.1 alone.")?;
+    let mysql_tools = mysql::Tools::find();
+    let beside = mysql_tools.as_ref().map(mysql::Tools::name);
+    let beside = beside.map_or(String::new(), |name| format!(" and a {name}"));
+    screen.say(&format!(
+        "Starting a throwaway PostgreSQL{beside}, and Sluice in front, on 127.0.0.1 alone."
+    ))?;
     let postgres = Postgres::start(&tools, scratch).await?;
-    let postgres = stage.postgres.insert(postgres);
-    postgres.prepare(&tools, scratch).await?;
+    let servers = stage.servers.insert(Servers {
+        postgres,
+        mysql: None,
+    });
+    if let Some(tools) = &mysql_tools {
+        servers.mysql = Some(MySql::start(tools, scratch).await?);
+    }
+    servers.postgres.prepare(&tools, scratch).await?;
     let port = ports::choose(options.port)?;
-    let proxy = Proxy::start(scratch, postgres, port)?;
+    let proxy = Proxy::start(scratch, &servers.postgres, servers.mysql.as_ref(), port)?;
     let proxy = stage.proxy.insert(proxy);
     let server = proxy.first_query(&tools, scratch).await?;
-    screen.say(&introduction(&server, postgres, proxy, scratch, &tools))?;
-
+    screen.say(&introduction(
+        &server,
+        &servers.postgres,
+        proxy,
+        scratch,
+        &tools,
+    ))?;
     stage.load.start(options, &tools, scratch, proxy)?;
-    let peak = report::watch(screen, &mut stage.load, proxy, postgres, options).await?;
-    screen.say(&peak.verdict(options.clients)?)?;
+    if let (Some(tools), Some(port)) = (&mysql_tools, proxy.mysql_port()) {
+        let server = proxy.first_mysql_query(tools, scratch).await?;
+        let shown = tools.shown(scratch, port);
+        let word = scratch.password();
+        screen.say(&format!(
+            "And {server}, through Sluice on port {port}:\n  MYSQL_PWD={word} {shown}\n"
+        ))?;
+        stage.load.join(tools.load(scratch, port)?);
+    }
+    let peak = report::watch(screen, &mut stage.load, proxy, servers, options).await?;
+    let wanted = options.clients + servers.more_clients();
+    screen.say(&peak.verdict(wanted, servers.pools())?)?;
     if !options.once {
         screen.say("The load is over. Sluice stays up until Ctrl-C.")?;
-        return report::attend(screen, proxy, postgres).await;
+        return report::attend(screen, proxy, servers).await;
     }
     proxy.finish().await
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::error::DemoError;
+use super::mysql::{self, MySql};
 use super::postgres::{Postgres, ROLE, Tools, query, url};
 use super::process::Process;
 use super::scrape::{self, Sample};
@@ -21,15 +22,25 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Proxy {
     process: Process,
     port: u16,
+    mysql_port: Option<u16>,
     admin_port: u16,
 }
 
 impl Proxy {
-    /// Starts our own program on a configuration for `postgres`, without waiting for it to be up.
-    pub fn start(scratch: &Scratch, postgres: &Postgres, port: u16) -> Result<Self, DemoError> {
+    /// Starts our own program on a configuration for the servers, without waiting for it to be up.
+    pub fn start(
+        scratch: &Scratch,
+        postgres: &Postgres,
+        mysql: Option<&MySql>,
+        port: u16,
+    ) -> Result<Self, DemoError> {
         let admin_port = ports::free()?;
+        let mysql_port = mysql.map(|_| ports::free()).transpose()?;
         scratch.write_private("demo.password", scratch.password())?;
-        let text = config(port, admin_port, postgres.port());
+        let mut text = config(port, admin_port, postgres.port());
+        if let (Some(port), Some(mysql)) = (mysql_port, mysql) {
+            text += &mysql_config(port, mysql.port());
+        }
         let config = scratch.write_private("sluice.toml", &text)?;
         let program = std::env::current_exe().map_err(DemoError::io("cannot find ourselves"))?;
         let mut command = scratch.command(&program);
@@ -38,6 +49,7 @@ impl Proxy {
         Ok(Self {
             process,
             port,
+            mysql_port,
             admin_port,
         })
     }
@@ -60,6 +72,21 @@ impl Proxy {
         let ready = async || scrape::get(admin, "/readyz").await.ok();
         self.process.until("become ready", PATIENCE, ready).await?;
         Ok(version.trim().to_owned())
+    }
+
+    /// Sends a query through the listener for MySQL, and returns the version of the server.
+    /// Cancel safe.
+    pub async fn first_mysql_query(
+        &mut self,
+        tools: &mysql::Tools,
+        scratch: &Scratch,
+    ) -> Result<String, DemoError> {
+        let mut client = tools.query(scratch, self.mysql_port.unwrap_or(0), "SELECT VERSION()");
+        let version = Process::run("mysql", &mut client, scratch).await?;
+        // Clients warn of this or that before the result.
+        let version = version.lines().last().unwrap_or_default();
+        let version = version.split('-').next().unwrap_or_default();
+        Ok(format!("{} {version}", tools.name()))
     }
 
     /// Reads its metrics. Cancel safe.
@@ -89,6 +116,11 @@ impl Proxy {
     /// The port that clients connect to.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The port that clients of MySQL connect to, if there is such a server.
+    pub fn mysql_port(&self) -> Option<u16> {
+        self.mysql_port
     }
 
     /// The port of the operators' endpoint.
@@ -137,9 +169,36 @@ fn config(port: u16, admin_port: u16, postgres_port: u16) -> String {
     )
 }
 
+/// What is added for MySQL.
+fn mysql_config(port: u16, server_port: u16) -> String {
+    let (cert, key) = certs::SLUICE;
+    let ca = certs::CA;
+    format!(
+        "\n\
+         [[listener]]\n\
+         name = \"demo-mysql\"\n\
+         engine = \"mysql\"\n\
+         address = \"127.0.0.1:{port}\"\n\
+         target_group = \"demo-mysql\"\n\
+         require_tls = true\n\
+         tls_cert_file = \"{cert}\"\n\
+         tls_key_file = \"{key}\"\n\
+         \n\
+         [[target_group]]\n\
+         name = \"demo-mysql\"\n\
+         engine = \"mysql\"\n\
+         default_pool_size = {POOL_SIZE}\n\
+         server_tls_mode = \"verify-full\"\n\
+         server_tls_ca_file = \"{ca}\"\n\
+         \n\
+         [[target_group.target]]\n\
+         address = \"127.0.0.1:{server_port}\"\n"
+    )
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{POOL_SIZE, config};
+    use super::{POOL_SIZE, config, mysql_config};
     use crate::demo::certs;
     use crate::demo::scratch::Scratch;
 
@@ -148,10 +207,11 @@ mod tests {
         let scratch = Scratch::new().unwrap();
         certs::write(&scratch).unwrap();
         scratch.write_private("demo.password", "x").unwrap();
-        let file = scratch.write("sluice.toml", &config(1, 2, 3)).unwrap();
+        let text = config(1, 2, 3) + &mysql_config(4, 5);
+        let file = scratch.write("sluice.toml", &text).unwrap();
         let plan = crate::config::load(&file).unwrap();
         assert_eq!(plan.warnings, Vec::<String>::new());
         assert!(plan.listeners[0].require_tls);
-        assert_eq!(plan.groups[0].pool.size, POOL_SIZE);
+        assert!(plan.groups.iter().all(|group| group.pool.size == POOL_SIZE));
     }
 }

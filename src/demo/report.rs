@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use super::DemoOptions;
 use super::error::DemoError;
 use super::load::{LOGIN_LIMIT, Load};
-use super::postgres::Postgres;
-use super::proxy::{POOL_SIZE, Proxy};
+use super::proxy::Proxy;
 use super::scrape::Sample;
+use super::servers::Servers;
 
 /// How often metrics are read.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -73,7 +73,8 @@ impl Peak {
     }
 
     /// Says what was shown, or what should have been and was not.
-    pub fn verdict(&self, clients: u32) -> Result<String, DemoError> {
+    /// `clients` and `pools` are what was to be seen: so many clients, at most so many connections.
+    pub fn verdict(&self, clients: u32, pools: u32) -> Result<String, DemoError> {
         let Self {
             clients: seen,
             server_connections,
@@ -84,13 +85,13 @@ impl Peak {
              and {requests} requests were answered."
         );
         let enough = seen >= f64::from(clients) && requests >= f64::from(clients);
-        let few = server_connections >= 1.0 && server_connections <= f64::from(POOL_SIZE);
+        let few = server_connections >= 1.0 && server_connections <= f64::from(pools);
         if enough && few {
             Ok(told)
         } else {
             Err(DemoError::Unexpected(format!(
                 "{told} It should have been {clients} clients with a query each, \
-                 over {POOL_SIZE} server connections at most."
+                 over {pools} server connections at most."
             )))
         }
     }
@@ -102,23 +103,24 @@ pub async fn watch(
     screen: &mut Screen,
     load: &mut Load,
     proxy: &mut Proxy,
-    postgres: &mut Postgres,
+    servers: &mut Servers,
     options: &DemoOptions,
 ) -> Result<Peak, DemoError> {
     let asked = Duration::from_secs(options.seconds.into());
     let begun = Instant::now();
     let mut complete = None;
+    let wanted = options.clients + servers.more_clients();
     let mut ticks = ticks();
     let mut before = (Instant::now(), proxy.sample().await?);
     let mut peak = Peak::default();
     while !load.over()? {
         ticks.tick().await;
-        postgres.alive()?;
+        servers.alive()?;
         let now = (Instant::now(), proxy.sample().await?);
         peak.see(&now.1);
         screen.show(&line(begun.elapsed(), &before, &now))?;
         before = now;
-        if complete.is_none() && peak.clients >= f64::from(options.clients) {
+        if complete.is_none() && peak.clients >= f64::from(wanted) {
             complete = Some(Instant::now());
         }
         let since = complete.map_or(Duration::ZERO, |then| then.elapsed());
@@ -128,7 +130,7 @@ pub async fn watch(
         if begun.elapsed() - since > LOGIN_LIMIT || since > asked + END_LIMIT {
             return Err(DemoError::Unexpected(format!(
                 "the load should have been over; {} of {} clients were there at once",
-                peak.clients, options.clients
+                peak.clients, wanted
             )));
         }
     }
@@ -140,14 +142,14 @@ pub async fn watch(
 pub async fn attend(
     screen: &mut Screen,
     proxy: &mut Proxy,
-    postgres: &mut Postgres,
+    servers: &mut Servers,
 ) -> Result<(), DemoError> {
     let begun = Instant::now();
     let mut ticks = ticks();
     let mut before = (Instant::now(), proxy.sample().await?);
     loop {
         ticks.tick().await;
-        postgres.alive()?;
+        servers.alive()?;
         let now = (Instant::now(), proxy.sample().await?);
         if now.1.clients > 0.0 || before.1.clients > 0.0 {
             screen.show(&line(begun.elapsed(), &before, &now))?;
@@ -201,14 +203,14 @@ mod tests {
 
     #[test]
     fn only_all_clients_over_few_connections_pass() {
-        peak(50.0, 10.0, 900.0).verdict(50).unwrap();
+        peak(50.0, 10.0, 900.0).verdict(50, 10).unwrap();
         for bad in [
             peak(49.0, 10.0, 900.0),
             peak(50.0, 11.0, 900.0),
             peak(50.0, 0.0, 900.0),
             peak(50.0, 10.0, 0.0),
         ] {
-            bad.verdict(50).unwrap_err();
+            bad.verdict(50, 10).unwrap_err();
         }
     }
 

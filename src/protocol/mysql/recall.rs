@@ -63,11 +63,10 @@ pub fn recall(
         front.last.warnings.clear();
         return answer(front, header, Column::signed(name), &count, replies);
     }
-    let only_errors = words.eq_ignore_ascii_case("show errors");
-    if (only_errors || words.eq_ignore_ascii_case("show warnings"))
-        && !front.last.warnings.are_none()
-    {
-        show_warnings(front, header.seq, only_errors, replies);
+    let errors = words.eq_ignore_ascii_case("show errors");
+    let asked = errors || words.eq_ignore_ascii_case("show warnings");
+    if asked && !front.last.warnings.are_none() {
+        show_warnings(front, header.seq, errors, replies);
         return Recall::Answered;
     }
     if !first.touches.intersects(LOST_WITH_CONNECTION) {
@@ -179,15 +178,12 @@ fn primer(front: &MyFront, touches: Touches, diagnosed: bool) -> Option<String> 
 fn show_warnings(front: &mut MyFront, seq: u8, only_errors: bool, replies: &mut Vec<u8>) {
     front.begin();
     let warnings = std::mem::take(&mut front.last.warnings);
-    let (definitions, rows) = (warnings.definitions(), warnings.rows());
+    let mut rows = warnings.rows().to_vec();
     if only_errors {
-        // Their level stands first, with its length.
-        let errors = rows.iter().filter(|row| row.starts_with(b"\x05Error"));
-        let errors: Vec<Box<[u8]>> = errors.cloned().collect();
-        answer::described(front, seq, definitions, &errors, replies);
-    } else {
-        answer::described(front, seq, definitions, rows, replies);
+        // The level stands first, behind its length.
+        rows.retain(|row| row.starts_with(b"\x05Error"));
     }
+    answer::described(front, seq, warnings.definitions(), &rows, replies);
     front.last.warnings = warnings;
 }
 

@@ -189,7 +189,6 @@ pub(super) fn take(
         ));
     }
     let packet = take_packet(input, limit).map_err(|_| {
-        // The refusal answers what has come of it.
         sequence.follow(sequence.peek());
         fault::with_code(
             FaultKind::ProtocolViolation,
