@@ -107,6 +107,20 @@ pub struct Last {
     pub asks: bool,
 }
 
+impl Last {
+    /// Before the first command of a session.
+    fn before(flavor: Flavor) -> Self {
+        let found_rows = match flavor {
+            Flavor::MySql => 0,
+            Flavor::MariaDb => 1,
+        };
+        Self {
+            found_rows,
+            ..Self::default()
+        }
+    }
+}
+
 /// Things on the server connection that later statements can take away again.
 #[derive(Debug, Default)]
 pub struct Objects {
@@ -145,7 +159,7 @@ impl MyFront {
             sequence: Arc::clone(&login.sequence),
             next_seq: 0,
             status: Status::AUTOCOMMIT,
-            last: Last::default(),
+            last: Last::before(login.flavor),
             errand: None,
             requests: 0,
             policy,
@@ -248,7 +262,7 @@ impl MyFront {
         self.settings = self.login.with_schema(self.settings.schema());
         self.statements.clear();
         self.running = None;
-        self.last = Last::default();
+        self.last = Last::before(self.flavor);
         self.objects = Objects::default();
         self.tracking = Tracking::default();
         let mut pins = Pins::NONE;
