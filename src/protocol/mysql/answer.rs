@@ -11,7 +11,7 @@ use crate::protocol::bytes::Sink;
 
 /// Writes an OK for the command with this sequence number.
 pub fn ok(front: &mut MyFront, seq: u8, out: &mut Vec<u8>) {
-    let ok = plain_ok(front.status);
+    let ok = plain_ok(front.status.of_session());
     ok.write(OK, seq.wrapping_add(1), front.capabilities, out);
     front.next_seq = AFTER_COMMAND;
 }
@@ -72,7 +72,7 @@ pub fn described(
     let old = !capabilities.has(Capabilities::DEPRECATE_EOF);
     let eof = Eof {
         warnings: 0,
-        status: front.status,
+        status: front.status.of_session(),
     };
     if old {
         seq = eof.write(seq, out);
@@ -83,7 +83,7 @@ pub fn described(
     if old {
         eof.write(seq, out);
     } else {
-        plain_ok(front.status).write(EOF, seq, capabilities, out);
+        plain_ok(front.status.of_session()).write(EOF, seq, capabilities, out);
     }
     front.next_seq = AFTER_COMMAND;
 }

@@ -33,6 +33,8 @@ pub struct MyBack {
     pub(super) status_unknown: bool,
     /// The client has switched session tracking itself: Sluice's own has to be switched on again.
     pub(super) untracked: bool,
+    /// It has been reset by its client: the character sets are the server's own.
+    pub(super) unnamed: bool,
     /// Sequence number of the next packet of a file that the server reads.
     pub(super) file_seq: u8,
     pub(super) closing: bool,
@@ -82,6 +84,7 @@ impl MyBack {
             status: login.status,
             status_unknown: false,
             untracked: false,
+            unnamed: false,
             file_seq: 0,
             closing: false,
             dirty: false,
@@ -129,8 +132,8 @@ impl MyBack {
 
     /// The server has returned to its state after login, but for what follows in the same write.
     pub(super) fn discarded(&mut self) {
+        // Whether a text may hold several statements survives it.
         self.statements.clear();
-        self.multi_statements = self.capabilities.has(Capabilities::MULTI_STATEMENTS);
     }
 }
 

@@ -16,6 +16,7 @@ pub fn request(back: &mut MyBack, chore: Chore<'_>, out: &mut Vec<u8>) {
     back.chore = ChoreResult::default();
     if back.untracked {
         back.untracked = false;
+        back.unnamed = false;
         back.dirty = true;
     }
     match chore {

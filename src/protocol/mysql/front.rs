@@ -111,6 +111,20 @@ pub struct Last {
     pub asks: bool,
 }
 
+impl Last {
+    /// Before the first command of a session.
+    fn before(flavor: Flavor) -> Self {
+        let found_rows = match flavor {
+            Flavor::MySql => 0,
+            Flavor::MariaDb => 1,
+        };
+        Self {
+            found_rows,
+            ..Self::default()
+        }
+    }
+}
+
 /// Things on the server connection that later statements can take away again.
 #[derive(Debug, Default)]
 pub struct Objects {
@@ -151,7 +165,7 @@ impl MyFront {
             assurance: Some(Arc::clone(&login.assurance)),
             next_seq: 0,
             status: Status::AUTOCOMMIT,
-            last: Last::default(),
+            last: Last::before(login.flavor),
             errand: None,
             requests: 0,
             policy,
@@ -255,7 +269,7 @@ impl MyFront {
         self.settings = self.login.with_schema(self.settings.schema());
         self.statements.clear();
         self.running = None;
-        self.last = Last::default();
+        self.last = Last::before(self.flavor);
         self.objects = Objects::default();
         self.tracking = Tracking::default();
         let mut pins = Pins::NONE;

@@ -2,8 +2,7 @@
 //! the connection, or what the client may want to know about it later.
 
 use super::back::MyBack;
-use super::chore::{put_command, put_query};
-use super::command;
+use super::chore::put_query;
 use super::connect::TRACKERS;
 use super::front::MyFront;
 use super::grammar::Shape;
@@ -19,21 +18,34 @@ pub fn inquire(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) {
     }
     if back.untracked {
         back.untracked = false;
-        for text in [TRACKERS.as_bytes(), settings::FRESH_NAMES] {
-            put_query(request, back.capabilities, text);
-            back.owe(Owed::new(Fate::Replay, Shape::Results));
-        }
+        replay(back, TRACKERS.as_bytes(), request);
+    }
+    if back.unnamed {
+        back.unnamed = false;
+        replay(back, settings::FRESH_NAMES, request);
         back.settings = back.settings.with_fresh_names();
+        // A client that keeps the connection goes on with what it logged in with.
+        let difference = settings::difference(&back.settings, &front.settings);
+        if !difference.sql.is_empty() {
+            replay(back, &difference.sql, request);
+            back.settings = front.settings.with_schema(back.settings.schema());
+        }
     }
     if back.status_unknown {
         if may_leave(front, back) && front.last.warnings.is_open() {
             // Its end tells the status, too.
             ask_for_warnings(front, back, request);
         } else {
-            put_command(request, command::PING, &[]);
-            back.owe(Owed::new(Fate::Probe, Shape::Plain));
+            // Unlike a ping it leaves `ROW_COUNT()` and the warnings as they are after an error.
+            put_query(request, back.capabilities, b"SHOW WARNINGS LIMIT 0");
+            back.owe(Owed::new(Fate::Probe, Shape::Results));
         }
     }
+}
+
+fn replay(back: &mut MyBack, sql: &[u8], request: &mut Vec<u8>) {
+    put_query(request, back.capabilities, sql);
+    back.owe(Owed::new(Fate::Replay, Shape::Results));
 }
 
 /// See [`Engine::inspect`](crate::protocol::Engine::inspect).

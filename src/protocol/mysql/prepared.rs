@@ -40,7 +40,10 @@ pub(super) fn execute(
     let execution = match Execution::read(command.payload(), total, parameters, capabilities) {
         Ok(execution) => execution,
         Err(Unread::More) => return Ok(0),
-        Err(Unread::Malformed) => return Err(fault::malformed()),
+        Err(Unread::Malformed) => {
+            malformed(reader.front, command, reader.replies);
+            return Ok(reader.drop_command(command));
+        }
     };
     if execution.types.is_some() {
         held.types.clone_from(&execution.types);
@@ -215,6 +218,18 @@ fn numbered(front: &MyFront, payload: &[u8]) -> Option<u32> {
         u32::MAX if front.flavor == Flavor::MariaDb => Some(front.last_prepared),
         number => Some(number),
     }
+}
+
+/// An execution that cannot be read; as servers, Sluice goes on after it.
+fn malformed(front: &mut MyFront, command: Command<'_>, replies: &mut Vec<u8>) {
+    front.begin();
+    let (code, text) = match front.flavor {
+        // ER_MALFORMED_PACKET
+        Flavor::MySql => (1835, "Malformed communication packet."),
+        // ER_WRONG_ARGUMENTS
+        Flavor::MariaDb => (1210, "Incorrect arguments to mysqld_stmt_execute"),
+    };
+    answer::error(front, command.header.seq, code, "HY000", text, replies);
 }
 
 /// As a server says (MySQL: `ER_UNKNOWN_STMT_HANDLER`).

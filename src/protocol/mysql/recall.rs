@@ -35,7 +35,7 @@ pub fn recall(
     let Some(first) = verdict.statements.first() else {
         return Recall::Server;
     };
-    if !first.touches.intersects(ASKED_OF_US) {
+    if !first.touches.intersects(ASKED_OF_US.with(Touch::Unknown)) {
         return Recall::Server;
     }
     if let Some(errand) = errand_of(verdict) {

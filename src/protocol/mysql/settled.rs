@@ -132,6 +132,7 @@ fn answered(reader: &mut ReplyReader<'_>, then: Then) {
             front.reset();
             reader.back.discarded();
             reader.back.untracked = true;
+            reader.back.unnamed = true;
             // Character sets are the server's own now, whatever was asked for at login.
             reader.back.settings = reader.back.fresh.with_schema(front.settings.schema());
             reader.back.dirty = false;

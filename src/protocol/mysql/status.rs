@@ -28,6 +28,16 @@ impl Status {
     /// The packet tells changes of the session's state.
     pub const SESSION_STATE_CHANGED: Self = Self(1 << 14);
 
+    /// What of the last reply's status holds for the session, and not only for that reply.
+    #[must_use]
+    pub const fn of_session(self) -> Self {
+        let kept = Self::IN_TRANS.0
+            | Self::AUTOCOMMIT.0
+            | Self::NO_BACKSLASH_ESCAPES.0
+            | Self::IN_TRANS_READONLY.0;
+        Self(self.0 & kept)
+    }
+
     /// True if everything in `other` is in this set.
     #[must_use]
     pub const fn has(self, other: Self) -> bool {

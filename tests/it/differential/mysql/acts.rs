@@ -27,6 +27,9 @@ struct Client {
     capabilities: Capabilities,
 }
 
+/// As after a login.
+const NAMES: &str = "set names utf8mb4 collate utf8mb4_general_ci";
+
 /// MariaDB's type information in column definitions.
 const EXTENDED_METADATA: u32 = 1 << 3;
 
@@ -113,6 +116,10 @@ impl Author {
         if all.iter().any(waits) {
             all.truncate(1);
         }
+        // MySQL goes back to the server's own character sets, Sluice to those of the login.
+        if all.contains(&Say::ResetConnection) {
+            all = vec![Say::ResetConnection, Say::Query(NAMES.into())];
+        }
         Act::Say(all)
     }
 
@@ -122,7 +129,7 @@ impl Author {
             0..=54 => Say::Query(self.text(client)),
             55..=66 => {
                 let slot = random.below(SLOTS);
-                Say::Prepare(slot, prepared::text(random, client))
+                Say::Prepare(slot, prepared::text(random, client, self.kind))
             }
             67..=82 => {
                 let slot = random.below(SLOTS);
@@ -143,7 +150,7 @@ impl Author {
             95 => Say::SetOption(random.percent(70)),
             96 => Say::ResetConnection,
             97 => Say::ChangeUser,
-            98 => Say::Other(random.pick(&[&[0x0c, 1, 2, 3, 4][..], &[0x77], &[0x0d]])),
+            98 => Say::Other(random.pick(&[&[0x77][..], &[0x0d]])),
             _ => Say::Query(settings::shown(self.kind)),
         }
     }
@@ -153,6 +160,12 @@ impl Author {
         let mut text = self.statement(client);
         while self.random.percent(8) {
             text = format!("{text}; {}", self.statement(client));
+        }
+        // Sluice answers this where it stands alone.
+        if text.contains("; ") {
+            text = text
+                .replace("connection_id()", "1")
+                .replace("CONNECTION_ID()", "2");
         }
         text
     }
@@ -224,6 +237,7 @@ fn last_words(keep: bool, kind: Kind) -> Vec<Act> {
     ];
     if keep {
         all.push(say(Say::ResetConnection));
+        all.push(say(Say::Query(NAMES.into())));
         all.push(say(Say::InitDb(sql::SCHEMA)));
     }
     all

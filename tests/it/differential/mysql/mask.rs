@@ -41,7 +41,15 @@ pub fn reply(packet: &Packet, context: Context, say: &Say, capabilities: u32, id
             body[3] &= status::CURSOR_EXISTS as u8;
             body[4] = 0;
         }
-        (Context::First | Context::End, Some(0)) => body = told(&body, capabilities),
+        // Commands that are no statements may still count the warnings of the last.
+        (Context::End, Some(0)) => {
+            body = told(&body, capabilities);
+            if let Some(warnings) = body.get_mut(5..7) {
+                warnings.fill(0);
+            }
+        }
+        (Context::End, Some(0xfe)) if matches!(say, Say::SetOption(_)) => body.truncate(1),
+        (Context::First, Some(0)) => body = told(&body, capabilities),
         (Context::Row, Some(0xfe)) if body.len() < 0xff_ffff => body = told(&body, capabilities),
         (Context::Definition, Some(3)) => definition(&mut body, capabilities),
         (Context::Row, _) if asks_for_number(say) => body = without_number(&body, id),
@@ -102,8 +110,8 @@ fn told(body: &[u8], capabilities: u32) -> Vec<u8> {
 /// Not a capability, but where the caller says that the server is MariaDB.
 pub const IS_MARIADB: u32 = 1 << 31;
 
-/// A definition without what depends on more than the statement: the collation of the login, which
-/// no `SET` brings back, and whether a variable that is NULL has ever been set.
+/// A definition without what depends on more than the statement: which collation of a character
+/// set results are in, which not every `SET` tells, and of which type a variable that is NULL was.
 fn definition(body: &mut [u8], capabilities: u32) {
     let mut reader = Reader(body);
     for _ in 0..4 {
@@ -118,15 +126,14 @@ fn definition(body: &mut [u8], capabilities: u32) {
         return;
     }
     let at = body.len() - reader.0.len() + 1;
-    // utf8mb4_general_ci, utf8mb4_0900_ai_ci
-    if body[at..at + 2] == [45, 0] {
-        body[at] = 255;
+    if name.starts_with('@') && !name.starts_with("@@") {
+        body[at..at + 10].fill(0);
+        return;
     }
-    if name.starts_with('@') && !name.starts_with("@@") && body[at..at + 2] == [63, 0] {
-        let kind = body[at + 6];
-        if (250..=253).contains(&kind) {
-            body[at + 2..at + 7].fill(0);
-        }
+    // Any collation of utf8mb4.
+    let collation = u16::from_le_bytes([body[at], body[at + 1]]);
+    if matches!(collation, 45 | 46 | 224..=247 | 255..) {
+        body[at..at + 2].copy_from_slice(&255_u16.to_le_bytes());
     }
 }
 
@@ -140,6 +147,9 @@ fn asks_for_number(say: &Say) -> bool {
 /// `Unknown prepared statement handler (3) given to …`, `Unknown thread id: 3`
 fn without_statement(body: &[u8], id: u32) -> Vec<u8> {
     let text = String::from_utf8_lossy(body).into_owned();
+    if let (Some(from), Some(to)) = (text.find("statement ("), text.find(") has no open")) {
+        return format!("{}?{}", &text[..from + 11], &text[to..]).into_bytes();
+    }
     if let (Some(from), Some(to)) = (text.find("handler ("), text.find(") given to")) {
         return format!("{}?{}", &text[..from + 9], &text[to..]).into_bytes();
     }

@@ -137,7 +137,7 @@ impl Mysql {
 /// The same on each server.
 fn owner(server: &MySql) -> Wire {
     let mut wire = server.admin();
-    for text in sql::once() {
+    for text in sql::once(server.kind) {
         wire.succeed(&text);
     }
     // From now on the server knows the password, and asks for no TLS to hear it.

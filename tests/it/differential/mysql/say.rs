@@ -50,7 +50,23 @@ pub struct Slot {
     pub number: u32,
     /// Types have been sent for so many parameters.
     pub typed: Option<Vec<u8>>,
+    /// How many parameters it has, if it exists.
+    pub parameters: Option<usize>,
 }
+
+impl Slot {
+    /// A statement that does not exist.
+    pub fn nobodys() -> Self {
+        Self {
+            number: NOBODYS,
+            typed: None,
+            parameters: None,
+        }
+    }
+}
+
+/// `PARAMETER_COUNT_AVAILABLE`
+const COUNT_AVAILABLE: u8 = 8;
 
 /// A number that no server has given.
 pub const NOBODYS: u32 = 7_777_777;
@@ -69,10 +85,7 @@ impl Say {
                 [before, sql.as_bytes()].concat()
             }
             Self::Prepare(slot, sql) => {
-                slots[*slot] = Slot {
-                    number: NOBODYS,
-                    typed: None,
-                };
+                slots[*slot] = Slot::nobodys();
                 let sql = sql.replace("{id}", &id.to_string());
                 [&[0x16], sql.as_bytes()].concat()
             }
@@ -81,17 +94,14 @@ impl Say {
                 values,
                 cursor,
                 again,
-            } => return execute(&mut slots[*slot], values, *cursor, *again),
+            } => return execute(&mut slots[*slot], values, *cursor, *again, attributes),
             Self::Fetch(slot, rows) => {
                 [&of(slots, 0x1c, *slot)[..], &rows.to_le_bytes()[..]].concat()
             }
             Self::Reset(slot) => of(slots, 0x1a, *slot),
             Self::Close(slot) => {
                 let close = of(slots, 0x19, *slot);
-                slots[*slot] = Slot {
-                    number: NOBODYS,
-                    typed: None,
-                };
+                slots[*slot] = Slot::nobodys();
                 close
             }
             Self::InitDb(name) => [&[2], name.as_bytes()].concat(),
@@ -106,6 +116,19 @@ impl Say {
         vec![payload]
     }
 
+    /// The same, or something else where it is about a statement that does not exist: the error
+    /// of that is Sluice's own, and no server connection remembers it.
+    pub fn sensible(&self, slots: &[Slot]) -> Self {
+        match self {
+            Self::Execute { slot, .. } | Self::Fetch(slot, _) | Self::Reset(slot)
+                if slots[*slot].parameters.is_none() =>
+            {
+                Self::Query("select id from shared".into())
+            }
+            other => other.clone(),
+        }
+    }
+
     /// Whether the server answers at all.
     pub fn is_answered(&self) -> bool {
         !matches!(self, Self::Close(_))
@@ -113,8 +136,22 @@ impl Say {
 }
 
 /// `COM_STMT_EXECUTE` behind one `COM_STMT_SEND_LONG_DATA` for each half of a long value.
-fn execute(slot: &mut Slot, values: &[Value], cursor: bool, again: bool) -> Vec<Vec<u8>> {
+fn execute(
+    slot: &mut Slot,
+    values: &[Value],
+    cursor: bool,
+    again: bool,
+    attributes: bool,
+) -> Vec<Vec<u8>> {
     let number = slot.number.to_le_bytes();
+    // As many values as there are parameters.
+    let some = if values.is_empty() {
+        &[Value::Null]
+    } else {
+        values
+    };
+    let count = slot.parameters.unwrap_or(values.len());
+    let values: Vec<&Value> = some.iter().cycle().take(count).collect();
     let mut packets = Vec::new();
     let mut nulls = vec![0_u8; values.len().div_ceil(8)];
     let (mut types, mut data) = (Vec::new(), Vec::new());

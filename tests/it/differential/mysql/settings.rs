@@ -162,7 +162,7 @@ pub fn shown(kind: Kind) -> String {
     });
     let variables: Vec<String> = names.iter().map(|name| format!("@@{name}")).collect();
     format!(
-        "select {}, database(), @a, @b, @c, @v, collation(@a), user(), current_user()",
+        "select {}, database(), @a, @b, @c, @v, user(), current_user()",
         variables.join(", ")
     )
 }

@@ -10,7 +10,7 @@ pub const SCHEMA: &str = "test_twin";
 pub const SCHEMAS: [&str; 4] = [SCHEMA, "test_other", SCHEMA, "test_nothing"];
 
 /// What is made once on each server.
-pub fn once() -> Vec<String> {
+pub fn once(kind: Kind) -> Vec<String> {
     let mut texts = Vec::new();
     for schema in [SCHEMA, "test_other"] {
         texts.push(format!("create database {schema}; use {schema}"));
@@ -26,7 +26,8 @@ pub fn once() -> Vec<String> {
             ));
         }
         texts.extend(ROUTINES.map(str::to_owned));
-        for client in 0..MOST_CLIENTS {
+        // MariaDB's trackers do not tell what triggers assign.
+        for client in (0..MOST_CLIENTS).filter(|_| kind == Kind::MySql) {
             texts.push(format!(
                 "create trigger trig_{client} before insert on item_{client}
                     for each row set @trig = ifnull(@trig, 0) + 1"
@@ -95,7 +96,7 @@ const VARIABLES: [&str; 26] = [
     "select @a := {n}",
     "do @c := 3",
     "select @a, @b, @c, @v, @f, @trig",
-    "select @a, charset(@a), collation(@a), coercibility(@a)",
+    "select @a, @b, @v, @trig",
     "select f_var({n})",
     "select @f",
     "set @a = f_var(5)",
@@ -315,6 +316,10 @@ pub fn statement(random: &mut Random, client: usize, kind: Kind) -> String {
     // MariaDB shows warnings of a statement that is not the last, if that had no tables.
     if kind == Kind::MariaDb && text.to_ascii_lowercase().starts_with("show warnings") {
         text = "select cast('12x' as signed) from shared;show warnings";
+    }
+    // What triggers and functions assign, MariaDB's trackers do not tell.
+    if kind == Kind::MariaDb && (text.contains("f_var") || text.contains("@trig")) {
+        text = "select @a, @b, @c, @v";
     }
     let n = random.below(20).to_string();
     text.replace("{c}", &client.to_string()).replace("{n}", &n)

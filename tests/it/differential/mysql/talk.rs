@@ -4,7 +4,7 @@ use std::{io, time::Duration};
 
 use super::{
     mask::{Context, IS_MARIADB, reply},
-    say::{NOBODYS, Say, Slot},
+    say::{Say, Slot},
 };
 use crate::{
     differential::script::Reply,
@@ -46,13 +46,7 @@ impl Talk {
                 let talk = Self {
                     wire,
                     login: login.clone(),
-                    slots: vec![
-                        Slot {
-                            number: NOBODYS,
-                            typed: None,
-                        };
-                        SLOTS
-                    ],
+                    slots: vec![Slot::nobodys(); SLOTS],
                     said: Vec::new(),
                     over: false,
                 };
@@ -71,8 +65,11 @@ impl Talk {
         let attributes = self.wire.capabilities & QUERY_ATTRIBUTES != 0;
         let id = self.wire.greeting.connection;
         let mut bytes = Vec::new();
+        self.said.clear();
         for say in all {
-            if *say == Say::ChangeUser {
+            let say = say.sensible(&self.slots);
+            self.said.push(say.clone());
+            if say == Say::ChangeUser {
                 continue;
             }
             for payload in say.payloads(&mut self.slots, id, attributes) {
@@ -82,7 +79,6 @@ impl Talk {
                 bytes.extend(payload);
             }
         }
-        self.said = all.to_vec();
         // A peer that has closed is noticed by who listens.
         let _ = self.wire.send(&bytes);
     }
@@ -122,10 +118,7 @@ impl Talk {
     fn change_user(&mut self) -> Reply {
         let login = self.login.clone();
         for slot in &mut self.slots {
-            *slot = Slot {
-                number: NOBODYS,
-                typed: None,
-            };
+            *slot = Slot::nobodys();
         }
         match self.wire.change_user(&login) {
             Ok(()) => plain("changed user"),
@@ -289,6 +282,7 @@ impl Listener<'_> {
         self.talk.slots[slot].number = reader.int(4) as u32;
         let columns = reader.int(2) as u16;
         let parameters = reader.int(2) as u16;
+        self.talk.slots[slot].parameters = Some(usize::from(parameters));
         self.definitions(Some(parameters))?;
         self.definitions(Some(columns))
     }
