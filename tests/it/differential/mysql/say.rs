@@ -65,9 +65,6 @@ impl Slot {
     }
 }
 
-/// `PARAMETER_COUNT_AVAILABLE`
-const COUNT_AVAILABLE: u8 = 8;
-
 /// A number that no server has given.
 pub const NOBODYS: u32 = 7_777_777;
 
@@ -94,7 +91,7 @@ impl Say {
                 values,
                 cursor,
                 again,
-            } => return execute(&mut slots[*slot], values, *cursor, *again, attributes),
+            } => return execute(&mut slots[*slot], values, *cursor, *again),
             Self::Fetch(slot, rows) => {
                 [&of(slots, 0x1c, *slot)[..], &rows.to_le_bytes()[..]].concat()
             }
@@ -136,13 +133,7 @@ impl Say {
 }
 
 /// `COM_STMT_EXECUTE` behind one `COM_STMT_SEND_LONG_DATA` for each half of a long value.
-fn execute(
-    slot: &mut Slot,
-    values: &[Value],
-    cursor: bool,
-    again: bool,
-    attributes: bool,
-) -> Vec<Vec<u8>> {
+fn execute(slot: &mut Slot, values: &[Value], cursor: bool, again: bool) -> Vec<Vec<u8>> {
     let number = slot.number.to_le_bytes();
     // As many values as there are parameters.
     let some = if values.is_empty() {
