@@ -358,7 +358,14 @@ impl Reader<'_> {
             self.front.barrier = Barrier::AtSync;
         }
         self.front.requests += 1;
-        Ok(Some(self.ask(message, Owed::Execute(script))))
+        let clears = script.as_deref().is_some_and(rules::clears_the_table);
+        let dealt = self.ask(message, Owed::Execute(script));
+        if clears {
+            // What follows in the same batch waits too, so the answer must not wait for its Sync.
+            self.script.insert_with(rename::flush);
+            self.front.barrier = Barrier::Up;
+        }
+        Ok(Some(dealt))
     }
 
     fn sync(&mut self, message: &Message<'_>) -> usize {

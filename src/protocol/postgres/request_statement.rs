@@ -195,6 +195,9 @@ pub(super) fn bind(reader: &mut Reader<'_>, message: &Message<'_>) -> Result<Opt
     if reader.back.debts.named_in_doubt() && uses_names(&effects) {
         return Ok(None);
     }
+    // These may need the unnamed statement for themselves: before the client's is looked after.
+    line_up_for(reader, &effects);
+    sequence::note(reader, &effects, Way::Extended);
     let resolved = resolve(reader, name);
     if let Resolved::Renamed(server_name, Some(key)) = &resolved {
         let fits = fits(
@@ -216,8 +219,6 @@ pub(super) fn bind(reader: &mut Reader<'_>, message: &Message<'_>) -> Result<Opt
         }
     }
     note_bound(reader.front, portal, name, &resolved);
-    line_up_for(reader, &effects);
-    sequence::note(reader, &effects, Way::Extended);
     reader.note_changes(&effects);
     open_portal(reader.front, portal, effects.script);
     match resolved {

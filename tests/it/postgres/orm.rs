@@ -108,7 +108,6 @@ fn sqlalchemy_with_asyncpg_does_not_pin() {
 }
 
 #[test]
-#[ignore = "values that are bound to set_config are not followed yet: they pin"]
 fn asyncpg_does_not_pin() {
     python_traffic(&["asyncpg_pool"]);
 }
@@ -119,7 +118,6 @@ fn django_does_not_pin() {
 }
 
 #[test]
-#[ignore = "values that are bound to set_config are not followed yet: they pin"]
 fn django_with_server_side_binding_does_not_pin() {
     python_traffic(&["django", "server_side"]);
 }
@@ -136,7 +134,6 @@ fn node_postgres_with_options_does_not_pin() {
 }
 
 #[test]
-#[ignore = "statements prepared by SQL are not followed yet: they pin"]
 fn pg_dump_does_not_pin() {
     let (database, proxy) = setting();
     tenants(&database);

@@ -45,11 +45,6 @@ impl Author {
             random,
             clients: (0..count).map(client).collect(),
             allowed: Allowed {
-                sequences: true,
-                names_by_sql: has("names_by_sql"),
-                names_taken: has("names_taken"),
-                shapes: has("shapes"),
-                resets: has("resets"),
                 unseen: has("unseen"),
             },
         }
@@ -116,7 +111,7 @@ impl Author {
     fn statement(&mut self, number: usize) -> String {
         let client = &mut self.clients[number];
         match self.random.below(10) {
-            0 | 1 => settings::change(&mut self.random, self.allowed.resets || !client.open),
+            0 | 1 => settings::change(&mut self.random),
             2 | 3 => {
                 let (sql, open) = sql::transaction(&mut self.random, client.open);
                 client.open = open;
@@ -198,7 +193,7 @@ impl Author {
             } else {
                 (self.statement(client), Vec::new())
             };
-            if self.fits(name, &sql, all) {
+            if Self::fits(&sql, all) {
                 break (sql, values);
             }
         };
@@ -208,7 +203,7 @@ impl Author {
         } else {
             format!("{sql} /* {name} */")
         };
-        if !name.is_empty() && (self.random.percent(50) || !self.allowed.names_taken) {
+        if !name.is_empty() && self.random.percent(50) {
             all.push(Say::CloseStatement(name));
         }
         let types = if self.random.percent(10) && !values.is_empty() {
@@ -230,17 +225,14 @@ impl Author {
         }
     }
 
-    /// Whether the statement may stand behind these messages, under this name.
-    fn fits(&self, name: &str, sql: &str, before: &[Say]) -> bool {
+    /// Whether the statement may stand behind these messages.
+    fn fits(sql: &str, before: &[Say]) -> bool {
         // Before a transaction's modes are set there must not be a query: to prepare a statement
         // anew, which a message before may need, is one.
         let sets_modes = ["isolation level", "read only", "set transaction"]
             .iter()
             .any(|mode| sql.contains(mode));
-        let shape = ["select *", "table item", "from thing"]
-            .iter()
-            .any(|shape| sql.contains(shape));
-        (before.is_empty() || !sets_modes) && (name.is_empty() || !shape || self.allowed.shapes)
+        before.is_empty() || !sets_modes
     }
 
     fn run(

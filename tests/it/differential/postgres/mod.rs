@@ -12,6 +12,7 @@ use say::Say;
 use talk::{Talk, plain};
 
 mod acts;
+mod known;
 mod mask;
 mod say;
 mod settings;
@@ -20,6 +21,7 @@ mod talk;
 mod tolerance;
 
 pub use acts::Author;
+pub use known::known;
 
 /// What a client does.
 #[derive(Clone, Debug)]

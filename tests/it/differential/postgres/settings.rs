@@ -52,10 +52,9 @@ const PATHS: &[(&str, &str)] = &[
     ("pg_catalog, two", "pg_catalog, two"),
 ];
 
-/// A text that changes a setting. `resets`: it may return one to what the session started with.
-pub fn change(random: &mut Random, resets: bool) -> String {
+/// A text that changes a setting.
+pub fn change(random: &mut Random) -> String {
     match random.below(20) {
-        13..=15 if !resets => plain(random),
         0..=7 => plain(random),
         8..=10 => path(random),
         11 | 12 => by_function(random),
@@ -126,6 +125,7 @@ fn by_function(random: &mut Random) -> String {
                 "explain (analyze, costs off, timing off, summary off) select CALL",
                 "explain (costs off) select CALL",
                 "declare c cursor for select CALL",
+                "prepare s1 as select CALL",
                 "select case when CALL = '1' then 2 end",
                 "select CALL, 1/0",
             ])

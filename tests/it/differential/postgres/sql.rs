@@ -47,16 +47,6 @@ pub struct Writer {
 /// good is a limit that the documentation tells.
 #[derive(Clone, Copy, Debug)]
 pub struct Allowed {
-    /// `nextval`, `currval`, `lastval`.
-    pub sequences: bool,
-    /// Statements prepared by SQL, and those of the protocol named in SQL.
-    pub names_by_sql: bool,
-    /// Parse of a name that is taken by a statement that other settings have made impossible.
-    pub names_taken: bool,
-    /// Statements of the protocol whose columns may change before they are used again.
-    pub shapes: bool,
-    /// RESET inside a transaction, where it returns to startup options.
-    pub resets: bool,
     /// Functions that change the session unseen.
     pub unseen: bool,
 }
@@ -77,10 +67,10 @@ pub fn statement(random: &mut Random, writer: Writer, allowed: Allowed) -> Strin
         (1, discard as _),
         (1, odd as _),
     ]);
-    if allowed.sequences && random.percent(3) {
+    if random.percent(3) {
         return sequence(random, writer);
     }
-    if allowed.names_by_sql && random.percent(5) {
+    if random.percent(5) {
         return by_sql(random, writer);
     }
     if allowed.unseen && random.percent(2) {
