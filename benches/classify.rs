@@ -5,6 +5,7 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use sluice::sql::cache::{CacheLimits, VerdictCache};
 use sluice::sql::fingerprint::fingerprint;
+use sluice::sql::mysql;
 use sluice::sql::postgres::classify;
 
 const SHORT: &str = "SELECT id, name, email FROM users WHERE id = $1 AND active;";
@@ -66,5 +67,35 @@ fn cache(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, texts, cache);
+/// The same questions about MySQL's SQL.
+fn mysql(criterion: &mut Criterion) {
+    let mode = mysql::Mode::new(mysql::Flavor::MySql, 90_700);
+    let long = long().replace('"', "`");
+    let point = "SELECT c FROM sbtest1 WHERE id=5023";
+    let mut group = criterion.benchmark_group("mysql");
+    for (name, text) in [
+        ("point select", point),
+        (
+            "short",
+            "SELECT id, name, email FROM users WHERE id = ? AND active",
+        ),
+        ("1 KB", &*long),
+        ("set", "SET NAMES utf8mb4, @a = 1, time_zone = '+00:00'"),
+        ("begin", BEGIN),
+    ] {
+        group.throughput(Throughput::Bytes(
+            u64::try_from(text.len()).unwrap_or(u64::MAX),
+        ));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| mysql::classify(black_box(text.as_bytes()), mode));
+        });
+    }
+    let cache = VerdictCache::new(mysql::classify, CacheLimits::default());
+    group.bench_function("hit point select", |bencher| {
+        bencher.iter(|| cache.get(black_box(point.as_bytes()), mode));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, texts, cache, mysql);
 criterion_main!(benches);

@@ -53,6 +53,7 @@ impl Known {
             method: AuthMethod::Scram,
             verifier: Some(Verifier::Scram(self.verifier.clone())),
             tls: None,
+            sealing_key: None,
             decoy_key: [1; 32],
         };
         Postgres::prove(&self.login, demand, [2; 48])

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 
 use super::store::VerifierError;
 use crate::model::credential::ED25519_LEN;
-use crate::model::{Secret, ShaCrypt, Verifier};
+use crate::model::{Parsec, Secret, ShaCrypt, Verifier};
 
 /// Bytes of the salts that MySQL makes.
 const SALT_LEN: usize = 20;
@@ -30,6 +30,9 @@ pub(super) fn parse(stored: &[u8]) -> Option<Result<Verifier, VerifierError>> {
             key.map(Verifier::Ed25519)
                 .ok_or(VerifierError::BrokenEd25519),
         );
+    }
+    if let Some(kept) = parse_parsec(stored) {
+        return Some(Ok(Verifier::Parsec(kept)));
     }
     if let Some(hash) = stored.strip_prefix(b"*")
         && let Some(hash) = unhex(hash).filter(|hash| hash.len() == SALT_LEN)
@@ -74,6 +77,25 @@ fn parse_sha256(stored: &[u8]) -> Option<ShaCrypt> {
     let rest = stored.strip_prefix(SHA256)?;
     let (salt, hash) = rest.split_at_checked(rest.len().checked_sub(HASH_LEN)?)?;
     kept(SHA256_ROUNDS, salt.strip_suffix(b"$")?, hash)
+}
+
+/// `P0:salt:key`, where the digit is the cost (MariaDB documentation, "Authentication Plugin -
+/// PARSEC").
+fn parse_parsec(stored: &[u8]) -> Option<Parsec> {
+    let [b'P', factor @ b'0'..=b'9', b':', rest @ ..] = stored else {
+        return None;
+    };
+    let colon = memchr::memchr(b':', rest)?;
+    let (salt, key) = rest.split_at_checked(colon)?;
+    Some(Parsec {
+        factor: factor - b'0',
+        salt: BASE64.decode(salt).ok()?.into(),
+        key: BASE64
+            .decode(key.strip_prefix(b":")?)
+            .ok()?
+            .try_into()
+            .ok()?,
+    })
 }
 
 fn kept(rounds: u32, salt: &[u8], hash: &[u8]) -> Option<ShaCrypt> {
@@ -128,6 +150,9 @@ mod tests {
         );
         let key = parse(b"ed25519:x1YAMCvR7TI3XkfIDrsGUiePkxOybYVG94ctSSWCDSc");
         assert!(matches!(key, Some(Ok(Verifier::Ed25519(key))) if key[0] == 0xC7));
+        let parsec = b"P0:wlJWBSbKR24yWW429DCZSn+F:En1CHxoFLgLmfOu6zF2LD3QET3nRc2yxMEJ0Gc62uxI";
+        let parsec = parse(parsec);
+        assert!(matches!(parsec, Some(Ok(Verifier::Parsec(kept))) if kept.salt.len() == 18));
     }
 
     #[test]
@@ -159,6 +184,8 @@ mod tests {
             b"*7614BE58636C810A9D8970A50B3B2A78450413",
             b"0x00",
             b"0xzz",
+            b"P0:a:b",
+            b"P0:wlJWBSbKR24yWW429DCZSn+F",
             b"x1YAMCvR7TI3XkfIDrsGUiePkxOybYVG94ctSSWCDSc",
         ] {
             assert!(parse(password).is_none());
@@ -167,8 +194,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_survived(start in 0_usize..4, rest: Vec<u8>) {
-            let start = [&b""[..], b"$A$005$", b"$5$", b"0x"][start];
+        fn any_text_is_survived(start in 0_usize..5, rest: Vec<u8>) {
+            let start = [&b""[..], b"$A$005$", b"$5$", b"0x", b"P0:"][start];
             let _ = parse(&[start, &rest].concat()).map(|parsed| parsed.map(|_| Secret::new(rest)));
         }
     }

@@ -64,6 +64,8 @@ pub struct ListenerPlan {
     pub require_tls: bool,
     /// How clients prove who they are; `None`: as is usual with what is spoken.
     pub auth_method: Option<AuthMethod>,
+    /// Clients without TLS may seal their passwords with a key of ours.
+    pub public_key_retrieval: bool,
     /// Pool mode, where it differs from the group's.
     pub pool_mode: Option<PoolMode>,
     /// Most clients; 0: no limit.

@@ -243,6 +243,10 @@ pub struct Listener {
     /// "sha256_password" need TLS, and `require_tls` but on loopback; "cert" needs
     /// `tls_client_cert`; "trust" is for loopback only. Dynamic.
     pub auth_method: Option<AuthMethod>,
+    /// MySQL: clients without TLS may ask for an RSA key, made at start, to seal their password
+    /// with, as MySQL's servers let them. Default false. Dynamic.
+    #[serde(default)]
+    pub public_key_retrieval: bool,
     /// "transaction" or "session". Default: the target group's. Dynamic.
     pub pool_mode: Option<PoolMode>,
     /// Most clients of this listener. Default 0: no limit of its own. Dynamic.
@@ -469,7 +473,7 @@ pub struct User {
     /// The name clients use. Required, unique. Dynamic.
     pub name: String,
     /// Password, `SCRAM-SHA-256$…` verifier or `md5…` of PostgreSQL, or what MySQL and MariaDB keep:
-    /// `*…`, `$A$005$…` or `$5$…`, also in hexadecimal as `0x…`, or `ed25519:` and the key. At most one of this and the next two; without
+    /// `*…`, `$A$005$…` or `$5$…`, also in hexadecimal as `0x…`, `P0:…`, or `ed25519:` and the key. At most one of this and the next two; without
     /// any, what the userlist has for this name, if anything. Dynamic.
     pub password: Option<Inline>,
     /// File that holds it; one line break at its end does not count. Dynamic.

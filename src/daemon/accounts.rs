@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 
 use aws_lc_rs::rand;
 
-use crate::auth::options::AuthQuery;
+use crate::auth::options::{AuthQuery, UserOptions};
 use crate::auth::store::verifier;
-use crate::model::{AuthMethod, Credential, Fault, FaultKind, PoolKey, Secret, Verifier};
+use crate::model::{
+    AuthMethod, Credential, Fault, FaultKind, PoolKey, Proof, Secret, ShaCrypt, Verifier,
+};
 use crate::pool::ServerLogin;
 use crate::protocol::{Back, Chore, Engine};
 
@@ -21,6 +23,8 @@ pub(super) struct Accounts {
     /// The password of which it was made, and the verifier.
     derived: Mutex<HashMap<(Arc<str>, AuthMethod), Derived>>,
     asked: Mutex<HashMap<Asked, (Instant, Option<Verifier>)>>,
+    /// By user, the hash and the password that it was found to be of.
+    proven: Mutex<HashMap<Arc<str>, (Secret, Secret)>>,
 }
 
 /// A stored password, and what was derived from it.
@@ -55,6 +59,26 @@ impl Accounts {
         };
         lock(&self.derived).insert(key, (password, verifier.clone()));
         verifier
+    }
+
+    /// Remembers the password of a user of whom a hash is stored that costs milliseconds to check,
+    /// as MySQL's servers do. Only where the pools have to keep that password too, to show it to
+    /// the server.
+    pub(super) fn recall(&self, user: &UserOptions, proof: &Proof) {
+        if let (Some(Verifier::ShaCrypt(kept)), Some(password), None) =
+            (&user.verifier, &proof.password, &user.server_credential)
+        {
+            let proven = (kept.hash.clone(), password.clone());
+            lock(&self.proven).insert(Arc::clone(&user.name), proven);
+        }
+    }
+
+    /// What a proof is checked against, of a user of whom such a hash is stored.
+    pub(super) fn recalled(&self, user: &Arc<str>, kept: ShaCrypt) -> Verifier {
+        match lock(&self.proven).get(user) {
+            Some((hash, password)) if *hash == kept.hash => Verifier::Password(password.clone()),
+            _ => Verifier::ShaCrypt(kept),
+        }
     }
 
     /// Asks the database about a user; `None` if it does not know it. An answer is good for a

@@ -17,6 +17,7 @@ use crate::session::desk::{Answer, Candidate, Desk, Route, Visitor};
 use crate::session::options::SessionOptions;
 
 use super::places::Claim;
+use super::sealing;
 use super::world::{Group, World};
 
 /// The desk of one listener under one configuration.
@@ -103,14 +104,20 @@ impl<E: Engine> ListenerDesk<E> {
             AuthMethod::Trust if known.is_none() => return Err(refused(visitor.user)),
             _ => {}
         }
+        let accounts = &self.world.accounts;
         let verifier = match verifier {
+            Some(Verifier::ShaCrypt(kept)) => Some(accounts.recalled(visitor.user, kept)),
             Some(Verifier::Password(password)) => {
-                let accounts = &self.world.accounts;
                 Some(accounts.derived::<E>(visitor.user, method, password).await)
             }
             other => other,
         };
-        Ok(Candidate { method, verifier })
+        let sealing_key = self.plan.public_key_retrieval.then(sealing::key).flatten();
+        Ok(Candidate {
+            method,
+            verifier,
+            sealing_key,
+        })
     }
 
     async fn ask(&self, visitor: Visitor<'_>) -> Result<Option<Verifier>, Fault> {
@@ -199,6 +206,9 @@ impl<E: Engine> Desk<E> for ListenerDesk<E> {
         let group = self.group(database, visitor.database)?;
         let user = self.world.plan.users.user(visitor.user);
         let user = user.as_deref();
+        if let Some(user) = user {
+            self.world.accounts.recall(user, proof);
+        }
         let places = &self.world.places;
         let user_limit = user.map_or(0, |u| u.max_client_connections);
         let user_limit = usize::try_from(user_limit).unwrap_or(usize::MAX);
@@ -257,14 +267,12 @@ fn credential(user: Option<&UserOptions>, proof: &Proof) -> Credential {
     if let Some(configured) = user.and_then(|user| user.server_credential.clone()) {
         return configured;
     }
-    if let Some(keys) = &proof.scram_keys {
-        return Credential::ScramKeys(keys.clone());
-    }
-    if let Some(key) = &proof.native_key {
-        return Credential::NativeKey(key.clone());
-    }
-    let password = proof.password.clone();
-    password.map_or(Credential::None, Credential::Password)
+    // The password is good for every method, the others for one.
+    let password = proof.password.clone().map(Credential::Password);
+    let native_key = proof.native_key.clone().map(Credential::NativeKey);
+    let scram_keys = proof.scram_keys.clone().map(Credential::ScramKeys);
+    let known = password.or(native_key).or(scram_keys);
+    known.unwrap_or(Credential::None)
 }
 
 fn check_certificate(visitor: Visitor<'_>, user: Option<&UserOptions>) -> Result<(), Fault> {

@@ -26,6 +26,7 @@ mod lifecycle;
 mod places;
 mod process;
 mod reach;
+mod sealing;
 mod serve;
 mod status;
 mod world;

@@ -28,6 +28,20 @@ pub enum Verifier {
     ShaCrypt(ShaCrypt),
     /// The public key that MariaDB's `ed25519` keeps.
     Ed25519([u8; ED25519_LEN]),
+    /// What MariaDB's `parsec` keeps.
+    Parsec(Parsec),
+}
+
+/// The public key of a user of MariaDB's `parsec`, and how its other half follows from the
+/// password.
+#[derive(Clone, Debug)]
+pub struct Parsec {
+    /// The binary logarithm of PBKDF2's rounds, less 10.
+    pub factor: u8,
+    /// PBKDF2's salt.
+    pub salt: Arc<[u8]>,
+    /// The public key.
+    pub key: [u8; ED25519_LEN],
 }
 
 /// A hash of SHA-256 crypt with a salt longer than usual (MySQL source, `crypt_genhash_impl.cc`).
@@ -86,6 +100,15 @@ pub struct ScramKeys {
     pub server_key: Secret,
 }
 
+/// An RSA key under which clients without TLS may send their passwords.
+#[derive(Clone, Debug)]
+pub struct SealingKey {
+    /// The private key, PKCS #8 in DER.
+    pub private: Secret,
+    /// The public key, in PEM.
+    pub public: Arc<[u8]>,
+}
+
 /// What Sluice itself shows to a server.
 #[derive(Clone, Debug)]
 pub enum Credential {
@@ -104,7 +127,7 @@ pub enum Credential {
 pub struct Proof {
     /// Keys revealed by a SCRAM exchange.
     pub scram_keys: Option<ScramKeys>,
-    /// The password, where it was sent in the clear inside TLS.
+    /// The password, where it was sent in the clear inside TLS, or is stored.
     pub password: Option<Secret>,
     /// SHA-1 of the password, revealed by `mysql_native_password` to one who holds its hash.
     pub native_key: Option<Secret>,

@@ -11,7 +11,9 @@ pub mod progress;
 pub mod secret;
 pub mod tls_facts;
 
-pub use credential::{AuthMethod, Credential, Proof, ScramKeys, ScramVerifier, ShaCrypt, Verifier};
+pub use credential::{
+    AuthMethod, Credential, Parsec, Proof, ScramKeys, ScramVerifier, SealingKey, ShaCrypt, Verifier,
+};
 pub use engine::EngineFamily;
 pub use fault::{Fault, FaultKind};
 pub use ident::{PoolKey, SessionId, TargetName};

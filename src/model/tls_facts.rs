@@ -13,4 +13,6 @@ pub struct TlsFacts {
     /// server's certificate, ours in server role, the peer's in client role. Absent where the
     /// certificate's signature algorithm defines no hash.
     pub end_point: Option<Bytes>,
+    /// SHA-256 of our own certificate (server role only).
+    pub fingerprint: Option<[u8; 32]>,
 }

@@ -47,6 +47,8 @@ pub(super) struct ServerSide {
     pub(super) tls: server::TlsStream<TcpStream>,
     /// Channel binding data of the certificate that this handshake used.
     pub(super) end_point: Option<Bytes>,
+    /// SHA-256 of that certificate.
+    pub(super) fingerprint: Option<[u8; 32]>,
 }
 
 /// Runs one poll function on whichever stream is inside.
@@ -166,11 +168,13 @@ impl Stream {
                 peer_common_name: first_peer_certificate(self.tls_state()?)
                     .and_then(cert_facts::common_name),
                 end_point: side.end_point.clone(),
+                fingerprint: side.fingerprint,
             }),
             Inner::Client(_) => Some(TlsFacts {
                 peer_common_name: None,
                 end_point: first_peer_certificate(self.tls_state()?)
                     .and_then(cert_facts::end_point),
+                fingerprint: None,
             }),
         }
     }

@@ -14,7 +14,7 @@ use ::bytes::Bytes;
 
 use crate::model::{
     AuthMethod, Credential, EngineFamily, Fault, Finding, PinPolicy, Pins, PoolMode, Progress,
-    Proof, Secret, TlsFacts, Verifier,
+    Proof, SealingKey, Secret, TlsFacts, Verifier,
 };
 
 pub mod bytes;
@@ -372,6 +372,8 @@ pub struct ProofDemand {
     pub verifier: Option<Verifier>,
     /// Facts of the client's TLS session, if it has one.
     pub tls: Option<TlsFacts>,
+    /// A key to seal passwords with where there is no TLS, if that is allowed.
+    pub sealing_key: Option<Arc<SealingKey>>,
     /// Keys the fake salt of unknown users, so that it does not change from try to try.
     pub decoy_key: [u8; 32],
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::feed::Channel;
 use super::metrics::TargetMetrics;
 use super::options::SessionOptions;
-use crate::model::{AuthMethod, Fault, PoolKey, Proof, TlsFacts, Verifier};
+use crate::model::{AuthMethod, Fault, PoolKey, Proof, SealingKey, TlsFacts, Verifier};
 use crate::net::ServerTls;
 use crate::pool::{Dialer, Pool};
 use crate::protocol::{Engine, TlsOffer};
@@ -63,6 +63,8 @@ pub struct Candidate {
     pub method: AuthMethod,
     /// What its proof is checked against; `None` for a user who does not exist.
     pub verifier: Option<Verifier>,
+    /// What it may seal its password with where there is no TLS.
+    pub sealing_key: Option<Arc<SealingKey>>,
 }
 
 /// Where a client is served.

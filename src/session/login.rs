@@ -199,6 +199,7 @@ impl<E: Engine> Door<'_, E> {
         let demand = ProofDemand {
             method: candidate.method,
             verifier: candidate.verifier,
+            sealing_key: candidate.sealing_key,
             tls: facts.cloned(),
             decoy_key: *self.decoy_key,
         };

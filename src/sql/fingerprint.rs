@@ -32,7 +32,7 @@ pub(super) fn print<'a>(mut source: impl Source<'a>) -> String {
         }
         print.piece(&piece);
     }
-    if source.trust() == Trust::Unfinished {
+    if source.trust() == Trust::Unfinished || print.out.len() > LIMIT {
         print.cut();
     }
     print.out
@@ -213,6 +213,9 @@ impl Print {
     }
 
     fn cut(&mut self) {
+        while self.out.len() > LIMIT {
+            self.out.pop();
+        }
         if !self.out.is_empty() {
             self.out.push(' ');
         }

@@ -64,10 +64,12 @@ impl Verdict {
 impl Weigh for Verdict {
     fn weight(&self) -> usize {
         let own = size_of::<Self>() + self.statements.len() * size_of::<Statement>();
-        own + self
-            .setting_changes()
-            .map(|(_, change)| change.weight())
-            .sum::<usize>()
+        let texts = self.statements.iter().map(|one| match &one.detail {
+            Detail::SqlPrepare(_, text) => text.0.len(),
+            _ => 0,
+        });
+        let changes = self.setting_changes().map(|(_, change)| change.weight());
+        own + texts.sum::<usize>() + changes.sum::<usize>()
     }
 }
 
@@ -82,6 +84,8 @@ pub struct Statement {
     pub detail: Detail,
     /// Whether tokens show nothing but reading; see [`Verdict::read_only_candidate`].
     pub read_only_candidate: bool,
+    /// Whether tokens show that it writes rows, or may.
+    pub writes: bool,
 }
 
 impl Statement {
@@ -106,8 +110,8 @@ pub enum Detail {
     Listen(Which),
     /// `UNLISTEN`; takes effect when the transaction commits.
     Unlisten(Which),
-    /// `PREPARE name AS …`.
-    SqlPrepare(Which),
+    /// `PREPARE name AS …`, and all of it.
+    SqlPrepare(Which, Text),
     /// `EXECUTE name`.
     SqlExecute(Which),
     /// `DEALLOCATE`; it gives up statements prepared by the protocol too.
@@ -122,6 +126,16 @@ pub enum Detail {
     AdvisoryUnlockAll,
     /// `COPY` and where its data flows.
     Copy(CopyFlow),
+}
+
+/// The text of one statement, without its semicolon.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Text(pub Box<[u8]>);
+
+impl fmt::Debug for Text {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Text({} bytes)", self.0.len())
+    }
 }
 
 /// The thing a statement names, folded as the server folds identifiers.

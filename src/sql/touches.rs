@@ -60,8 +60,10 @@ closed_set! {
     DiscardSequences = "discard_sequences",
     /// `DISCARD TEMP`.
     DiscardTemp = "discard_temp",
-    /// The sequence values that `currval` and `lastval` answer from, read or written.
+    /// The sequence values that `currval` and `lastval` answer from, written.
     SequenceState = "sequence_state",
+    /// The same, read.
+    SequenceRecall = "sequence_recall",
     /// The seed of `random()`.
     RandomSeed = "random_seed",
     /// Code that the text does not show as statements: `DO`, `CALL`, functions that run a query given as a string.

@@ -52,8 +52,8 @@ fn op() -> impl Strategy<Value = Op> {
         8 => Just(Op::Sync),
         4 => text().prop_map(Op::Query),
         1 => (text(), text()).prop_map(|(one, two)| Op::Queries(one, two)),
-        1 => (
-            prop_oneof![Just(ByName::Execute), Just(ByName::Deallocate)],
+        2 => (
+            prop::sample::select(&[ByName::Prepare, ByName::Execute, ByName::Deallocate][..]),
             name(),
         )
             .prop_map(|(what, name)| Op::ByName(what, name)),

@@ -103,7 +103,7 @@ fn primary(table: &Table<'_>, raw: &raw::TargetGroup) -> Result<TargetPlan, Conf
         let what = format!("exactly one [[target_group.target]] is needed, not {count}");
         return Err(table.error("target", &what));
     };
-    let Some((host, port)) = host_and_port(&target.address) else {
+    let Some((host, port)) = host_and_port(&target.address, engine(raw.engine)) else {
         let what = format!("expected \"host:port\", not {:?}", target.address);
         return Err(table.error("target.address", &what));
     };

@@ -45,6 +45,7 @@ pub(super) fn resolve(
         tls,
         require_tls: raw.require_tls,
         auth_method: raw.auth_method.map(auth_method),
+        public_key_retrieval: raw.public_key_retrieval,
         pool_mode: raw.pool_mode.map(pool_mode),
         max_client_conn: raw.max_client_conn,
         limits: limits(raw),

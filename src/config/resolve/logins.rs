@@ -75,6 +75,7 @@ fn refused(listener: &Listener, method: AuthMethod) -> Option<String> {
         AuthMethod::Trust if !listener.is_loopback() => {
             Some("\"trust\" lets anybody in: it is only for listeners on a loopback address".into())
         }
+        AuthMethod::Sha256 if listener.public_key_retrieval => None,
         AuthMethod::Password | AuthMethod::Sha256 if !tls => Some(format!(
             "{name:?} sends passwords in the clear: it needs tls_cert_file and tls_key_file"
         )),
@@ -171,8 +172,12 @@ fn usable(listener: &Listener, user: &User, verifier: &Verifier) -> bool {
             matches!(method, Some(AuthMethod::Password | AuthMethod::Md5))
         }
         // Whatever the method, a hash is checked by the plugin that keeps it.
-        (EngineFamily::Mysql, Verifier::Native(_) | Verifier::Ed25519(_)) => true,
-        (EngineFamily::Mysql, Verifier::ShaCrypt(_)) => listener.tls_cert_file.is_some(),
+        (EngineFamily::Mysql, Verifier::Native(_) | Verifier::Ed25519(_) | Verifier::Parsec(_)) => {
+            true
+        }
+        (EngineFamily::Mysql, Verifier::ShaCrypt(_)) => {
+            listener.tls_cert_file.is_some() || listener.public_key_retrieval
+        }
         _ => false,
     }
 }

@@ -32,6 +32,11 @@ pub fn end_point(der: &[u8]) -> Option<Bytes> {
     ))
 }
 
+/// SHA-256 of the certificate.
+pub fn fingerprint(der: &[u8]) -> Option<[u8; 32]> {
+    digest::digest(&SHA256, der).as_ref().try_into().ok()
+}
+
 /// The subject's common name; `None` unless there is exactly one, and it is text. Who has two
 /// names could be taken for either.
 pub fn common_name(der: &[u8]) -> Option<Arc<str>> {

@@ -24,6 +24,7 @@ const TICKETS: usize = 1;
 pub struct ServerTls {
     pub(super) config: Arc<ServerConfig>,
     pub(super) end_point: Option<Bytes>,
+    pub(super) fingerprint: Option<[u8; 32]>,
     expires_at: Option<SystemTime>,
 }
 
@@ -47,6 +48,7 @@ impl ServerTls {
         let chain = read_certs(cert_file)?;
         let key = read_key(key_file)?;
         let end_point = chain.first().and_then(|leaf| cert_facts::end_point(leaf));
+        let fingerprint = chain.first().and_then(|leaf| cert_facts::fingerprint(leaf));
         let expires_at = chain.first().and_then(|leaf| cert_facts::expires_at(leaf));
 
         let builder = ServerConfig::builder_with_provider(provider())
@@ -69,6 +71,7 @@ impl ServerTls {
         Ok(Self {
             config: Arc::new(config),
             end_point,
+            fingerprint,
             expires_at,
         })
     }

@@ -63,6 +63,7 @@ impl Stream {
                 self.inner = Inner::Server(Box::new(ServerSide {
                     tls: stream,
                     end_point: tls.end_point.clone(),
+                    fingerprint: tls.fingerprint,
                 }));
                 Ok(self.tls_facts().unwrap_or_default())
             }

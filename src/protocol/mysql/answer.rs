@@ -16,6 +16,16 @@ pub fn ok(front: &mut MyFront, seq: u8, out: &mut Vec<u8>) {
     front.next_seq = AFTER_COMMAND;
 }
 
+/// Writes the OK that ends a login; `info` is its sentence.
+pub fn welcome(front: &mut MyFront, info: &[u8], out: &mut Vec<u8>) {
+    let ok = OkPacket {
+        info,
+        ..plain_ok(front.status)
+    };
+    ok.write(OK, front.sequence.take(), front.capabilities, out);
+    front.next_seq = AFTER_COMMAND;
+}
+
 /// Writes an error.
 pub fn error(front: &mut MyFront, seq: u8, code: u16, state: &str, text: &str, out: &mut Vec<u8>) {
     let err = Err {
@@ -36,10 +46,28 @@ pub fn result(
     out: &mut Vec<u8>,
 ) {
     let capabilities = front.capabilities;
-    let count = u64::try_from(columns.len()).unwrap_or(u64::MAX);
+    let definition = |column: &Column<'_>| {
+        let mut definition = Vec::new();
+        column.write(capabilities, &mut definition);
+        definition.into_boxed_slice()
+    };
+    let definitions: Vec<Box<[u8]>> = columns.iter().map(definition).collect();
+    described(front, seq, &definitions, rows, out);
+}
+
+/// Writes a result whose columns a server has described.
+pub fn described(
+    front: &mut MyFront,
+    seq: u8,
+    definitions: &[Box<[u8]>],
+    rows: &[Box<[u8]>],
+    out: &mut Vec<u8>,
+) {
+    let capabilities = front.capabilities;
+    let count = u64::try_from(definitions.len()).unwrap_or(u64::MAX);
     let mut seq = put_packet(out, seq.wrapping_add(1), |out| put_lenenc(out, count));
-    for column in columns {
-        seq = put_packet(out, seq, |out| column.write(capabilities, out));
+    for definition in definitions {
+        seq = put_packet(out, seq, |out| out.extend_from_slice(definition));
     }
     let old = !capabilities.has(Capabilities::DEPRECATE_EOF);
     let eof = Eof {
@@ -98,6 +126,15 @@ impl<'a> Column<'a> {
             kind: 8,
             // NOT_NULL, UNSIGNED, BINARY
             flags: 1 | 32 | 128,
+        }
+    }
+
+    /// A number of 64 bits.
+    pub const fn signed(name: &'a str) -> Self {
+        Self {
+            // NOT_NULL, BINARY
+            flags: 1 | 128,
+            ..Self::number(name)
         }
     }
 

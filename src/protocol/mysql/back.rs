@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::model::{Progress, TxStatus};
 use crate::protocol::{self, Breach, Chore, ServerError};
+use crate::sql::mysql::Mode;
 
 use super::capability::Capabilities;
 use super::chore;
@@ -46,6 +47,8 @@ pub struct MyBack {
     /// What was agreed on at login.
     pub(super) capabilities: Capabilities,
     pub(super) announcement: Arc<Announcement>,
+    /// How the server reads the texts of a session that has not chosen an `sql_mode`.
+    pub(super) usual: Mode,
     pid: u32,
 }
 
@@ -89,6 +92,7 @@ impl MyBack {
             chore: ChoreResult::default(),
             capabilities: login.capabilities,
             announcement: login.announcement,
+            usual: login.usual,
             pid: login.pid,
         }
     }

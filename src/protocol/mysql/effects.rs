@@ -1,24 +1,22 @@
 //! What replies say about the session: settings by the server's own trackers, and what these do
 //! not cover by the statements that were carried out.
 
+use std::sync::Arc;
+
 use super::back::MyBack;
 use super::front::MyFront;
 use super::message::Ok as OkPacket;
+use super::observe::observe;
 use super::owed::{Fate, Owed};
 use super::rules;
-use super::settings::Settings;
 use super::status::Status;
-use super::tracker::{self, Change};
 use crate::model::PinReason;
-use crate::sql::mysql::verdict::{Assignment, Detail, Statement, TableName, TransactionControl};
+use crate::sql::mysql::verdict::{Detail, Statement, TableName, TransactionControl};
 use crate::sql::mysql::{Touch, Touches};
 use crate::sql::statement::Which;
 
 /// Applies what the server tells about the session to both sides.
 pub fn learn(back: &mut MyBack, front: Option<&mut MyFront>, ok: &OkPacket<'_>) {
-    if ok.state.is_empty() {
-        return;
-    }
     // Replies to Sluice's own settings tell what is known; chores belong to nobody's session.
     let own = match back.debts.front().map(|owed| &owed.fate) {
         Some(Fate::Client(_) | Fate::Probe | Fate::Warnings | Fate::InsertId) => false,
@@ -27,20 +25,26 @@ pub fn learn(back: &mut MyBack, front: Option<&mut MyFront>, ok: &OkPacket<'_>) 
     if own {
         return;
     }
-    let mut settings = std::sync::Arc::clone(&back.settings);
-    let mut changed = false;
-    for change in tracker::read(ok.state, back.flavor()) {
-        match change {
-            Ok(Change::StateChanged(true)) => changed = true,
-            Ok(change) => settings = Settings::learned(&settings, &change),
-            // What cannot be read may have changed anything.
-            Err(_) => back.dirty = true,
-        }
+    let clients = back.debts.front().is_some_and(Owed::is_clients);
+    let running = front.as_deref().and_then(|front| front.running.as_ref());
+    let statement = running
+        .filter(|_| clients)
+        .and_then(|running| running.verdict.statements.get(running.done));
+    if ok.state.is_empty() && statement.is_none_or(|statement| statement.assignments().is_empty()) {
+        return;
     }
-    back.settings = std::sync::Arc::clone(&settings);
+    let Ok(seen) = observe(&back.settings, statement, ok.state, back.flavor()) else {
+        // What cannot be read may have changed anything.
+        back.dirty = true;
+        return;
+    };
+    back.settings = Arc::clone(&seen.settings);
     let Some(front) = front else { return };
-    front.settings = settings;
-    if changed && back.debts.front().is_some_and(Owed::is_clients) {
+    front.settings = seen.settings;
+    for reason in seen.doubts.iter() {
+        front.pin(reason);
+    }
+    if seen.changed && clients {
         unexplained(front);
     }
 }
@@ -74,7 +78,12 @@ pub fn carried_out(
             front.last.found_rows = rows;
             front.last.row_count = -1;
         }
-        None => front.last.row_count = i64::try_from(ok.affected_rows).unwrap_or(i64::MAX),
+        None => {
+            front.last.row_count = i64::try_from(ok.affected_rows).unwrap_or(i64::MAX);
+            if running_statement(front).is_some_and(|it| it.touches.contains(Touch::Do)) {
+                front.last.found_rows = 1;
+            }
+        }
     }
     if ok.last_insert_id != 0 {
         front.last.insert_id = ok.last_insert_id;
@@ -82,6 +91,9 @@ pub fn carried_out(
     }
     if ok.warnings > 0 {
         front.last.warnings.open();
+    }
+    if front.last.asks {
+        front.pin(PinReason::Diagnostics);
     }
     let Some(mut running) = front.running.take() else {
         return;
@@ -97,15 +109,25 @@ pub fn carried_out(
     }
 }
 
+fn running_statement(front: &MyFront) -> Option<&Statement> {
+    let running = front.running.as_ref()?;
+    running.verdict.statements.get(running.done)
+}
+
 fn apply(front: &mut MyFront, back: &mut MyBack, statement: &Statement, status: Status) {
     let in_transaction = status.has(Status::IN_TRANS);
     let touches = statement.touches;
+    if let TransactionControl::Commit(ending) | TransactionControl::Rollback(ending) =
+        &statement.control
+        && ending.release == Some(true)
+    {
+        back.closing = true;
+    }
     if touches.contains(Touch::SetTracker) {
         front.tracking.assigned(statement.assignments());
         back.untracked = true;
     }
     match &statement.detail {
-        Detail::Assign(assignments) => assign(front, back, assignments),
         Detail::TempTable(name) => match name {
             TableName::Of { .. } => {
                 front.objects.temp_tables.insert(name.clone());
@@ -171,26 +193,13 @@ fn next_transaction(front: &mut MyFront, statement: &Statement, in_transaction: 
     }
 }
 
-/// User variables, which no tracker tells.
-fn assign(front: &mut MyFront, back: &mut MyBack, assignments: &[Assignment]) {
-    let mut settings = std::sync::Arc::clone(&back.settings);
-    for assignment in assignments {
-        if let Assignment::User {
-            name,
-            value: Some(value),
-        } = assignment
-        {
-            settings = settings.with_user_variable(name, value);
-        }
-    }
-    back.settings = std::sync::Arc::clone(&settings);
-    front.settings = settings;
-}
-
 /// The client's command has ended with an error.
 pub fn failed(front: &mut MyFront, back: &mut MyBack) {
     front.last.row_count = -1;
     front.last.warnings.open();
+    if front.last.asks {
+        front.pin(PinReason::Diagnostics);
+    }
     let running = front.running.take();
     let first = running.is_none_or(|running| {
         if let Some(statement) = running.verdict.statements.get(running.done)
@@ -209,6 +218,7 @@ pub fn failed(front: &mut MyFront, back: &mut MyBack) {
 const EXPLAINS_CHANGES: Touches = Touches::of(Touch::SetSession)
     .with(Touch::SetUnsafe)
     .with(Touch::SetTracker)
+    .with(Touch::SetStatement)
     .with(Touch::SetRole)
     .with(Touch::SetPassword)
     .with(Touch::NextTransaction)

@@ -1,6 +1,6 @@
 //! [`Engine`] for MySQL and MariaDB: where the parts meet, and nothing more.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
 use bytes::BytesMut;
@@ -103,8 +103,9 @@ impl Engine for Mysql {
     fn welcome(front: &mut MyFront, greeting: &Status, key: &u64, out: &mut Vec<u8>) {
         front.session = *key;
         front.status = greeting.without(Status::IN_TRANS);
-        let seq = front.sequence.take();
-        answer::ok(front, seq.wrapping_sub(1), out);
+        let assurance = front.assurance.take();
+        let assurance = assurance.as_deref().and_then(OnceLock::get);
+        answer::welcome(front, assurance.map_or(&[], |info| info), out);
     }
 
     fn codec(login: &Login) -> Option<Box<dyn Codec>> {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use foldhash::fast::RandomState;
 
 use super::capability::Capabilities;
-use super::login::{Flavor, Login, Sequence};
+use super::login::{Assurance, Flavor, Login, Sequence};
 use super::rules;
 use super::settings::Settings;
 use super::statements::Held;
@@ -38,11 +38,15 @@ pub struct MyFront {
     pub(super) tracking: Tracking,
     pub(super) statements: HashMap<u32, Held, RandomState>,
     next_statement: u32,
+    /// The number of the statement that the client has prepared last, 0 if that failed.
+    pub(super) last_prepared: u32,
     /// The text that is being answered, and how many of its statements have been.
     pub(super) running: Option<Running>,
     pub(super) request: Request,
     /// Sequence numbers of the login, for its last packet.
     pub(super) sequence: Arc<Sequence>,
+    /// What that packet assures the client of.
+    pub(super) assurance: Option<Assurance>,
     /// Sequence number of the next packet to the client.
     pub(super) next_seq: u8,
     /// Status as last told to the client.
@@ -102,6 +106,9 @@ pub struct Last {
     pub found_rows: u64,
     /// What `SHOW WARNINGS` shows.
     pub warnings: Warnings,
+    /// The client has asked what nobody knew any more, and may do so again: it keeps its server
+    /// connection from one command to the next.
+    pub asks: bool,
 }
 
 /// Things on the server connection that later statements can take away again.
@@ -137,9 +144,11 @@ impl MyFront {
             tracking: Tracking::default(),
             statements: HashMap::default(),
             next_statement: 0,
+            last_prepared: 0,
             running: None,
             request: Request::default(),
             sequence: Arc::clone(&login.sequence),
+            assurance: Some(Arc::clone(&login.assurance)),
             next_seq: 0,
             status: Status::AUTOCOMMIT,
             last: Last::default(),
@@ -172,6 +181,7 @@ impl MyFront {
             }
         }
         self.statements.insert(self.next_statement, held);
+        self.last_prepared = self.next_statement;
         self.next_statement
     }
 

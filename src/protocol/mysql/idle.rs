@@ -1,19 +1,18 @@
 //! A client without server connection: what needs one, what Sluice answers itself, and what it
 //! refuses.
 
-use super::answer::{self, Column};
+use super::answer;
 use super::attributes;
 use super::capability::Capabilities;
 use super::command;
 use super::execute::number;
 use super::frame::{HEADER_LEN, Header};
 use super::front::MyFront;
-use super::status::Status;
 use super::{fault, relogin, rules};
 use crate::model::Fault;
 use crate::protocol::{Errand, ErrandOrder, Wants};
+use crate::sql::mysql::Verdict;
 use crate::sql::mysql::verdict::{Detail, Killed};
-use crate::sql::mysql::{Touch, Touches, Verdict};
 
 /// What becomes of a command without a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,7 +225,7 @@ fn kill(front: &mut MyFront, header: Header, payload: &[u8]) -> Local {
 }
 
 /// What a KILL asks of Sluice.
-fn errand_of(verdict: &Verdict) -> Option<Errand<u64>> {
+pub(super) fn errand_of(verdict: &Verdict) -> Option<Errand<u64>> {
     let [statement] = &*verdict.statements else {
         return None;
     };
@@ -255,106 +254,3 @@ pub fn errand_done(front: &mut MyFront, key: u64, found: bool, replies: &mut Vec
     let text = format!("Unknown thread id: {key}");
     answer::error(front, seq, 1094, "HY000", &text, replies);
 }
-
-/// Answers a text about what Sluice knows better than the server connection at hand; false if it
-/// is for the server.
-pub fn answers(
-    front: &mut MyFront,
-    status: Status,
-    header: Header,
-    text: &[u8],
-    verdict: &Verdict,
-    replies: &mut Vec<u8>,
-) -> bool {
-    if !verdict.touches.intersects(ASKED_OF_US) {
-        return false;
-    }
-    if let Some(errand) = errand_of(verdict) {
-        front.begin();
-        front.errand = Some(errand);
-        front.next_seq = header.seq.wrapping_add(1);
-        return true;
-    }
-    let words = plain_words(text);
-    let number = |front: &mut MyFront, name: &str, value: &str, replies: &mut Vec<u8>| {
-        front.begin();
-        let column = Column::number(name);
-        answer::result(front, header.seq, &[column], &[answer::row(value)], replies);
-        true
-    };
-    if words.eq_ignore_ascii_case("select connection_id()") {
-        let session = front.session.to_string();
-        return number(front, shown(text), &session, replies);
-    }
-    // A connection that has been the client's since its last command knows these itself.
-    if front.is_pinned() || status.has(Status::IN_TRANS) {
-        return false;
-    }
-    if words.eq_ignore_ascii_case("select row_count()") {
-        let count = front.last.row_count.to_string();
-        return number(front, shown(text), &count, replies);
-    }
-    if words.eq_ignore_ascii_case("select found_rows()") {
-        let count = front.last.found_rows.to_string();
-        return number(front, shown(text), &count, replies);
-    }
-    if words.eq_ignore_ascii_case("show warnings") {
-        show_warnings(front, header.seq, replies);
-        return true;
-    }
-    if verdict.touches.intersects(LOST_WITH_CONNECTION) {
-        front.begin();
-        answer::error(front, header.seq, 1235, "42000", LOST, replies);
-        return true;
-    }
-    false
-}
-
-fn show_warnings(front: &mut MyFront, seq: u8, replies: &mut Vec<u8>) {
-    front.requests += 1;
-    let rows: Vec<Box<[u8]>> = front.last.warnings.rows().to_vec();
-    let text = |name, length| Column {
-        name,
-        // `utf8mb3_general_ci`, `VAR_STRING`, NOT_NULL: as both families describe them.
-        collation: 33,
-        length,
-        kind: 253,
-        flags: 1,
-    };
-    let code = Column {
-        // LONG
-        kind: 3,
-        length: 4,
-        ..Column::number("Code")
-    };
-    let columns = [text("Level", 21), code, text("Message", 1536)];
-    answer::result(front, seq, &columns, &rows, replies);
-}
-
-/// The text without blanks around it and the semicolon behind it.
-fn shown(text: &[u8]) -> &str {
-    let words = plain_words(text);
-    // Behind "select ".
-    words.get(7..).unwrap_or_default().trim_ascii()
-}
-
-fn plain_words(text: &[u8]) -> &str {
-    let text = std::str::from_utf8(text).unwrap_or_default().trim_ascii();
-    text.strip_suffix(';').unwrap_or(text).trim_ascii_end()
-}
-
-/// Touches of which Sluice may know more than a server connection.
-const ASKED_OF_US: Touches = Touches::of(Touch::ConnectionId)
-    .with(Touch::RowCount)
-    .with(Touch::FoundRows)
-    .with(Touch::Diagnostics)
-    .with(Touch::Kill);
-
-/// What only the connection of the client's last command could tell.
-const LOST_WITH_CONNECTION: Touches = Touches::of(Touch::RowCount)
-    .with(Touch::FoundRows)
-    .with(Touch::Diagnostics);
-
-const LOST: &str = "The server connection of the last statement has gone to others: \
-     ask for ROW_COUNT(), FOUND_ROWS() and warnings by SELECT ROW_COUNT(), SELECT FOUND_ROWS() or \
-     SHOW WARNINGS alone, inside the same transaction, or with pool_mode = \"session\"";

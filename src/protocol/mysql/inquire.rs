@@ -14,7 +14,7 @@ use crate::model::PinReason;
 
 /// See [`Engine::inquire`](crate::protocol::Engine::inquire).
 pub fn inquire(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) {
-    if !back.is_quiet() || back.closing || front.request.preparing {
+    if !back.is_quiet() || back.closing {
         return;
     }
     if back.untracked {

@@ -1,8 +1,8 @@
 //! What a client says at login (MySQL protocol, `HandshakeResponse41`), and what the servers of
 //! its listener say to anybody (`HandshakeV10`).
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::capability::Capabilities;
 use crate::model::Secret;
@@ -48,9 +48,9 @@ pub struct Login {
     pub tls: bool,
     /// The plugin that its answer is made with.
     pub plugin: Box<str>,
-    /// Its answer to the challenge.
-    pub answer: Secret,
-    /// The challenge.
+    /// Its answer to the challenge, which may be its password; taken by the proof.
+    pub answer: Mutex<Option<Secret>>,
+    /// The challenge of the greeting; zero bytes where there is none that counts.
     pub scramble: [u8; SCRAMBLE_LEN],
     /// Attributes of the connection, as they came.
     pub attributes: Arc<[u8]>,
@@ -58,7 +58,14 @@ pub struct Login {
     pub application: Box<str>,
     /// The sequence number of the next packet of the login.
     pub sequence: Arc<Sequence>,
+    /// See [`Assurance`].
+    pub assurance: Assurance,
 }
+
+/// What proves to a client of MariaDB that our certificate is that of one who knows its password,
+/// so that it need not know who has issued it; known after the client's own proof, and sent in
+/// the last packet of the login (MariaDB 11.4, "zero-configuration TLS").
+pub type Assurance = Arc<OnceLock<Box<[u8]>>>;
 
 /// Length of a challenge without the zero byte behind it.
 pub const SCRAMBLE_LEN: usize = 20;
@@ -82,6 +89,14 @@ impl Sequence {
     /// A packet of this number has been read or written.
     pub fn follow(&self, seen: u8) {
         self.0.store(seen.wrapping_add(1), Ordering::Relaxed);
+    }
+}
+
+impl Login {
+    /// Its answer to the challenge; nothing if it has been taken.
+    pub fn take_answer(&self) -> Option<Secret> {
+        let mut answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
+        answer.take()
     }
 }
 

@@ -50,11 +50,13 @@ impl<'a> Ok<'a> {
         let status = Status(reader.u16()?);
         let warnings = reader.u16()?;
         let (mut info, mut state) = (&[][..], &[][..]);
-        if !capabilities.has(Capabilities::SESSION_TRACK) {
-            info = reader.rest();
-        } else if !reader.is_empty() {
+        if !reader.is_empty() {
+            // Servers write its length under every capability, whatever the documentation says.
             info = reader.lenenc_bytes()?;
-            if status.has(Status::SESSION_STATE_CHANGED) && !reader.is_empty() {
+            if capabilities.has(Capabilities::SESSION_TRACK)
+                && status.has(Status::SESSION_STATE_CHANGED)
+                && !reader.is_empty()
+            {
                 state = reader.lenenc_bytes()?;
             }
         }
@@ -89,16 +91,13 @@ impl<'a> Ok<'a> {
             put_lenenc(out, self.last_insert_id);
             out.put_u16_le(status.0);
             out.put_u16_le(self.warnings);
-            if !tracked {
-                out.put_slice(self.info);
-                return;
-            }
+            let state = if tracked { self.state } else { &[] };
             // A server leaves an empty sentence out where nothing follows it.
-            if !self.info.is_empty() || !self.state.is_empty() {
+            if !self.info.is_empty() || !state.is_empty() {
                 put_lenenc_bytes(out, self.info);
             }
-            if !self.state.is_empty() {
-                put_lenenc_bytes(out, self.state);
+            if !state.is_empty() {
+                put_lenenc_bytes(out, state);
             }
         })
     }
@@ -212,6 +211,17 @@ mod tests {
         let read = Ok::read(&without, Capabilities::default()).unwrap();
         assert_eq!((read.info, read.state), (&b"hi"[..], &b""[..]));
         assert_eq!(read.status, Status::AUTOCOMMIT);
+    }
+
+    #[test]
+    fn a_sentence_has_its_length_before_it_under_every_capability() {
+        // MySQL 9.7 and MariaDB 11.8, to a client that tracks nothing.
+        let insert = b"\x00\x03\x00\x02\x00\x00\x00\x26Records: 3  Duplicates: 0  Warnings: 0";
+        for capabilities in [TRACK, Capabilities::default()] {
+            let ok = Ok::read(insert, capabilities).unwrap();
+            assert_eq!(ok.info, b"Records: 3  Duplicates: 0  Warnings: 0");
+            assert_eq!(payload(|out| ok.write(OK, 1, capabilities, out)), insert);
+        }
     }
 
     #[test]

@@ -8,7 +8,9 @@ use super::fault;
 use super::frame::{HEADER_LEN, Header, MAX_PAYLOAD};
 use super::front::{MyFront, Running};
 use super::grammar::Shape;
+use super::login::Flavor;
 use super::owed::{Fate, Owed, Then};
+use super::recall::{Recall, before_execution};
 use super::request::{Command, RequestReader};
 use super::statements::Key;
 use crate::model::{Fault, PinReason};
@@ -25,7 +27,7 @@ pub(super) fn execute(
     let Place::Here(key) = place else {
         return Ok(place.dealt());
     };
-    let Some(number) = number(command.payload()) else {
+    let Some(number) = numbered(reader.front, command.payload()) else {
         return Ok(0);
     };
     let front = &mut *reader.front;
@@ -46,6 +48,13 @@ pub(super) fn execute(
     held.rooted = execution.cursor;
     let (verdict, types) = (held.verdict.clone(), held.types.clone());
     let text = held.statement.text.clone();
+    let (status, header) = (reader.back.status, command.header);
+    match before_execution(front, status, header, &verdict, reader.replies) {
+        Recall::Answered => return Ok(reader.drop_command(command)),
+        Recall::After(sql) => reader.run_before(&sql),
+        Recall::Server => {}
+    }
+    let front = &mut *reader.front;
     front.begin();
     uproot(front);
     if execution.cursor {
@@ -112,7 +121,7 @@ fn simple(
         return Ok(place.dealt());
     };
     if shape == Shape::Plain
-        && let Some(number) = number(command.payload())
+        && let Some(number) = numbered(reader.front, command.payload())
         && let Some(held) = reader.front.statements.get_mut(&number)
     {
         held.rooted = false;
@@ -169,7 +178,7 @@ impl Place {
 /// Finds the statement that a command is about, and has it prepared here if it is not. `None`: not
 /// yet.
 fn place(reader: &mut RequestReader<'_>, command: Command<'_>) -> Result<Option<Place>, Fault> {
-    let Some(number) = number(command.payload()) else {
+    let Some(number) = numbered(reader.front, command.payload()) else {
         return if command.whole().is_some() {
             Err(fault::malformed())
         } else {
@@ -179,7 +188,7 @@ fn place(reader: &mut RequestReader<'_>, command: Command<'_>) -> Result<Option<
     let Some(held) = reader.front.statements.get(&number) else {
         let silent = command.payload().first() == Some(&command::STMT_SEND_LONG_DATA);
         if !silent {
-            unknown(reader.front, command.header.seq, number, reader.replies);
+            unknown(reader.front, command, number, reader.replies);
         }
         return Ok(Some(Place::Dealt(reader.drop_command(command))));
     };
@@ -198,12 +207,29 @@ fn place(reader: &mut RequestReader<'_>, command: Command<'_>) -> Result<Option<
     Ok(None)
 }
 
+/// The client's number of the statement that a command is about. MariaDB's clients need not wait
+/// for it: there is one that means the statement prepared last (MariaDB protocol,
+/// `COM_STMT_EXECUTE`).
+fn numbered(front: &MyFront, payload: &[u8]) -> Option<u32> {
+    match number(payload)? {
+        u32::MAX if front.flavor == Flavor::MariaDb => Some(front.last_prepared),
+        number => Some(number),
+    }
+}
+
 /// As a server says (MySQL: `ER_UNKNOWN_STMT_HANDLER`).
-pub(super) fn unknown(front: &mut MyFront, seq: u8, number: u32, replies: &mut Vec<u8>) {
+fn unknown(front: &mut MyFront, command: Command<'_>, number: u32, replies: &mut Vec<u8>) {
     front.begin();
-    let text =
-        format!("Unknown prepared statement handler ({number}) given to mysqld_stmt_execute");
-    answer::error(front, seq, 1243, "HY000", &text, replies);
+    front.forget_last();
+    front.last.row_count = -1;
+    let to = match (front.flavor, command.payload().first()) {
+        (Flavor::MySql, _) => "mysql_stmt_precheck",
+        (Flavor::MariaDb, Some(&command::STMT_FETCH)) => "mysqld_stmt_fetch",
+        (Flavor::MariaDb, Some(&command::STMT_RESET)) => "mysqld_stmt_reset",
+        (Flavor::MariaDb, _) => "mysqld_stmt_execute",
+    };
+    let text = format!("Unknown prepared statement handler ({number}) given to {to}");
+    answer::error(front, command.header.seq, 1243, "HY000", &text, replies);
 }
 
 /// Passes a command on with the server's number in it.
@@ -258,7 +284,7 @@ fn with_types(
 
 /// Something of the client's hangs on its statement here.
 fn root(front: &mut MyFront, command: Command<'_>, reason: PinReason) {
-    if let Some(number) = number(command.payload())
+    if let Some(number) = numbered(front, command.payload())
         && let Some(held) = front.statements.get_mut(&number)
     {
         held.rooted = true;

@@ -1,16 +1,16 @@
 //! `COM_CHANGE_USER`: the client logs in anew on the same connection (MySQL protocol).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::accept::MAX_RESPONSE_LEN;
 use super::capability::Capabilities;
 use super::fault;
 use super::frame::{HEADER_LEN, Header};
 use super::front::MyFront;
-use super::login::{Login, SCRAMBLE_LEN};
+use super::login::{Assurance, Login, SCRAMBLE_LEN};
 use super::response::attribute;
 use super::wire::Reader;
-use crate::model::{Fault, Secret};
+use crate::model::Fault;
 
 /// True if a request of so many bytes may be one to log in anew.
 pub const fn is_acceptable(header: Header) -> bool {
@@ -40,9 +40,11 @@ fn said(front: &MyFront, payload: &[u8]) -> Option<Login> {
     // What follows may be left out.
     let collation = reader.u16().unwrap_or(front.collation);
     let named = front.capabilities.has(Capabilities::PLUGIN_AUTH);
-    if named && !reader.is_empty() {
-        reader.cstr()?;
-    }
+    let plugin = if named && !reader.is_empty() {
+        std::str::from_utf8(reader.cstr()?).ok()?
+    } else {
+        ""
+    };
     let attributes = if front.capabilities.has(Capabilities::CONNECT_ATTRS) && !reader.is_empty() {
         reader.lenenc_bytes()?
     } else {
@@ -58,11 +60,12 @@ fn said(front: &MyFront, payload: &[u8]) -> Option<Login> {
         collation,
         flavor: front.flavor,
         tls: front.tls,
-        plugin: "".into(),
-        answer: Secret::new([]),
+        plugin: plugin.into(),
+        answer: Mutex::new(None),
         scramble: [0; SCRAMBLE_LEN],
         attributes: attributes.into(),
         application: String::from_utf8_lossy(application).into(),
         sequence: Arc::clone(&front.sequence),
+        assurance: Assurance::default(),
     })
 }

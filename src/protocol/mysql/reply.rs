@@ -11,7 +11,7 @@ use super::frame::{HEADER_LEN, Header};
 use super::front::MyFront;
 use super::grammar::{Kind, Stage, kind};
 use super::message::{EOF, Eof, Err, OK, Ok as OkPacket};
-use super::owed::Owed;
+use super::owed::{Fate, Owed};
 use super::settled;
 use super::status::Status;
 use super::wire::Reader;
@@ -171,11 +171,24 @@ impl ReplyReader<'_> {
             }
             return header.total();
         }
+        if kind == Kind::Definition && self.asks_for_warnings() && header.len <= LONGEST_READ {
+            let Some(payload) = rest.get(HEADER_LEN..header.total()) else {
+                return 0;
+            };
+            if let Some(watcher) = &mut self.watcher {
+                watcher.front.last.warnings.define(payload);
+            }
+        }
         let dealt = self.relay(header, false, rest, at);
         if kind == Kind::Definition {
             self.defined();
         }
         dealt
+    }
+
+    fn asks_for_warnings(&self) -> bool {
+        let owed = self.back.debts.front();
+        owed.is_some_and(|owed| matches!(owed.fate, Fate::Warnings))
     }
 
     /// Passes a packet on, or drops it: its header with the right number, and as much of its

@@ -16,6 +16,7 @@ use super::grammar::Shape;
 use super::idle::{self, Local};
 use super::message::Err;
 use super::owed::{Fate, Owed, Then};
+use super::recall::{Recall, recall};
 use super::rules;
 use super::statements::{Draft, Statement};
 use super::status::Status;
@@ -276,17 +277,13 @@ impl RequestReader<'_> {
         let Some(text) = attributes::text(payload, named) else {
             return self.unread_query(command);
         };
-        let mode = self.front.settings.mode(&self.back.announcement);
+        let mode = self.front.settings.mode(self.back.usual);
         let verdict = rules::verdict(text, mode);
-        if idle::answers(
-            self.front,
-            self.back.status,
-            command.header,
-            text,
-            &verdict,
-            self.replies,
-        ) {
-            return self.drop_command(command);
+        let (status, header) = (self.back.status, command.header);
+        match recall(self.front, status, header, text, &verdict, self.replies) {
+            Recall::Answered => return self.drop_command(command),
+            Recall::After(sql) => self.run_before(&sql),
+            Recall::Server => {}
         }
         self.front.begin();
         self.restore(&verdict);
@@ -319,12 +316,19 @@ impl RequestReader<'_> {
     pub(super) fn restore(&mut self, verdict: &Verdict) {
         let kept = self.front.is_pinned() || self.back.status.has(Status::IN_TRANS);
         if !kept && verdict.touches.contains(Touch::LastInsertIdRead) {
-            let sql = format!("SET last_insert_id = {}", self.front.last.insert_id);
-            let capabilities = self.back.capabilities;
-            self.script
-                .insert_with(|out| put_query(out, capabilities, sql.as_bytes()));
-            self.back.owe(Owed::new(Fate::Replay, Shape::Results));
+            self.run_before(&format!(
+                "SET last_insert_id = {}",
+                self.front.last.insert_id
+            ));
         }
+    }
+
+    /// Has the server connection run this for Sluice before the command at hand.
+    pub(super) fn run_before(&mut self, sql: &str) {
+        let capabilities = self.back.capabilities;
+        self.script
+            .insert_with(|out| put_query(out, capabilities, sql.as_bytes()));
+        self.back.owe(Owed::new(Fate::Replay, Shape::Results));
     }
 
     fn prepare(&mut self, command: Command<'_>) -> usize {
@@ -340,7 +344,7 @@ impl RequestReader<'_> {
                 return 0;
             };
             let text = payload.get(1..).unwrap_or_default();
-            let mode = self.front.settings.mode(&self.back.announcement);
+            let mode = self.front.settings.mode(self.back.usual);
             Draft {
                 statement: Statement::of(text),
                 verdict: rules::verdict(text, mode),
@@ -349,6 +353,7 @@ impl RequestReader<'_> {
         self.front.begin();
         self.front.forget_last();
         self.front.running = None;
+        self.front.last_prepared = 0;
         if self.front.statements.len() >= self.front.policy.max_client_statements {
             let seq = command.header.seq;
             answer::error(

@@ -4,6 +4,7 @@
 /// Rows of `SHOW WARNINGS`.
 #[derive(Debug, Default)]
 pub struct Warnings {
+    definitions: Vec<Box<[u8]>>,
     rows: Vec<Box<[u8]>>,
     bytes: usize,
     state: State,
@@ -41,6 +42,14 @@ impl Warnings {
         self.state = State::Reading;
     }
 
+    /// The definition of a column of theirs.
+    pub fn define(&mut self, definition: &[u8]) {
+        if self.state == State::Reading {
+            self.bytes += definition.len();
+            self.definitions.push(definition.into());
+        }
+    }
+
     /// A row of them.
     pub fn keep(&mut self, row: &[u8]) {
         self.bytes += row.len();
@@ -72,6 +81,16 @@ impl Warnings {
         }
     }
 
+    /// True if the last command has left none.
+    pub fn are_none(&self) -> bool {
+        self.state == State::Known && self.rows.is_empty()
+    }
+
+    /// The definitions of the columns of the rows kept.
+    pub fn definitions(&self) -> &[Box<[u8]>] {
+        &self.definitions
+    }
+
     /// The rows kept.
     pub fn rows(&self) -> &[Box<[u8]>] {
         &self.rows
@@ -90,9 +109,13 @@ mod tests {
         let mut warnings = Warnings::default();
         warnings.open();
         assert!(warnings.is_open());
+        assert!(!warnings.are_none());
         warnings.asked();
+        warnings.define(b"a column");
         warnings.keep(b"a row");
         warnings.complete();
+        assert_eq!(warnings.definitions().len(), 1);
+        assert!(!warnings.are_none());
         assert_eq!(warnings.rows().len(), 1);
         warnings.open();
         warnings.asked();

@@ -10,12 +10,16 @@ use bytes::Bytes;
 use crate::model::{Progress, TxStatus};
 use crate::protocol::{self, Breach, Chore, ServerError};
 
+use super::again::Again;
+use super::by_name::Names;
 use super::front::PgFront;
 use super::owed::{Debts, Fate, Owed};
 use super::rename;
+use super::replay;
 use super::reply;
 use super::reported::Reported;
-use super::settings::{self, Settings};
+use super::sequence::Remembered;
+use super::settings::Settings;
 use super::statements::ServerStatements;
 
 /// Sluice's books about one server connection.
@@ -37,8 +41,20 @@ pub struct PgBack {
     pub(super) dirty: bool,
     /// The settings in force, if every replay sent so far succeeds.
     pub(super) settings: Arc<Settings>,
+    /// Settings that this server has accepted as a whole.
+    pub(super) accepted: Accepted,
     pub(super) reported: Arc<Reported>,
     pub(super) statements: ServerStatements,
+    /// What it has prepared under names that clients have given.
+    pub(super) names: Names,
+    /// What it remembers of sequences.
+    pub(super) remembered: Remembered,
+    /// The batch at hand, should the server refuse a statement that it names.
+    pub(super) again: Again,
+    /// A ParameterDescription that waits for the rest of its answer.
+    pub(super) held: Vec<u8>,
+    /// An error that a direct connection would have reported instead of the next one.
+    pub(super) instead: Option<Bytes>,
     /// Whose unnamed statement the server has: client and generation, or [`UNKNOWN`]; `None` if
     /// nobody's.
     pub(super) unnamed: Option<(u64, u64)>,
@@ -85,6 +101,31 @@ pub struct Body {
     pub pass: bool,
 }
 
+/// A few settings that the server has accepted, by [`Settings::id`].
+#[derive(Debug, Default)]
+pub struct Accepted {
+    ids: [u64; 8],
+    next: usize,
+}
+
+impl Accepted {
+    /// True if these have been accepted lately.
+    pub(super) fn contains(&self, settings: &Settings) -> bool {
+        self.ids.contains(&settings.id())
+    }
+
+    /// These have been accepted.
+    pub(super) fn note(&mut self, settings: &Settings) {
+        if self.contains(settings) {
+            return;
+        }
+        if let Some(slot) = self.ids.get_mut(self.next % 8) {
+            *slot = settings.id();
+        }
+        self.next = self.next.wrapping_add(1);
+    }
+}
+
 /// What came of the last chore.
 #[derive(Debug, Default)]
 pub struct ChoreResult {
@@ -106,6 +147,7 @@ impl PgBack {
             closing: false,
             dirty: false,
             settings: Settings::none(),
+            accepted: Accepted::default(),
             quiet: Quiet {
                 reported: Arc::clone(&login.reported),
                 settings: Settings::none(),
@@ -113,6 +155,11 @@ impl PgBack {
             customs: None,
             reported: login.reported,
             statements: ServerStatements::default(),
+            names: Names::default(),
+            remembered: Remembered::default(),
+            again: Again::default(),
+            held: Vec::new(),
+            instead: None,
             unnamed: None,
             chore: ChoreResult::default(),
             pid: login.pid,
@@ -176,7 +223,7 @@ impl PgBack {
             // rolls back.
             rename::nonsense(out);
             if !self.skipping {
-                self.debts.push(Owed::Describe);
+                self.debts.push(Owed::Describe(None));
             }
             rename::sync(out);
             self.debts.push(Owed::Sync);
@@ -189,6 +236,8 @@ impl PgBack {
     pub(super) fn discarded(&mut self) {
         self.settings = Settings::none();
         self.statements.clear();
+        self.names.clear();
+        self.remembered.clear();
         // Neither DISCARD nor DEALLOCATE is about it.
         self.unnamed = UNKNOWN;
         self.dirty = false;
@@ -297,7 +346,7 @@ impl protocol::Back for PgBack {
 fn account_query(query: &str, user: &str) -> String {
     let mut name = Vec::new();
     // A zero byte would end the query, and no role name holds one.
-    settings::write_literal(user.replace('\0', "").as_bytes(), &mut name);
+    replay::write_literal(user.replace('\0', "").as_bytes(), &mut name);
     let query = query.trim().trim_end_matches(';');
     let query = query.replace("$1", &String::from_utf8_lossy(&name));
     format!("SELECT password FROM ({query}) AS account(name, password)")

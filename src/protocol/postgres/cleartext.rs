@@ -53,7 +53,12 @@ impl Check {
                 })
             }
             // What MySQL keeps is of no use here.
-            Some(Verifier::Native(_) | Verifier::ShaCrypt(_) | Verifier::Ed25519(_)) => false,
+            Some(
+                Verifier::Native(_)
+                | Verifier::ShaCrypt(_)
+                | Verifier::Ed25519(_)
+                | Verifier::Parsec(_),
+            ) => false,
         };
         // PostgreSQL lets nobody in with an empty password, whatever is stored.
         (right && !given.is_empty()).then_some(self.given)

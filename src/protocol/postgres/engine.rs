@@ -6,6 +6,7 @@ use std::task::Waker;
 use bytes::{Bytes, BytesMut};
 
 use super::accept::{self, Outcome};
+use super::again;
 use super::back::{LoggedIn, PgBack};
 use super::cancel::{self, CancelKey};
 use super::connect::{self, Connected};
@@ -15,6 +16,7 @@ use super::prove::Prove;
 use super::reply::{self, Watcher};
 use super::reported::Reported;
 use super::scram::{ITERATIONS, SALT_LEN, derive_verifier};
+use super::sequence::Population;
 use super::startup::Startup;
 use super::{fault, inspect, join, message, request};
 use crate::model::{AuthMethod, EngineFamily, Fault, Secret, TlsFacts, TxStatus, Verifier};
@@ -85,7 +87,8 @@ impl Engine for Postgres {
 
     fn front(login: &Startup, _: &Arc<str>, policy: Arc<FrontSettings>) -> Result<PgFront, Fault> {
         let settings = join::admit(&login.settings, &policy)?;
-        Ok(PgFront::new(settings, policy))
+        let population = Population::of(&login.user, &login.database);
+        Ok(PgFront::new(settings, policy).among(population))
     }
 
     fn cancel_key(login: &Startup, session: u64, entropy: Entropy) -> CancelKey {
@@ -98,6 +101,7 @@ impl Engine for Postgres {
             message::parameter_status(out, name, value);
         }
         front.reported = Arc::clone(greeting);
+        front.greeted = Arc::clone(greeting);
         message::backend_key_data(out, key.pid(), key.secret());
         message::ready_for_query(out, TxStatus::Idle);
     }
@@ -183,8 +187,9 @@ impl Engine for Postgres {
         reply::read(back, Some(Watcher { front, script }), input)
     }
 
-    // ReadyForQuery says it.
-    fn inquire(_: &mut PgFront, _: &mut PgBack, _: &mut Vec<u8>) {}
+    fn inquire(front: &mut PgFront, back: &mut PgBack, request: &mut Vec<u8>) {
+        again::send(front, back, request);
+    }
 }
 
 /// An exchange in server role that tells the client why it fails.

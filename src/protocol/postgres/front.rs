@@ -12,12 +12,14 @@ use crate::model::{Fault, FaultKind, Finding, PinReason, Pins, PoolMode};
 use crate::protocol::{self, FrontSettings};
 use crate::sql::statement::Verdict;
 
+use super::by_name::Own;
 use super::inspect::{Inspection, offenders};
 use super::listen::{Board, Listener};
 use super::reported::Reported;
 use super::rules::Effects;
+use super::sequence::{Population, Stay};
 use super::settings::Settings;
-use super::statements::{ELSEWHERE, NAME_PREFIX, ServerStatements, Statement};
+use super::statements::{ELSEWHERE, NAME_PREFIX, Named, ServerStatements, Statement, StatementKey};
 use super::track::Tracked;
 use super::{message, rename};
 
@@ -30,10 +32,20 @@ pub struct PgFront {
     pub(super) settings: Tracked,
     /// The reported settings that it has been told.
     pub(super) reported: Arc<Reported>,
-    pub(super) named: HashMap<Box<[u8]>, Arc<Statement>, RandomState>,
+    /// What it was told of them at login, under its startup options.
+    pub(super) greeted: Arc<Reported>,
+    pub(super) named: HashMap<Box<[u8]>, Named, RandomState>,
+    /// Clients of the same user and database.
+    pub(super) population: Population,
+    /// The last in which it advanced a sequence.
+    pub(super) stay: Stay,
+    /// Statements prepared by SQL.
+    pub(super) sql: Own,
     pub(super) unnamed: Unnamed,
     /// Unnamed statements so far.
     generations: u64,
+    /// The statement that a portal was last bound to, if it has a name.
+    pub(super) last_bound: LastBound,
     /// Open portals whose statements change what is known of the session.
     pub(super) portals: HashMap<Box<[u8]>, Arc<Verdict>, RandomState>,
     /// Bytes of the current message that go on to the server as they come.
@@ -47,6 +59,12 @@ pub struct PgFront {
     pub(super) requests: u64,
     pub(super) policy: Arc<FrontSettings>,
     pub(super) quit: bool,
+    /// Something under way may change settings that plans depend on.
+    pub(super) changing: bool,
+    /// Identifies what those settings are meanwhile; 0 if nobody has asked.
+    pub(super) flux: u64,
+    /// A server has accepted the settings asked for at startup.
+    pub(super) confirmed: bool,
     /// The server's error about a setting that could not be replayed.
     pub(super) replay_failed: Option<Bytes>,
     pub(super) pins: Pins,
@@ -84,7 +102,36 @@ pub struct Unnamed {
     pub(super) effects: Effects,
 }
 
+/// Which statement the last portal runs.
+#[derive(Debug, Default)]
+pub(super) struct LastBound {
+    /// It is the unnamed one.
+    pub(super) unnamed: bool,
+    pub(super) key: Option<StatementKey>,
+    /// Kept from Bind to Bind, so that nothing is allocated.
+    pub(super) name: Vec<u8>,
+}
+
 impl PgFront {
+    /// The client is one of these.
+    #[must_use]
+    pub(super) fn among(mut self, population: Population) -> Self {
+        self.population = population;
+        self
+    }
+
+    /// The session remembers no value of a sequence.
+    pub(super) fn sequences_gone(&mut self) {
+        self.stay = 0;
+        self.pins.remove(PinReason::Sequence);
+    }
+
+    /// The named statement of the protocol that the client calls so.
+    pub(super) fn statement(&self, name: &[u8]) -> Option<Arc<Statement>> {
+        let named = self.named.get(name)?;
+        Some(Arc::clone(&named.statement))
+    }
+
     /// The books of a client that has logged in and asked for these settings.
     pub fn new(settings: Arc<Settings>, policy: Arc<FrontSettings>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -92,13 +139,19 @@ impl PgFront {
         if policy.pool_mode == PoolMode::Session {
             pins.insert(PinReason::SessionMode);
         }
+        let confirmed = Settings::same(&settings, &Settings::none());
         Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             settings: Tracked::new(settings),
             reported: Reported::new(Vec::new()),
+            greeted: Reported::new(Vec::new()),
             named: HashMap::default(),
+            population: Population::default(),
+            stay: 0,
+            sql: Own::default(),
             unnamed: Unnamed::default(),
             generations: 0,
+            last_bound: LastBound::default(),
             portals: HashMap::default(),
             passing: 0,
             dropping: 0,
@@ -107,6 +160,9 @@ impl PgFront {
             requests: 0,
             policy,
             quit: false,
+            changing: false,
+            flux: 0,
+            confirmed,
             replay_failed: None,
             pins,
             settled_pins: pins,
@@ -149,6 +205,11 @@ impl PgFront {
         self.policy.pool_mode == PoolMode::Session
     }
 
+    /// The client has as many prepared statements as it may take along.
+    pub(super) fn holds_most(&self) -> bool {
+        self.named.len() + self.sql.len() >= self.policy.max_client_statements
+    }
+
     /// Notes what a text about to be executed does.
     pub(super) fn affect(&mut self, effects: &Effects, cause: impl FnOnce() -> String) {
         let policy = self.policy.pins;
@@ -163,11 +224,7 @@ impl PgFront {
             }
             return;
         }
-        let pins = effects.pins.since(policy.filtered);
-        self.untidy |= effects.pins.common(policy.filtered) != Pins::NONE;
-        self.inspection.heed(pins);
-        let is_new = !pins.since(self.pins).is_empty();
-        self.pins = self.pins.union(pins);
+        let is_new = self.hold(effects.pins);
         if !is_new && !drawn {
             return;
         }
@@ -187,6 +244,26 @@ impl PgFront {
         }
     }
 
+    /// Pins for these reasons, if they are not filtered.
+    pub(super) fn affect_for(&mut self, pins: Pins, cause: impl FnOnce() -> String) {
+        if !pins.is_empty() && self.hold(pins) {
+            self.pin_cause = Some(cause().into());
+        }
+    }
+
+    /// Takes up reasons to pin; true if some are new.
+    fn hold(&mut self, reasons: Pins) -> bool {
+        let filtered = self.policy.pins.filtered;
+        let pins = reasons.since(filtered);
+        // What others have left of sequences is discarded when it matters.
+        let untidy = reasons.common(filtered);
+        self.untidy |= !untidy.since(Pins::of(&[PinReason::Sequence])).is_empty();
+        self.inspection.heed(pins);
+        let is_new = !pins.since(self.pins).is_empty();
+        self.pins = self.pins.union(pins);
+        is_new
+    }
+
     /// The server has said what pins.
     pub(super) fn set_pins(&mut self, pins: Pins) {
         self.pins = pins;
@@ -200,6 +277,8 @@ impl PgFront {
     pub(super) fn settle(&mut self) {
         self.settled_pins = self.pins;
         self.ran = false;
+        self.changing = false;
+        self.flux = 0;
     }
 
     /// The batch at hand has done nothing.
@@ -217,6 +296,7 @@ impl PgFront {
     /// The client's named statements exist no more.
     pub(super) fn statements_gone(&mut self) {
         self.named.clear();
+        self.sql.clear();
         self.pins.remove(PinReason::SqlPrepare);
     }
 
@@ -225,6 +305,7 @@ impl PgFront {
     pub(super) fn discarded(&mut self) {
         self.settings.discard();
         self.statements_gone();
+        self.sequences_gone();
         for reason in UNDONE_BY_DISCARD {
             self.pins.remove(reason);
         }
@@ -239,6 +320,34 @@ impl PgFront {
             message::parameter_status(out, name, value);
         }
         self.reported = Arc::clone(news);
+    }
+
+    /// True if a RESET has returned this reported setting to a startup option of the client's,
+    /// which the server connection does not know as such: what it reports is not what holds.
+    pub(super) fn is_back_at_startup(&self, name: &str) -> bool {
+        let settings = &self.settings;
+        if Arc::ptr_eq(settings.wanted(), settings.actual()) {
+            return false;
+        }
+        let name = name.to_ascii_lowercase();
+        let startup = settings.startup().value(&name);
+        startup.is_some()
+            && settings.wanted().value(&name) == startup
+            && settings.actual().value(&name) != startup
+    }
+
+    /// Writes which settings a RESET has returned to startup options, as the login reported them.
+    pub(super) fn learn_startup(&mut self, out: &mut Vec<u8>) {
+        if Arc::ptr_eq(self.settings.wanted(), self.settings.actual()) {
+            return;
+        }
+        let greeted = Arc::clone(&self.greeted);
+        for (name, value) in greeted.news_to(&Arc::clone(&self.reported)) {
+            if self.is_back_at_startup(name) {
+                message::parameter_status(out, name, value);
+                self.reported = self.reported.with(name, value);
+            }
+        }
     }
 
     /// An ErrorResponse in which Sluice's names of statements are replaced by the client's, if it
@@ -266,7 +375,7 @@ impl PgFront {
             return rename::replaced(whole, name, own);
         }
         let id = statements.statement_of(name)?;
-        let (own, _) = self.named.iter().find(|(_, s)| s.id == id)?;
+        let (own, _) = self.named.iter().find(|(_, n)| n.statement.id == id)?;
         rename::replaced(whole, name, own)
     }
 }

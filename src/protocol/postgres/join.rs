@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::back::PgBack;
-use super::front::PgFront;
+use super::front::{Barrier, PgFront};
 use super::owed::{Fate, Owed};
 use super::rename;
-use super::settings::{Caution, Settings, write_difference};
+use super::replay::{Caution, write_difference};
+use super::settings::Settings;
 use crate::model::{Fault, FaultKind};
 use crate::protocol::{Attach, FrontSettings};
 
@@ -18,8 +19,11 @@ pub fn attach(
     replies: &mut Vec<u8>,
 ) -> Attach {
     back.statements.limit_to(front.policy.max_server_statements);
+    // Everything is answered, so nothing waits for what was sent before.
+    front.barrier = Barrier::None;
     if Settings::same(front.settings.wanted(), &back.settings) {
-        front.settings.applied();
+        front.settings.applied(true);
+        front.confirmed = true;
         front.learn(&back.reported, replies);
         return Attach::Ready;
     }
@@ -30,11 +34,28 @@ pub fn attach(
     // A simple query replaces the unnamed statement.
     back.unnamed = None;
     back.settings = Arc::clone(front.settings.wanted());
-    front.settings.applied();
+    front.settings.applied(true);
+    // What a client has asked for at startup may be nothing that a server accepts.
+    let known = front.confirmed || back.accepted.contains(&back.settings);
     match caution {
-        Caution::None => Attach::Ready,
-        Caution::Wait => Attach::Wait,
+        Caution::None if known => Attach::Ready,
+        _ => Attach::Wait,
     }
+}
+
+/// Puts into an open transaction what the client's settings at startup were, which the server
+/// connection does not know: a RESET in the transaction has asked for them, so they are undone
+/// with it. Nothing may be due.
+pub(super) fn reset_to_startup(front: &mut PgFront, back: &mut PgBack, out: &mut Vec<u8>) {
+    let (actual, wanted) = (front.settings.actual(), front.settings.wanted());
+    let mut sql = Vec::new();
+    // Should it fail, the transaction has failed, and nothing can run in it under other settings.
+    let _ = write_difference(actual, wanted, &mut sql);
+    rename::query(&sql, out);
+    back.debts.push(Owed::Query(Fate::Replay));
+    back.unnamed = None;
+    back.settings = Arc::clone(wanted);
+    front.settings.applied(false);
 }
 
 /// The startup options that policy lets through, as settings.

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::by_name::SqlStatement;
 use super::front::Unnamed;
-use super::statements::{ServerName, Statement, StatementKey};
+use super::statements::{Named, ServerName, StatementKey};
 use crate::sql::statement::Verdict;
 
 /// For whom an answer is.
@@ -44,7 +45,7 @@ pub enum Undo {
     /// The client's name does not exist.
     Name(Box<[u8]>),
     /// The client's name still exists.
-    Restore(Box<[u8]>, Arc<Statement>),
+    Restore(Box<[u8]>, Named),
     /// The client has the unnamed statement that it had before, or none if this is what failed;
     /// what the connection has is unknown.
     Unnamed {
@@ -58,15 +59,23 @@ pub enum Undo {
     UnnamedHere,
     /// The connection still has this.
     Stale(ServerName),
+    /// What the connection has under this name, which a client gave, is unknown.
+    Held(Box<str>),
+    /// The client still has this statement, which it prepared by SQL.
+    RestoreSql(Box<str>, Arc<SqlStatement>),
 }
 
 impl Undo {
     /// What a later message may mean something else for.
     fn about(&self) -> About {
         match self {
-            Self::Nothing | Self::Taken(_) | Self::Stale(_) => About::Nothing,
+            Self::Nothing | Self::Taken(_) | Self::Stale(_) | Self::Held(_) => About::Nothing,
             Self::Unnamed { .. } | Self::UnnamedHere => About::Unnamed,
-            Self::Named(..) | Self::Prepared(_) | Self::Name(_) | Self::Restore(..) => About::Named,
+            Self::Named(..)
+            | Self::Prepared(_)
+            | Self::Name(_)
+            | Self::Restore(..)
+            | Self::RestoreSql(..) => About::Named,
         }
     }
 }
@@ -88,6 +97,15 @@ pub struct Gone {
     pub name: Box<[u8]>,
 }
 
+/// A statement whose result is being described to the client.
+#[derive(Debug)]
+pub struct Described {
+    /// On the server connection.
+    pub key: StatementKey,
+    /// By the client's name.
+    pub name: Box<[u8]>,
+}
+
 /// An answer that is due.
 #[derive(Debug)]
 pub enum Owed {
@@ -97,10 +115,15 @@ pub enum Owed {
     FakeParse(Undo),
     /// BindComplete.
     Bind(Option<StatementKey>),
+    /// An answer of this type to a message of Sluice's own.
+    Inner(u8),
     /// An error, which the client sees in words of Sluice's own.
     Refused(Bytes),
-    /// RowDescription or NoData, after ParameterDescription for a statement.
-    Describe,
+    /// RowDescription or NoData, after ParameterDescription for a statement. With what it tells the
+    /// shape of, where the books do not have that.
+    Describe(Option<Box<Described>>),
+    /// The same for Sluice itself.
+    Probe(StatementKey),
     /// Rows, COPY data, then CommandComplete, EmptyQueryResponse or PortalSuspended. With the
     /// statement, where its completion changes what is known of the session.
     Execute(Option<Arc<Verdict>>),
@@ -114,6 +137,9 @@ pub enum Owed {
     CopyEnd,
     /// ReadyForQuery alone.
     Sync,
+    /// The same for Sluice itself, ahead of a query. An error before it takes the place of the one
+    /// that the query gets.
+    InnerSync,
     /// Anything, then ReadyForQuery.
     Query(Fate),
     /// The same for a client's text whose statements change what is known of the session, and how
@@ -121,6 +147,9 @@ pub enum Owed {
     Scripted(Arc<Verdict>, usize),
     /// CommandComplete for a statement that both sides then have no more, then ReadyForQuery.
     Deallocate(Gone),
+    /// CommandComplete for a statement of Sluice's own, then ReadyForQuery. Its error takes the place
+    /// of the one that the client's next query gets. With the name, if it is a PREPARE.
+    Recall(Option<Box<str>>),
     /// FunctionCallResponse, then ReadyForQuery.
     Function,
 }
@@ -130,6 +159,7 @@ impl Owed {
     pub fn fate(&self) -> Fate {
         match self {
             Self::Parse(fate, _) | Self::Close(fate) | Self::Query(fate) => *fate,
+            Self::Inner(_) | Self::InnerSync | Self::Recall(_) | Self::Probe(_) => Fate::Ours,
             _ => Fate::Client,
         }
     }
@@ -159,6 +189,8 @@ impl Owed {
                 | Self::Query(_)
                 | Self::Scripted(..)
                 | Self::Deallocate(_)
+                | Self::InnerSync
+                | Self::Recall(_)
                 | Self::Function
                 | Self::Note(_)
                 | Self::CopyEnd
@@ -222,7 +254,7 @@ impl Debts {
 
     fn note(&mut self, owed: &Owed) {
         match owed {
-            Owed::Sync => {
+            Owed::Sync | Owed::InnerSync => {
                 self.sealed.named += self.open.named;
                 self.sealed.unnamed += self.open.unnamed;
                 self.open = Changes::default();
@@ -261,7 +293,7 @@ impl Debts {
 
     /// True if an error may keep the server from carrying out the next message.
     pub fn may_skip(&self) -> bool {
-        !matches!(self.queue.back(), None | Some(Owed::Sync))
+        !matches!(self.queue.back(), None | Some(Owed::Sync | Owed::InnerSync))
     }
 
     /// The unnamed statement `generation` never came to be: where it would be returned to,
@@ -282,11 +314,26 @@ impl Debts {
         }
     }
 
+    /// True if the next Sync is one of Sluice's own.
+    pub fn is_ours(&self) -> bool {
+        let mut syncs = self.queue.iter().filter(|owed| !owed.is_extended());
+        matches!(syncs.next(), Some(Owed::InnerSync))
+    }
+
+    /// True if a Sync comes last, and no other before it.
+    pub fn ends_with_its_only_sync(&self) -> bool {
+        let mut syncs = self.queue.iter().rev().map(|owed| match owed {
+            Owed::Sync => true,
+            owed => !owed.is_extended(),
+        });
+        syncs.next() == Some(true) && !syncs.any(|ends| ends)
+    }
+
     /// True if messages of the extended protocol are on their way that no Sync follows.
     pub fn has_extended(&self) -> bool {
         let since = self.queue.iter().rev();
         since
-            .take_while(|owed| !matches!(owed, Owed::Sync))
+            .take_while(|owed| !matches!(owed, Owed::Sync | Owed::InnerSync))
             .any(Owed::is_extended)
     }
 

@@ -38,6 +38,27 @@ pub fn about_statement(kind: u8, name: &[u8], out: &mut Vec<u8>) {
     out.push(0);
 }
 
+/// Writes a Bind without parameters.
+pub fn bind_plain(portal: &[u8], statement: &[u8], out: &mut Vec<u8>) {
+    bind_head(portal, statement, 6, out);
+    out.extend_from_slice(&[0; 6]);
+}
+
+/// Writes an Execute for all rows.
+pub fn execute(portal: &[u8], out: &mut Vec<u8>) {
+    head(b'E', portal.len() + 1 + 4, out);
+    out.extend_from_slice(portal);
+    out.extend_from_slice(&[0; 5]);
+}
+
+/// Writes a Close of a portal.
+pub fn close_portal(name: &[u8], out: &mut Vec<u8>) {
+    head(b'C', 1 + name.len() + 1, out);
+    out.push(b'P');
+    out.extend_from_slice(name);
+    out.push(0);
+}
+
 /// Writes a message that is in order and must fail: the description of a statement by a name that
 /// nobody gives.
 pub fn nonsense(out: &mut Vec<u8>) {
@@ -83,6 +104,17 @@ pub fn replaced(message: &[u8], from: &[u8], to: &[u8]) -> Option<Vec<u8>> {
     head(*kind, text.len(), &mut out);
     out.extend_from_slice(&text);
     Some(out)
+}
+
+/// Writes a message.
+pub fn message(kind: u8, body: &[u8], out: &mut Vec<u8>) {
+    head(kind, body.len(), out);
+    out.extend_from_slice(body);
+}
+
+/// Writes a Flush.
+pub fn flush(out: &mut Vec<u8>) {
+    head(b'H', 0, out);
 }
 
 fn head(kind: u8, body: usize, out: &mut Vec<u8>) {

@@ -9,12 +9,13 @@ use crate::model::TxStatus;
 use crate::protocol::{Breach, Script};
 
 use super::back::{Body, CopyIn, PgBack, UNKNOWN};
+use super::by_name::{self, What};
 use super::frame::{self, HEADER_LEN};
 use super::front::PgFront;
 use super::owed::{Fate, Owed, Undo};
 use super::rename;
-use super::reply_error;
-use super::{inspect, listen};
+use super::reported::Reported;
+use super::{inspect, listen, reply_error, shape_reply};
 
 /// A client that watches, and the edits to what it will see.
 pub struct Watcher<'a> {
@@ -31,6 +32,7 @@ pub fn read(back: &mut PgBack, client: Option<Watcher<'_>>, input: &[u8]) -> Res
     while let Some(rest) = input.get(at..)
         && !rest.is_empty()
         && reader.back.body.left == 0
+        && !reader.has_failed()
     {
         let header = frame::header(rest, LONGEST_BODY).map_err(|_| Breach("bad message length"))?;
         let Some(header) = header else { break };
@@ -52,7 +54,7 @@ pub fn read(back: &mut PgBack, client: Option<Watcher<'_>>, input: &[u8]) -> Res
 
 /// One message of the input, perhaps not whole yet.
 pub(super) struct Message<'a> {
-    kind: u8,
+    pub(super) kind: u8,
     /// Where it starts in the input.
     at: usize,
     /// Header and body.
@@ -81,6 +83,13 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// True if the client's settings could not be brought here: it must not see what its
+    /// statements have done under others.
+    fn has_failed(&self) -> bool {
+        let client = self.client.as_ref();
+        client.is_some_and(|client| client.front.replay_failed.is_some())
+    }
+
     /// Deals with the rest of a message whose header came earlier.
     fn continue_body(&mut self, input: &[u8]) -> usize {
         let body = self.back.body;
@@ -106,14 +115,21 @@ impl Reader<'_> {
             b'C' => self.complete(message),
             b'G' | b'H' | b'W' => self.copy_starts(message),
             b'c' => self.stream(message),
+            b't' => self.parameter_types(message),
             b'1' => self.answers(message, |owed| matches!(owed, Owed::Parse(..))),
-            b'2' => self.answers(message, |owed| matches!(owed, Owed::Bind(_))),
+            b'2' => self.answers_shown(message, |owed| {
+                matches!(owed, Owed::Bind(_) | Owed::Inner(b'2'))
+            }),
             b'3' => self.answers(message, |owed| matches!(owed, Owed::Close(_))),
-            b's' => self.answers(message, |owed| matches!(owed, Owed::Execute(_))),
+            b's' => {
+                // Rows have come, and with them whatever their functions have set.
+                self.follow(b"");
+                self.answers(message, |owed| matches!(owed, Owed::Execute(_)))
+            }
             // Under a simple Query these two do not end what is owed.
             b'I' => self.may_answer(message, |owed| matches!(owed, Owed::Execute(_))),
-            b'T' | b'n' => self.may_answer(message, |owed| matches!(owed, Owed::Describe)),
-            b't' | b'V' => self.stream(message),
+            b'T' | b'n' => shape_reply::description(self, message),
+            b'V' => self.stream(message),
             _ => Err(Breach("unknown message type")),
         }
     }
@@ -198,8 +214,41 @@ impl Reader<'_> {
         Ok(Some(dealt))
     }
 
+    /// The same for a message that shows the client that its batch is being carried out.
+    fn answers_shown(
+        &mut self,
+        message: &Message<'_>,
+        fits: impl Fn(&Owed) -> bool,
+    ) -> Result<Option<usize>, Breach> {
+        self.back.again.shown();
+        self.answers(message, fits)
+    }
+
+    /// ParameterDescription: the error that may follow decides whether the client sees it.
+    fn parameter_types(&mut self, message: &Message<'_>) -> Result<Option<usize>, Breach> {
+        if !matches!(self.back.debts.first(), Some(Owed::Describe(Some(_)))) {
+            return self.stream(message);
+        }
+        match message.whole {
+            None if message.total <= HOLD_LIMIT => Ok(None),
+            None => self.stream(message),
+            Some(whole) => {
+                self.back.held.extend_from_slice(whole);
+                Ok(Some(message.total))
+            }
+        }
+    }
+
+    /// Shows the client what was held back.
+    pub(super) fn show_held(&mut self) {
+        let held = std::mem::take(&mut self.back.held);
+        if let Some(client) = &mut self.client {
+            client.script.insert(&held);
+        }
+    }
+
     /// A message that ends the first debt if that is of the right kind.
-    fn may_answer(
+    pub(super) fn may_answer(
         &mut self,
         message: &Message<'_>,
         fits: impl Fn(&Owed) -> bool,
@@ -235,9 +284,13 @@ impl Reader<'_> {
             self.discarded(fate);
         } else if body == b"DEALLOCATE ALL\0" {
             self.back.statements.clear();
+            self.back.names.clear();
             if let Some(client) = &mut self.client {
                 client.front.statements_gone();
             }
+        }
+        if matches!(self.back.debts.first(), Some(Owed::Inner(_))) {
+            return self.answers(message, |owed| matches!(owed, Owed::Inner(b'C')));
         }
         self.follow(body);
         if matches!(self.back.debts.first(), Some(Owed::Execute(_))) {
@@ -262,14 +315,18 @@ impl Reader<'_> {
         let rolled_back = tag == b"ROLLBACK\0";
         match back.debts.first_mut() {
             Some(Owed::Scripted(verdict, done)) => {
+                let verdict = Arc::clone(verdict);
                 if let Some(statement) = verdict.statements.get(*done) {
+                    *done += 1;
                     front.settings.complete(statement, rolled_back);
+                    by_name::complete(front, back, statement);
                 }
-                *done += 1;
             }
             Some(Owed::Execute(Some(verdict))) => {
+                let verdict = Arc::clone(verdict);
                 for statement in &verdict.statements {
                     front.settings.complete(statement, rolled_back);
+                    by_name::complete(front, back, statement);
                 }
             }
             Some(Owed::Deallocate(gone)) => {
@@ -338,11 +395,17 @@ impl Reader<'_> {
             _ => return Err(Breach("ready before everything was answered")),
         };
         match fate {
+            Fate::Client if self.back.again.is_due() => {}
             Fate::Client => {
+                if let Some(Watcher { front, script }) = &mut self.client {
+                    script.insert_with(|out| front.learn_startup(out));
+                }
                 self.pass(message.at, message.at + message.total);
+                self.back.instead = None;
                 self.idle();
             }
             Fate::Replay => {
+                self.back.accepted.note(&self.back.settings);
                 self.tell_news();
                 self.back.rest();
             }
@@ -372,6 +435,7 @@ impl Reader<'_> {
             && let Some(client) = &mut self.client
         {
             client.front.settle();
+            self.back.again.settle();
         }
         if self.back.tx != TxStatus::Idle {
             return;
@@ -417,18 +481,26 @@ impl Reader<'_> {
             if fate == Fate::Client
                 && let Some(client) = &mut self.client
             {
-                client.front.reported = Arc::clone(&self.back.reported);
+                let front = &mut *client.front;
+                if front.is_back_at_startup(name) {
+                    // See `learn_startup`.
+                    return Ok(Some(self.stream_for(message, Fate::Ours)));
+                }
+                front.reported = front.reported.with(name, value);
+                if Reported::same(&front.reported, &self.back.reported) {
+                    front.reported = Arc::clone(&self.back.reported);
+                }
             }
         }
         Ok(Some(self.stream_for(message, fate)))
     }
 
     /// True if the client has not heard of a notification, and will not, in another way.
-    fn is_news(&self, whole: Option<&[u8]>) -> bool {
-        let Some(Watcher { front, .. }) = &self.client else {
+    fn is_news(&mut self, whole: Option<&[u8]>) -> bool {
+        let Some(Watcher { front, .. }) = &mut self.client else {
             return true;
         };
-        match (&front.listener, whole) {
+        match (&mut front.listener, whole) {
             (Some(listener), Some(whole)) => listener.is_for_client(whole, front.settings.heard()),
             _ => true,
         }
@@ -440,6 +512,7 @@ impl Reader<'_> {
             return;
         };
         let Watcher { front, script } = client;
+        front.confirmed = true;
         script.insert_with(|out| front.learn(&self.back.reported, out));
     }
 
@@ -468,8 +541,10 @@ impl Reader<'_> {
             Undo::Unnamed { .. } | Undo::UnnamedHere => back.unnamed = UNKNOWN,
             _ => {}
         }
-        if let Undo::Stale(name) = undo {
-            return back.statements.close_later(name);
+        match undo {
+            Undo::Stale(name) => return back.statements.close_later(name),
+            Undo::Held(name) => return back.names.hold(&name, What::Unknown),
+            _ => {}
         }
         let Some(front) = self.client.as_mut().map(|client| &mut *client.front) else {
             return;
@@ -480,6 +555,9 @@ impl Reader<'_> {
             }
             Undo::Restore(name, statement) => {
                 front.named.insert(name, statement);
+            }
+            Undo::RestoreSql(name, statement) => {
+                front.sql.insert(name, statement);
             }
             Undo::Unnamed { generation, before } => {
                 let before = before.filter(|_| !failed).map(|before| *before);

@@ -6,15 +6,17 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::model::PinReason;
+use crate::model::{PinReason, TxStatus};
 use crate::protocol::{Breach, ServerError};
 
 use super::back::CopyIn;
+use super::by_name::What;
 use super::frame::HEADER_LEN;
 use super::front::PgFront;
 use super::message;
 use super::owed::{Fate, Owed, Undo};
 use super::reply::{HOLD_LIMIT, Message, Reader};
+use super::shape;
 use super::statements::{NAME_PREFIX, StatementKey};
 
 /// Deals with an ErrorResponse; `None` if more of it must come first.
@@ -38,9 +40,16 @@ pub(super) fn read(
     }
     let fate = reader.back.debts.first().map_or(Fate::Client, Owed::fate);
     let extended = reader.back.debts.first().is_some_and(Owed::is_extended);
-    if extended {
-        forget_stale_plan(reader, error);
+    if extended && message.whole.is_some_and(shape::is_refusal) {
+        forget_stale_plan(reader);
+        if send_again(reader) {
+            reader.back.held.clear();
+            let dealt = reader.stream_for(message, Fate::Ours);
+            skip_to_sync(reader);
+            return Ok(Some(dealt));
+        }
     }
+    reader.show_held();
     let dealt = match fate {
         // The server ends the connection: that is for the client to know.
         Fate::Inspection | Fate::Move if reader.back.closing => show(reader, message),
@@ -52,21 +61,7 @@ pub(super) fn read(
             reader.stream_for(message, fate)
         }
         // A statement that Sluice prepared anew for the client fails as the client's own.
-        Fate::Client | Fate::Ours => {
-            if let Some(client) = &mut reader.client {
-                client.front.settings.fail();
-            }
-            match reader.back.debts.first() {
-                Some(Owed::Refused(ours)) => {
-                    let ours = ours.clone();
-                    if let Some(client) = &mut reader.client {
-                        client.script.insert(&ours);
-                    }
-                    reader.stream_for(message, Fate::Ours)
-                }
-                _ => show(reader, message),
-            }
-        }
+        Fate::Client | Fate::Ours => fails(reader, message),
         Fate::Chore => {
             reader.back.chore.error = error.map(|parsed| parsed.error.clone());
             reader.stream_for(message, fate)
@@ -100,17 +95,51 @@ fn refused(front: &mut PgFront, fate: Fate) {
     }
 }
 
+/// A request of the client's has failed, or what Sluice has put before it.
+fn fails(reader: &mut Reader<'_>, message: &Message<'_>) -> usize {
+    if let Some(Owed::Recall(name)) = reader.back.debts.first() {
+        if let Some(name) = name.clone() {
+            reader.back.names.hold(&name, What::Unknown);
+        }
+        reader.back.instead = message.whole.map(Bytes::copy_from_slice);
+        return reader.stream_for(message, Fate::Ours);
+    }
+    if reader.back.debts.is_ours() {
+        reader.back.instead = message.whole.map(Bytes::copy_from_slice);
+        return reader.stream_for(message, Fate::Ours);
+    }
+    if let Some(client) = &mut reader.client {
+        client.front.settings.fail();
+    }
+    let instead = match reader.back.debts.first() {
+        Some(Owed::Refused(ours)) => Some(ours.clone()),
+        _ => reader.back.instead.take(),
+    };
+    let Some(instead) = instead else {
+        return show(reader, message);
+    };
+    if let Some(client) = &mut reader.client {
+        client.script.insert(&instead);
+    }
+    reader.stream_for(message, Fate::Ours)
+}
+
 /// Cancels what the server will not answer any more. What messages would have done is taken back
 /// in the opposite order.
 fn skip_to_sync(reader: &mut Reader<'_>) {
     let mut undos: SmallVec<[Undo; 4]> = SmallVec::new();
     while let Some(owed) = reader.back.debts.first() {
-        if matches!(owed, Owed::Sync) {
+        if matches!(owed, Owed::Sync | Owed::InnerSync) {
             break;
         }
         undos.push(match reader.back.debts.pop() {
             Some(Owed::Parse(_, undo) | Owed::FakeParse(undo) | Owed::FakeClose(undo)) => undo,
             Some(Owed::Note(undo)) => undo,
+            Some(Owed::Probe(key)) => {
+                // Nobody is being asked any more.
+                reader.back.statements.learn(key, 0);
+                Undo::Nothing
+            }
             _ => Undo::Nothing,
         });
     }
@@ -121,19 +150,27 @@ fn skip_to_sync(reader: &mut Reader<'_>) {
     }
 }
 
-/// After a change of the tables, a cached plan may be refused for good: the statement is
-/// prepared anew when it is next used.
-fn forget_stale_plan(reader: &mut Reader<'_>, error: Option<&Parsed>) {
+/// After a change of the tables, a cached plan is refused for good: the statement is prepared anew
+/// when it is next used.
+fn forget_stale_plan(reader: &mut Reader<'_>) {
     let key: Option<StatementKey> = match reader.back.debts.first() {
         Some(Owed::Bind(key)) => *key,
+        Some(Owed::Describe(Some(described))) => Some(described.key),
+        Some(Owed::Probe(key)) => Some(*key),
         _ => None,
     };
-    // FEATURE_NOT_SUPPORTED, raised by RevalidateCachedQuery in plancache.c.
-    if let Some(key) = key
-        && error.is_some_and(|error| error.error.code == "0A000")
-    {
+    if let Some(key) = key {
         reader.back.statements.drop_later(key);
     }
+}
+
+/// True if the batch that has been refused is sent again: nothing is behind it, and no transaction
+/// is open.
+fn send_again(reader: &mut Reader<'_>) -> bool {
+    reader.client.is_some()
+        && reader.back.tx == TxStatus::Idle
+        && reader.back.debts.ends_with_its_only_sync()
+        && reader.back.again.ask()
 }
 
 /// A text that the server could not even parse has done nothing: what it was pinned for does not
@@ -158,9 +195,13 @@ fn show(reader: &mut Reader<'_>, message: &Message<'_>) -> usize {
         && let Some(client) = &mut reader.client
         && let Some(renamed) = {
             let taken = match reader.back.debts.first() {
-                Some(Owed::Parse(_, Undo::Taken(name))) => Some(&**name),
+                Some(Owed::Parse(_, Undo::Taken(name))) => Some(name.to_vec()),
+                Some(Owed::Bind(Some(key))) if client.front.last_bound.key == Some(*key) => {
+                    Some(client.front.last_bound.name.clone())
+                }
                 _ => None,
             };
+            let taken = taken.as_deref();
             client
                 .front
                 .with_own_names(whole, taken, &reader.back.statements)

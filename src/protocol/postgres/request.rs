@@ -13,10 +13,12 @@ use crate::sql::statement::Verdict;
 use super::back::{CopyIn, PgBack};
 use super::frame::{self, HEADER_LEN, Header};
 use super::front::{Barrier, PgFront};
+use super::line_up::{Way, line_up};
 use super::message;
 use super::owed::{Fate, Owed, Undo};
 use super::request_statement as statement;
-use super::{rename, rules};
+use super::rules::{self, Effects};
+use super::{join, rename, sequence};
 
 /// What a client without server connection needs; also how many bytes need no server at all.
 pub fn wants(
@@ -93,6 +95,7 @@ pub fn read(
         script,
         replies,
     };
+    reader.restore_startup();
     let mut at = reader.continue_body(input);
     while let Some(rest) = input.get(at..)
         && !rest.is_empty()
@@ -109,10 +112,13 @@ pub fn read(
             at,
             total,
             bytes: rest.get(..total.min(rest.len())).unwrap_or_default(),
+            behind: rest.get(total..).unwrap_or_default(),
         };
         let Some(dealt) = reader.message(&message)? else {
             break;
         };
+        let whole = message.is_whole();
+        reader.back.again.note(message.kind, message.bytes, whole);
         at += dealt;
     }
     Ok(at)
@@ -127,9 +133,22 @@ pub(super) struct Message<'a> {
     pub(super) total: usize,
     /// As much of it as has come, header included.
     pub(super) bytes: &'a [u8],
+    /// What has come behind it.
+    pub(super) behind: &'a [u8],
 }
 
 impl<'a> Message<'a> {
+    /// True if the next message describes this portal.
+    pub(super) fn is_described(&self, portal: &[u8]) -> bool {
+        let next = self
+            .behind
+            .strip_prefix(b"D")
+            .and_then(|next| next.get(4..));
+        let name = next.and_then(|next| next.strip_prefix(b"P"));
+        let rest = name.and_then(|name| name.strip_prefix(portal));
+        rest.is_some_and(|rest| rest.first() == Some(&0))
+    }
+
     /// True if all of it has come.
     pub(super) fn is_whole(&self) -> bool {
         self.bytes.len() == self.total
@@ -207,21 +226,40 @@ impl Reader<'_> {
         true
     }
 
+    /// Within a transaction, a RESET has to be completed by settings of the startup.
+    fn restore_startup(&mut self) {
+        let settings = &self.front.settings;
+        if self.back.tx != TxStatus::Open
+            || Arc::ptr_eq(settings.wanted(), settings.actual())
+            || !self.back.debts.is_empty()
+            || self.front.passing > 0
+            || self.back.copy != CopyIn::None
+        {
+            return;
+        }
+        let (front, back) = (&mut *self.front, &mut *self.back);
+        self.script
+            .insert_with(|out| join::reset_to_startup(front, back, out));
+    }
+
     /// Query.
     fn query(&mut self, message: &Message<'_>) -> Result<Option<usize>, Fault> {
         let limit = self.front.policy.max_statement_bytes;
         if !message.is_whole() && message.total <= limit {
             return Ok(None);
         }
-        if self.back.debts.named_in_doubt() && statement::is_by_name(message.body()) {
+        if statement::names_in_doubt(self, message.body()) {
             return Ok(None);
         }
-        if let Some((sql, owed)) = self.execute_by_name(message) {
-            self.replace_query(&sql, owed);
-            return Ok(Some(message.total));
+        if let Some(dealt) = self.execute_by_name(message) {
+            return Ok(Some(dealt));
         }
-        let script = self.effects_of_query(message);
-        if script.as_deref().is_some_and(rules::clears_the_table) {
+        let effects = self.effects_of_query(message);
+        let script = effects.script.clone();
+        if script
+            .as_deref()
+            .is_some_and(|script| self.needs_barrier(script))
+        {
             self.front.barrier = Barrier::Up;
         }
         if let Some(verdict) = &script
@@ -229,15 +267,29 @@ impl Reader<'_> {
         {
             return Ok(Some(dealt));
         }
-        self.front.requests += 1;
-        self.end_unnamed();
-        self.back.unsynced = false;
-        let dealt = self.pass(message);
-        self.back.debts.push(match script {
+        if let Some(verdict) = &script {
+            line_up(self, verdict, Way::Simple);
+        }
+        sequence::note(self, &effects, Way::Simple);
+        let owed = match script {
             Some(verdict) => Owed::Scripted(verdict, 0),
             None => Owed::Query(Fate::Client),
-        });
-        Ok(Some(dealt))
+        };
+        Ok(Some(self.pass_query(message, owed)))
+    }
+
+    /// True if requests behind these statements must wait for their outcome.
+    fn needs_barrier(&self, script: &Verdict) -> bool {
+        let mut statements = script.statements.iter();
+        rules::clears_the_table(script)
+            || statements.any(|one| self.front.settings.returns_to_startup(one))
+    }
+
+    /// Notes that settings may not be what the books say, until everything is answered.
+    pub(super) fn note_changes(&mut self, effects: &Effects) {
+        let front = &mut *self.front;
+        front.changing |=
+            effects.script.is_some() || effects.ends && front.settings.is_uncommitted();
     }
 
     /// The unnamed statement ends on both sides, if the message that follows is carried out: a
@@ -254,36 +306,40 @@ impl Reader<'_> {
         }));
     }
 
-    fn execute_by_name(&mut self, message: &Message<'_>) -> Option<(Vec<u8>, Owed)> {
+    /// Passes on a query that is nothing but the EXECUTE of a statement that the protocol prepared.
+    fn execute_by_name(&mut self, message: &Message<'_>) -> Option<usize> {
         if self.front.keeps_names() || !message.is_whole() {
             return None;
         }
-        statement::execute_by_name(self, message.body().strip_suffix(b"\0")?)
+        let text = message.body().strip_suffix(b"\0")?;
+        let owed = statement::execute_by_name(self, text)?;
+        Some(self.pass_query(message, owed))
     }
 
-    /// Sends a query in place of the client's.
-    fn replace_query(&mut self, sql: &[u8], owed: Owed) {
+    fn pass_query(&mut self, message: &Message<'_>, owed: Owed) -> usize {
         self.front.requests += 1;
         self.end_unnamed();
         self.back.unsynced = false;
-        self.script.insert_with(|out| rename::query(sql, out));
+        let dealt = self.pass(message);
         self.back.debts.push(owed);
+        dealt
     }
 
-    /// Notes what a simple query will do; returns its statements if they must be followed.
-    fn effects_of_query(&mut self, message: &Message<'_>) -> Option<Arc<Verdict>> {
+    /// Notes what a simple query will do, and returns it.
+    fn effects_of_query(&mut self, message: &Message<'_>) -> Effects {
         if self.front.keeps_names() {
-            return None;
+            return Effects::default();
         }
         if !message.is_whole() {
             self.front.pin(PinReason::Unclassified);
-            return None;
+            return Effects::default();
         }
         let text = message.body();
         let text = text.strip_suffix(b"\0").unwrap_or(text);
         let effects = rules::effects(text);
         self.front.affect(&effects, || rules::fingerprint(text));
-        effects.script
+        self.note_changes(&effects);
+        effects
     }
 
     fn execute(&mut self, message: &Message<'_>) -> Result<Option<usize>, Fault> {
@@ -295,7 +351,10 @@ impl Reader<'_> {
             let portal = rename::split_cstr(message.body()).map(|(name, _)| name);
             script = portal.and_then(|name| self.front.portals.get(name).cloned());
         }
-        if script.as_deref().is_some_and(rules::clears_the_table) {
+        if script
+            .as_deref()
+            .is_some_and(|script| self.needs_barrier(script))
+        {
             self.front.barrier = Barrier::AtSync;
         }
         self.front.requests += 1;

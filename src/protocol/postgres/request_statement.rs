@@ -8,16 +8,22 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::model::{Fault, FaultKind, PinReason, TxStatus};
+use crate::model::{Fault, FaultKind, PinReason, Pins, TxStatus};
 use crate::sql::statement::Verdict;
 
+use super::by_name::{self, What};
 use super::fault;
 use super::front::PgFront;
-use super::owed::{Fate, Gone, Owed, Undo};
+use super::line_up::{Way, line_up, line_up_bytes, line_up_protocol};
+use super::owed::{Described, Fate, Gone, Owed, Undo};
 use super::rename;
 use super::request::{Message, Reader};
-use super::rules;
-use super::statements::{ELSEWHERE, NAME_PREFIX, ServerName, Statement, StatementKey};
+use super::request_portal::{Fits, bound_effects, describe_portal, fits, note_bound, open_portal};
+use super::rules::{self, Effects};
+use super::sequence;
+use super::settings::{mixed, unique};
+use super::shape;
+use super::statements::{ELSEWHERE, NAME_PREFIX, Named, ServerName, Statement, StatementKey};
 use super::track;
 
 /// Parse: name, text, parameter types.
@@ -48,6 +54,9 @@ pub(super) fn parse(
             reader.ask(message, Owed::Parse(Fate::Client, Undo::Nothing)),
         ));
     }
+    if names_in_doubt(reader, text) {
+        return Ok(None);
+    }
     if name.is_empty() {
         return Ok(Some(parse_unnamed(reader, message, body, text)));
     }
@@ -63,6 +72,8 @@ fn parse_unnamed(
     body: &[u8],
     text: &[u8],
 ) -> usize {
+    let effects = rules::effects(text);
+    line_up_for(reader, &effects);
     let before = if reader.back.debts.may_skip() {
         Some(Box::new(reader.front.take_unnamed()))
     } else {
@@ -71,7 +82,7 @@ fn parse_unnamed(
     };
     let unnamed = &mut reader.front.unnamed;
     unnamed.body.extend_from_slice(body);
-    unnamed.effects = rules::effects(text);
+    unnamed.effects = effects;
     let generation = unnamed.generation;
     reader.back.unnamed = Some((reader.front.id, generation));
     let undo = Undo::Unnamed { generation, before };
@@ -98,23 +109,34 @@ fn parse_named(
             .push(Owed::Parse(Fate::Client, Undo::Taken(name.into())));
         return Ok(message.total);
     }
-    if reader.front.named.len() >= reader.front.policy.max_client_statements {
+    if is_sql(reader.front, name) && line_up_bytes(reader, name).is_some() {
+        // As above.
+        return Ok(reader.ask(message, Owed::Parse(Fate::Client, Undo::Nothing)));
+    }
+    if reader.front.holds_most() {
         refuse(reader);
         return Ok(message.total);
     }
     let statement = Statement::intern(body, || rules::effects(text));
-    let key = key_of(reader.front, &statement);
+    let key = key_of(reader, &statement);
     let name: Box<[u8]> = name.into();
     if may_fail(reader) {
         // In a failed transaction Parse fails: the server is to say so.
         reader.back.statements.drop_later(key);
     }
     if reader.back.statements.name(key).is_some() {
-        reader.front.named.insert(name.clone(), statement);
+        reader
+            .front
+            .named
+            .insert(name.clone(), Named::new(statement, key.1));
         reader.answer(Owed::FakeParse(Undo::Name(name)), rename::PARSE_COMPLETE);
         return Ok(message.total);
     }
-    reader.front.named.insert(name.clone(), statement);
+    line_up_for(reader, &statement.effects);
+    reader
+        .front
+        .named
+        .insert(name.clone(), Named::new(statement, key.1));
     let server_name = reader.back.statements.add(key);
     close_stale(reader);
     reader
@@ -144,6 +166,11 @@ fn refuse(reader: &mut Reader<'_>) {
     );
     let mut ours = Vec::new();
     fault::write(&fault, false, &mut ours);
+    refuse_with(reader, ours);
+}
+
+/// The client gets this error, and the server one that makes it skip the rest of the batch too.
+fn refuse_with(reader: &mut Reader<'_>, ours: Vec<u8>) {
     reader.script.insert_with(rename::nonsense);
     reader.back.unsynced = true;
     reader.back.debts.push(Owed::Refused(ours.into()));
@@ -162,8 +189,38 @@ pub(super) fn bind(reader: &mut Reader<'_>, message: &Message<'_>) -> Result<Opt
     if in_doubt(reader, name) {
         return Ok(None);
     }
-    open_portal(reader, portal, name);
-    match resolve(reader, name) {
+    let Some(effects) = bound_effects(reader, message, portal, name) else {
+        return Ok(None);
+    };
+    if reader.back.debts.named_in_doubt() && uses_names(&effects) {
+        return Ok(None);
+    }
+    let resolved = resolve(reader, name);
+    if let Resolved::Renamed(server_name, Some(key)) = &resolved {
+        let fits = fits(
+            reader,
+            name,
+            server_name,
+            *key,
+            message.is_described(portal),
+        );
+        match fits {
+            Fits::Yes => {}
+            Fits::Unknown => return Ok(None),
+            Fits::No => {
+                refuse_with(reader, shape::refusal());
+                let now = message.bytes.len();
+                reader.front.dropping = message.total - now;
+                return Ok(Some(now));
+            }
+        }
+    }
+    note_bound(reader.front, portal, name, &resolved);
+    line_up_for(reader, &effects);
+    sequence::note(reader, &effects, Way::Extended);
+    reader.note_changes(&effects);
+    open_portal(reader.front, portal, effects.script);
+    match resolved {
         Resolved::AsItIs => Ok(Some(reader.ask(message, Owed::Bind(None)))),
         Resolved::Renamed(server_name, key) => {
             let skip = 5 + portal.len() + 1 + name.len() + 1;
@@ -181,25 +238,6 @@ pub(super) fn bind(reader: &mut Reader<'_>, message: &Message<'_>) -> Result<Opt
     }
 }
 
-/// Notes what executing the portal will do, where that must be followed.
-fn open_portal(reader: &mut Reader<'_>, portal: &[u8], name: &[u8]) {
-    let front = &mut *reader.front;
-    let script = match front.named.get(name) {
-        Some(statement) => statement.effects.script.clone(),
-        None if name.is_empty() => front.unnamed.effects.script.clone(),
-        None => None,
-    };
-    match script {
-        Some(script) => {
-            front.portals.insert(portal.into(), script);
-        }
-        None if front.portals.is_empty() => {}
-        None => {
-            front.portals.remove(portal);
-        }
-    }
-}
-
 /// A query that is nothing but the DEALLOCATE of a statement that the protocol prepared: the
 /// server knows it by another name. `None`: it is something else.
 pub(super) fn deallocate(
@@ -211,8 +249,10 @@ pub(super) fn deallocate(
         return None;
     };
     let name = track::deallocated(only)?;
-    let statement = reader.front.named.get(name.as_bytes()).cloned()?;
-    let (server_name, key) = prepared(reader, &statement);
+    let named = reader.front.named.get(name.as_bytes()).cloned()?;
+    let key = key_here(reader, &named);
+    // Where it is not prepared, there is nothing to deallocate under another name.
+    let server_name = reader.back.statements.name(key)?.clone();
     reader.front.requests += 1;
     reader.end_unnamed();
     reader.back.unsynced = false;
@@ -227,27 +267,27 @@ pub(super) fn deallocate(
     Some(message.total)
 }
 
-/// A query that is nothing but the EXECUTE of a statement that the protocol prepared: the same
-/// query by the name that the server knows, and what its completion will mean. `None`: it is
-/// something else.
-pub(super) fn execute_by_name(reader: &mut Reader<'_>, text: &[u8]) -> Option<(Vec<u8>, Owed)> {
+/// For a query that is nothing but the EXECUTE of a statement that the protocol prepared: sees to it
+/// that the server knows it by the client's name, and says what its completion will mean. `None`: it
+/// is something else.
+pub(super) fn execute_by_name(reader: &mut Reader<'_>, text: &[u8]) -> Option<Owed> {
     if reader.front.named.is_empty() {
         return None;
     }
-    let (name, place) = rules::executed(text)?;
-    let statement = reader.front.named.get(name.as_bytes()).cloned()?;
-    reader.front.affect(&statement.effects, || {
-        rules::fingerprint(text_of(&statement.body))
-    });
-    let (server_name, _) = prepared(reader, &statement);
-    let mut sql = text.get(..place.start)?.to_vec();
-    sql.extend_from_slice(&server_name);
-    sql.extend_from_slice(text.get(place.end..)?);
-    let owed = match &statement.effects.script {
+    let name = rules::executed(text)?;
+    let statement = reader.front.statement(name.as_bytes())?;
+    line_up_protocol(reader, &name, &statement, Way::Simple);
+    reader.note_changes(&statement.effects);
+    sequence::note(reader, &statement.effects, Way::Simple);
+    if statement.effects.bound {
+        let cause = || rules::fingerprint(text_of(&statement.body));
+        let setting = Pins::of(&[PinReason::Setting]);
+        reader.front.affect_for(setting, cause);
+    }
+    Some(match &statement.effects.script {
         Some(script) => Owed::Scripted(Arc::clone(script), 0),
         None => Owed::Query(Fate::Client),
-    };
-    Some((sql, owed))
+    })
 }
 
 /// Describe: a statement or a portal.
@@ -259,22 +299,28 @@ pub(super) fn describe(
         return Ok(None);
     };
     let Target::Statement(name) = target else {
-        return Ok(Some(reader.ask(message, Owed::Describe)));
+        let described = describe_portal(reader, message);
+        return Ok(Some(reader.ask(message, Owed::Describe(described))));
     };
     if reader.front.keeps_names() {
-        return Ok(Some(reader.ask(message, Owed::Describe)));
+        return Ok(Some(reader.ask(message, Owed::Describe(None))));
     }
     if in_doubt(reader, name) {
         return Ok(None);
     }
     match resolve(reader, name) {
-        Resolved::AsItIs => Ok(Some(reader.ask(message, Owed::Describe))),
-        Resolved::Renamed(server_name, _) => {
+        Resolved::AsItIs => Ok(Some(reader.ask(message, Owed::Describe(None)))),
+        Resolved::Renamed(server_name, key) => {
             reader
                 .script
                 .insert_with(|out| rename::about_statement(b'D', &server_name, out));
             reader.back.unsynced = true;
-            reader.back.debts.push(Owed::Describe);
+            let name = name.into();
+            let described = key.map(|key| Box::new(Described { key, name }));
+            if described.is_some() {
+                reader.back.again.begin();
+            }
+            reader.back.debts.push(Owed::Describe(described));
             Ok(Some(message.total))
         }
     }
@@ -308,6 +354,7 @@ pub(super) fn close(
         reader.answer(Owed::FakeClose(undo), rename::CLOSE_COMPLETE);
         return Ok(Some(message.total));
     }
+    close_sql(reader, name);
     if name.starts_with(NAME_PREFIX) {
         // Not the client's to close; closing what does not exist is no error.
         reader.answer(Owed::FakeClose(Undo::Nothing), rename::CLOSE_COMPLETE);
@@ -316,7 +363,41 @@ pub(super) fn close(
     Ok(Some(reader.ask(message, own)))
 }
 
-enum Resolved {
+/// A Close is about to be sent that may be about a statement prepared by SQL.
+fn close_sql(reader: &mut Reader<'_>, name: &[u8]) {
+    let Ok(name) = std::str::from_utf8(name) else {
+        return;
+    };
+    if reader.back.names.is_held(name) {
+        reader.back.names.hold(name, What::Unknown);
+    }
+    if let Some(statement) = reader.front.sql.remove(name)
+        && reader.back.debts.may_skip()
+    {
+        let undo = Undo::RestoreSql(name.into(), statement);
+        reader.back.debts.push(Owed::Note(undo));
+    }
+}
+
+/// True if the client has prepared a statement of this name by SQL.
+fn is_sql(front: &PgFront, name: &[u8]) -> bool {
+    std::str::from_utf8(name).is_ok_and(|name| front.sql.contains_key(name))
+}
+
+/// True if the name stands for such a statement to the client, or to another one here.
+fn is_sql_here(reader: &Reader<'_>, name: &[u8]) -> bool {
+    std::str::from_utf8(name)
+        .is_ok_and(|name| reader.front.sql.contains_key(name) || reader.back.names.is_held(name))
+}
+
+/// Lines the connection up for a text with these effects.
+fn line_up_for(reader: &mut Reader<'_>, effects: &Effects) {
+    if let Some(script) = effects.script.as_deref() {
+        line_up(reader, script, Way::Extended);
+    }
+}
+
+pub(super) enum Resolved {
     /// The server knows it by the client's name, or is to say that it does not exist.
     AsItIs,
     /// The name that the server knows.
@@ -329,7 +410,10 @@ fn resolve(reader: &mut Reader<'_>, name: &[u8]) -> Resolved {
         resolve_unnamed(reader);
         return Resolved::AsItIs;
     }
-    let Some(statement) = reader.front.named.get(name).cloned() else {
+    let Some(named) = reader.front.named.get(name).cloned() else {
+        if is_sql_here(reader, name) && line_up_bytes(reader, name).is_some() {
+            return Resolved::AsItIs;
+        }
         if !name.starts_with(NAME_PREFIX) {
             return Resolved::AsItIs;
         }
@@ -338,15 +422,20 @@ fn resolve(reader: &mut Reader<'_>, name: &[u8]) -> Resolved {
         elsewhere.extend_from_slice(name);
         return Resolved::Renamed(elsewhere, None);
     };
+    let statement = &named.statement;
     reader.front.affect(&statement.effects, || {
         rules::fingerprint(text_of(&statement.body))
     });
-    let (server_name, key) = prepared(reader, &statement);
+    let (server_name, key) = prepared(reader, &named);
     Resolved::Renamed(server_name, Some(key))
 }
 
 fn resolve_unnamed(reader: &mut Reader<'_>) {
     let owner = (reader.front.id, reader.front.unnamed.generation);
+    if reader.back.unnamed != Some(owner) {
+        let effects = reader.front.unnamed.effects.clone();
+        line_up_for(reader, &effects);
+    }
     let PgFront { unnamed, .. } = &*reader.front;
     if unnamed.body.is_empty() {
         if reader.back.unnamed.take().is_some() {
@@ -375,11 +464,13 @@ fn resolve_unnamed(reader: &mut Reader<'_>) {
 }
 
 /// Prepares the statement on this connection if it is not; returns its name there.
-fn prepared(reader: &mut Reader<'_>, statement: &Arc<Statement>) -> (ServerName, StatementKey) {
-    let key = key_of(reader.front, statement);
+fn prepared(reader: &mut Reader<'_>, named: &Named) -> (ServerName, StatementKey) {
+    let statement = &named.statement;
+    let key = key_here(reader, named);
     if let Some(name) = reader.back.statements.name(key) {
         return (name.clone(), key);
     }
+    line_up_for(reader, &statement.effects);
     let name = reader.back.statements.add(key);
     close_stale(reader);
     reader
@@ -391,7 +482,7 @@ fn prepared(reader: &mut Reader<'_>, statement: &Arc<Statement>) -> (ServerName,
     (name, key)
 }
 
-fn close_stale(reader: &mut Reader<'_>) {
+pub(super) fn close_stale(reader: &mut Reader<'_>) {
     for name in reader.back.statements.take_stale() {
         reader
             .script
@@ -401,7 +492,7 @@ fn close_stale(reader: &mut Reader<'_>) {
 }
 
 /// Notes that a Close of Sluice's own will be answered, or not carried out.
-fn close_ours(reader: &mut Reader<'_>, undo: Undo) {
+pub(super) fn close_ours(reader: &mut Reader<'_>, undo: Undo) {
     reader.back.unsynced = true;
     if reader.back.debts.may_skip() {
         reader.back.debts.push(Owed::Note(undo));
@@ -420,16 +511,50 @@ fn in_doubt(reader: &Reader<'_>, name: &[u8]) -> bool {
     }
 }
 
-/// True for a query that may run or deallocate a statement by its name.
-pub(super) fn is_by_name(text: &[u8]) -> bool {
-    rules::first_word_is(text, &[b"execute", b"deallocate"])
+/// True if it depends on the answer to earlier messages what names in a text mean: it waits.
+pub(super) fn names_in_doubt(reader: &Reader<'_>, text: &[u8]) -> bool {
+    reader.back.debts.named_in_doubt() && {
+        let text = text.strip_suffix(b"\0").unwrap_or(text);
+        uses_names(&rules::effects(text))
+    }
 }
 
-fn key_of(front: &PgFront, statement: &Statement) -> StatementKey {
-    (statement.id, front.settings.wanted().planner_id())
+fn uses_names(effects: &Effects) -> bool {
+    let script = effects.script.as_deref();
+    script.is_some_and(by_name::uses_names)
 }
 
-fn text_of(body: &[u8]) -> &[u8] {
+/// What the client's statement goes by on this connection: by the settings that it was prepared
+/// under, if it is prepared under these here. The server then brings it up to date with those of
+/// now, as for a client of its own.
+pub(super) fn key_here(reader: &mut Reader<'_>, named: &Named) -> StatementKey {
+    let key = (named.statement.id, named.planner);
+    if reader.back.statements.has(key) {
+        key
+    } else {
+        key_of(reader, &named.statement)
+    }
+}
+
+/// What the statement goes by at this point. Where settings may just be changing, nobody can tell
+/// what it will have been prepared under, and nobody finds it there later.
+pub(super) fn key_of(reader: &mut Reader<'_>, statement: &Statement) -> StatementKey {
+    let front = &mut *reader.front;
+    if !front.changing || reader.back.debts.is_empty() {
+        let planner = front.settings.planner_id();
+        return match uses_names(&statement.effects) {
+            // What the names in it stand for is the client's own affair.
+            true => (statement.id, mixed(planner ^ front.id, "", None)),
+            false => (statement.id, planner),
+        };
+    }
+    if front.flux == 0 {
+        front.flux = unique();
+    }
+    (statement.id, front.flux)
+}
+
+pub(super) fn text_of(body: &[u8]) -> &[u8] {
     rename::split_cstr(body).map_or(body, |(text, _)| text)
 }
 

@@ -1,15 +1,18 @@
 //! From the classification of SQL text to what it means for multiplexing: which settings it
 //! changes, and whether it leaves anything behind that cannot be carried to another connection.
 
-use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
 use crate::model::{PinReason, Pins};
 use crate::sql::cache::{CacheLimits, VerdictCache};
 use crate::sql::lexer::{Lexer, Quoting};
 use crate::sql::postgres::classify;
-use crate::sql::statement::{Detail, SettingAction, TransactionControl, Verdict, Which};
+use crate::sql::statement::{
+    CopyFlow, Detail, SettingAction, SettingScope, Statement, TransactionControl, Verdict, Which,
+};
 use crate::sql::touches::{Touch, Touches};
+
+use super::settings::{ROLE, USER};
 
 pub use crate::sql::fingerprint::fingerprint;
 
@@ -21,41 +24,45 @@ pub struct Effects {
     /// The statements, where the session's model must follow them one by one; `None` where none
     /// of them changes a setting or the transaction.
     pub script: Option<Arc<Verdict>>,
+    /// It gives settings values that a Bind brings: without them, [`PinReason::Setting`] holds.
+    pub bound: bool,
+    /// It may advance a sequence, seen or unseen.
+    pub advances: bool,
+    /// It says that it advances a sequence.
+    pub says_so: bool,
+    /// It asks for a sequence's value that the session remembers.
+    pub recalls: bool,
+    /// It may end a transaction, and with it what the transaction has set.
+    pub ends: bool,
     /// It may give up what pins.
     pub gives_up: bool,
     /// It may run code of users, which may do anything.
     pub may_call: bool,
 }
 
-/// True if the text takes away what later requests may build on: they wait until it is done.
+/// True if the text gives or takes away what later requests may build on: they wait until it is
+/// done.
 pub fn clears_the_table(verdict: &Verdict) -> bool {
-    verdict
-        .touches
-        .intersects(Touches::of(Touch::Deallocate).with(Touch::DiscardAll))
+    verdict.touches.intersects(
+        Touches::of(Touch::Deallocate)
+            .with(Touch::DiscardAll)
+            .with(Touch::SqlPrepare),
+    )
 }
 
-/// The name that an EXECUTE, which is all of `text`, runs, and where it stands in the text.
-pub fn executed(text: &[u8]) -> Option<(Box<str>, Range<usize>)> {
+/// The name that an EXECUTE, which is all of `text`, runs.
+pub fn executed(text: &[u8]) -> Option<Box<str>> {
     let mut tokens = Lexer::new(text, Quoting::Standard);
     if !tokens.next()?.is_word(b"execute") {
         return None;
     }
-    let name = tokens.next()?;
     match &*classify(text).statements {
         [only] => match &only.detail {
-            Detail::SqlExecute(Which::One(folded)) => {
-                Some((folded.clone(), name.start..name.end()))
-            }
+            Detail::SqlExecute(Which::One(folded)) => Some(folded.clone()),
             _ => None,
         },
         _ => None,
     }
-}
-
-/// True if the text begins with one of these words, given in lower case.
-pub fn first_word_is(text: &[u8], words: &[&[u8]]) -> bool {
-    let first = Lexer::new(text, Quoting::Standard).next();
-    first.is_some_and(|first| words.iter().any(|word| first.is_word(word)))
 }
 
 /// What executing `text` does.
@@ -64,6 +71,10 @@ pub fn effects(text: &[u8]) -> Effects {
         let verdict = classify(text);
         if !matters(&verdict) {
             return Effects {
+                ends: ends(&verdict),
+                advances: advances(&verdict),
+                says_so: verdict.touches.contains(Touch::SequenceState),
+                recalls: verdict.touches.contains(Touch::SequenceRecall),
                 gives_up: verdict.touches.intersects(GIVES_UP),
                 may_call: verdict.may_call,
                 ..Effects::default()
@@ -99,60 +110,134 @@ fn is_plain(verdict: &Verdict) -> bool {
     }
 }
 
+/// True if a setting of the session gets a value that a Bind brings.
+pub fn sets_session_by_parameter(verdict: &Verdict) -> bool {
+    verdict.setting_changes().any(|(_, change)| {
+        change.scope == SettingScope::Session
+            && matches!(change.action, SettingAction::Parameter(_))
+    })
+}
+
+/// True if some statement calls `nextval`, or writes rows and may do so for a column's default.
+fn advances(verdict: &Verdict) -> bool {
+    verdict.touches.intersects(ADVANCES)
+        || verdict.statements.iter().any(|statement| {
+            statement.writes
+                && statement.control == TransactionControl::None
+                && match &statement.detail {
+                    Detail::None => true,
+                    Detail::Copy(flow) => *flow != CopyFlow::Out,
+                    _ => false,
+                }
+        })
+}
+
+/// True if some statement ends a transaction.
+fn ends(verdict: &Verdict) -> bool {
+    verdict.statements.iter().any(|statement| {
+        !matches!(
+            statement.control,
+            TransactionControl::None | TransactionControl::Begin(_)
+        )
+    })
+}
+
 fn of(verdict: Arc<Verdict>) -> Effects {
-    let mut pins = Pins::NONE;
-    for (touch, reason) in PINNED {
-        if verdict.touches.contains(touch) {
-            pins.insert(reason);
+    let mut pins = if verdict.touches.contains(Touch::Unknown) {
+        Pins::of(&[PinReason::Unclassified])
+    } else {
+        Pins::NONE
+    };
+    for statement in &verdict.statements {
+        if !is_carried(statement) {
+            pins = pins.union(pins_of(statement));
         }
     }
-    let untracked = verdict
-        .statements
-        .iter()
-        .any(|statement| match &statement.detail {
-            Detail::Settings(changes) => changes.iter().any(|change| {
-                matches!(
-                    change.action,
-                    SettingAction::FromCurrent | SettingAction::Parameter(_)
-                ) || !is_tracked(&change.name)
-            }),
-            _ => statement.touches.intersects(SETS),
-        });
-    if untracked {
-        pins.insert(PinReason::Setting);
-    }
+    let bound = verdict
+        .setting_changes()
+        .any(|(_, change)| matches!(change.action, SettingAction::Parameter(_)));
     let scripted = verdict.touches.intersects(SCRIPTED) || !is_plain(&verdict);
     Effects {
         pins,
+        bound,
+        ends: ends(&verdict),
+        advances: advances(&verdict),
+        says_so: verdict.touches.contains(Touch::SequenceState),
+        recalls: verdict.touches.contains(Touch::SequenceRecall),
         gives_up: verdict.touches.intersects(GIVES_UP),
         may_call: verdict.may_call,
         script: scripted.then_some(verdict),
     }
 }
 
-/// Settings whose replay means the same as the first time. `session_authorization` and `role`
-/// have statements of their own and pin; the seed is state, not a value.
-fn is_tracked(name: &str) -> bool {
-    !matches!(
-        name,
-        "role"
-            | "session_authorization"
-            | "seed"
-            | "transaction_isolation"
-            | "transaction_read_only"
-            | "transaction_deferrable"
-    )
+/// Why what a statement does cannot be carried to another connection.
+fn pins_of(statement: &Statement) -> Pins {
+    let mut pins = Pins::NONE;
+    for (touch, reason) in PINNED {
+        if statement.touches.contains(touch) {
+            pins.insert(reason);
+        }
+    }
+    if let Some(reason) = untracked(statement) {
+        pins.insert(reason);
+    }
+    pins
+}
+
+/// True for a PREPARE that can be repeated elsewhere. What its statement does counts when that is
+/// executed.
+fn is_carried(statement: &Statement) -> bool {
+    matches!(statement.detail, Detail::SqlPrepare(Which::One(_), _))
+        && !statement.touches.contains(Touch::Unknown)
+}
+
+/// Why what a PREPARE's statement does when it is executed cannot be carried.
+pub fn inner_pins(prepare: &Statement) -> Pins {
+    let mut pins = pins_of(prepare);
+    pins.remove(PinReason::SqlPrepare);
+    pins
+}
+
+/// Why the settings that a statement changes cannot be followed, if so. The random seed is state,
+/// not a value, and a reason of its own.
+fn untracked(statement: &Statement) -> Option<PinReason> {
+    let Detail::Settings(changes) = &statement.detail else {
+        return statement
+            .touches
+            .intersects(SETS)
+            .then_some(PinReason::Setting);
+    };
+    let change = changes.iter().find(|change| {
+        change.scope == SettingScope::Session
+            && (matches!(change.action, SettingAction::FromCurrent) || &*change.name == "seed")
+    })?;
+    Some(match &*change.name {
+        ROLE | USER => PinReason::Role,
+        _ => PinReason::Setting,
+    })
 }
 
 /// Statements that change settings of the session.
 const SETS: Touches = Touches::of(Touch::SetSession)
     .with(Touch::SetSessionCharacteristics)
+    .with(Touch::SetRole)
+    .with(Touch::SetSessionAuthorization)
     .with(Touch::SetFromParameter)
     .with(Touch::SetUnknown);
 
+/// What may advance a sequence, or hides what it does.
+const ADVANCES: Touches = Touches::of(Touch::SequenceState)
+    .with(Touch::SqlExecute)
+    .with(Touch::CodeBlock)
+    .with(Touch::Unknown);
+
 /// Statements whose success changes what is known of the session.
 const SCRIPTED: Touches = SETS
+    .with(Touch::SetLocal)
+    .with(Touch::SqlPrepare)
+    .with(Touch::SqlExecute)
     .with(Touch::Deallocate)
+    .with(Touch::DiscardSequences)
     .with(Touch::DiscardAll)
     .with(Touch::Unlisten);
 
@@ -164,19 +249,14 @@ const GIVES_UP: Touches = Touches::of(Touch::AdvisoryUnlock)
     .with(Touch::DiscardTemp);
 
 /// Which touch is a reason to pin.
-const PINNED: [(Touch, PinReason); 17] = [
-    (Touch::SetFromParameter, PinReason::Setting),
+const PINNED: [(Touch, PinReason); 12] = [
     (Touch::SetUnknown, PinReason::Setting),
-    (Touch::SetRole, PinReason::Role),
-    (Touch::SetSessionAuthorization, PinReason::Role),
     (Touch::TempObject, PinReason::TempObject),
     (Touch::CursorHold, PinReason::HeldCursor),
     (Touch::Listen, PinReason::Listen),
     (Touch::AdvisoryLock, PinReason::AdvisoryLock),
     (Touch::Load, PinReason::Load),
     (Touch::SqlPrepare, PinReason::SqlPrepare),
-    (Touch::SqlExecute, PinReason::SqlPrepare),
-    (Touch::SequenceState, PinReason::Sequence),
     (Touch::RandomSeed, PinReason::RandomSeed),
     (Touch::CodeBlock, PinReason::CodeBlock),
     (Touch::ExternalConnection, PinReason::ExternalConnection),

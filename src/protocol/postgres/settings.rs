@@ -1,19 +1,25 @@
-//! The settings (GUCs) in which a session differs from a freshly logged-in connection, and the
-//! SQL that turns one such state into another.
+//! The settings (GUCs) in which a session differs from a freshly logged-in connection. What turns
+//! one such state into another is in [`super::replay`].
 //!
 //! Values are immutable and shared, so that the common question, whether a client and a server
 //! connection agree, is one pointer or hash comparison.
 
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use foldhash::fast::RandomState;
 
+use super::guc;
+
 /// Settings by lower-case name. The absence of a name means the connection's own default.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Settings {
-    values: BTreeMap<Box<str>, Value>,
+    pub(super) values: BTreeMap<Box<str>, Value>,
+    /// As whom those were set that not everybody may set, unless it was the login's own user and
+    /// role. Not part of what makes settings equal.
+    pub(super) setters: BTreeMap<Box<str>, Identity>,
     /// Hash of all values: equal settings have equal hashes.
     hash: u64,
     /// Hash of the values that may change how a statement is parsed or planned.
@@ -30,11 +36,34 @@ pub enum Value {
     List(Box<[u8]>),
 }
 
+/// As whom statements run: the values of `session_authorization` and `role`, where they differ
+/// from the login's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The session's user.
+    pub user: Option<Value>,
+    /// The role.
+    pub role: Option<Value>,
+}
+
+impl Identity {
+    /// True for the user and role of the login.
+    pub fn is_own(&self) -> bool {
+        self.user.is_none() && self.role.is_none()
+    }
+}
+
+/// The setting that holds the session's user.
+pub const USER: &str = "session_authorization";
+
+/// The setting that holds the role.
+pub const ROLE: &str = "role";
+
 impl Settings {
     /// No differences. Always the same allocation.
     pub fn none() -> Arc<Self> {
         static NONE: LazyLock<Arc<Settings>> =
-            LazyLock::new(|| Arc::new(Settings::new(BTreeMap::new())));
+            LazyLock::new(|| Arc::new(Settings::new(BTreeMap::new(), BTreeMap::new())));
         Arc::clone(&NONE)
     }
 
@@ -50,14 +79,13 @@ impl Settings {
         if values.is_empty() {
             return Self::none();
         }
-        Arc::new(Self::new(values))
+        Arc::new(Self::new(values, BTreeMap::new()))
     }
 
-    fn new(values: BTreeMap<Box<str>, Value>) -> Self {
-        static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::default);
+    fn new(values: BTreeMap<Box<str>, Value>, setters: BTreeMap<Box<str>, Identity>) -> Self {
         let planner: Vec<_> = values
             .iter()
-            .filter(|(name, _)| !PLANNER_BLIND.contains(&&***name))
+            .filter(|(name, _)| !guc::is_planner_blind(name))
             .collect();
         Self {
             hash: HASHER.hash_one(&values),
@@ -67,23 +95,54 @@ impl Settings {
                 HASHER.hash_one(planner)
             },
             values,
+            setters,
         }
     }
 
     /// The same settings with one value changed; `None` returns it to the default.
     pub fn with(self: &Arc<Self>, name: &str, value: Option<Value>) -> Arc<Self> {
+        self.with_by(name, value, Identity::default())
+    }
+
+    /// The same, set as `setter`.
+    pub fn with_by(
+        self: &Arc<Self>,
+        name: &str,
+        value: Option<Value>,
+        setter: Identity,
+    ) -> Arc<Self> {
         if self.value(name) == value.as_ref() {
             return Arc::clone(self);
         }
         let mut values = self.values.clone();
+        let mut setters = self.setters.clone();
+        setters.remove(name);
         match value {
-            Some(value) => values.insert(name.into(), value),
-            None => values.remove(name),
-        };
+            Some(value) => {
+                values.insert(name.into(), value);
+                if !setter.is_own() {
+                    setters.insert(name.into(), setter);
+                }
+            }
+            None => drop(values.remove(name)),
+        }
         if values.is_empty() {
             return Self::none();
         }
-        Arc::new(Self::new(values))
+        Arc::new(Self::new(values, setters))
+    }
+
+    /// As whom statements run.
+    pub fn identity(&self) -> Identity {
+        Identity {
+            user: self.value(USER).cloned(),
+            role: self.value(ROLE).cloned(),
+        }
+    }
+
+    /// As whom the setting was given its value.
+    pub fn setter(&self, name: &str) -> Identity {
+        self.setters.get(name).cloned().unwrap_or_default()
     }
 
     /// Identifies the content within this process.
@@ -112,178 +171,24 @@ impl Settings {
     }
 }
 
-/// Writes the SQL that turns `from` into `to`, without terminator, and says whether a statement
-/// must not follow before the server has confirmed it.
-///
-/// `set_config` takes the value as the startup packet would, list values included; `RESET`
-/// returns to the login's default (PostgreSQL documentation, SET and `set_config`).
-pub fn write_difference(from: &Settings, to: &Settings, out: &mut Vec<u8>) -> Caution {
-    let mut caution = Caution::None;
-    let mut first = true;
-    for name in from.values.keys() {
-        if to.values.contains_key(name) {
-            continue;
-        }
-        if !first {
-            out.push(b';');
-        }
-        first = false;
-        caution = caution.max(Caution::of(name));
-        out.extend_from_slice(b"RESET ");
-        write_identifier(name, out);
-    }
-    let changed: Vec<_> = to
-        .values
-        .iter()
-        .filter(|(name, value)| from.value(name) != Some(*value))
-        .collect();
-    for (name, value) in &changed {
-        let Value::List(list) = value else { continue };
-        if !first {
-            out.push(b';');
-        }
-        first = false;
-        caution = caution.max(Caution::of(name));
-        out.extend_from_slice(b"SET ");
-        write_identifier(name, out);
-        out.extend_from_slice(b" TO ");
-        out.extend_from_slice(list);
-    }
-    let mut select = false;
-    for (name, value) in &changed {
-        let Value::Text(value) = value else { continue };
-        if select {
-            out.push(b',');
-        } else {
-            if !first {
-                out.push(b';');
-            }
-            out.extend_from_slice(b"SELECT ");
-            select = true;
-        }
-        caution = caution.max(Caution::of(name));
-        out.extend_from_slice(b"pg_catalog.set_config(");
-        write_literal(name.as_bytes(), out);
-        out.push(b',');
-        write_literal(value, out);
-        out.extend_from_slice(b",false)");
-    }
-    caution
+/// The seed is one for the process, so that equal content has equal hashes.
+static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::default);
+
+/// Identifies what settings of a transaction, of which `before` identifies those so far, are after
+/// one more change: by [`Settings::planner_id`]'s measure. Never 0.
+pub fn mixed(before: u64, name: &str, value: Option<&Value>) -> u64 {
+    HASHER.hash_one((before, name, value)).max(1)
 }
 
-/// Whether the client's own bytes may travel together with a change of settings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Caution {
-    /// They may: a failure ends the client's session.
-    None,
-    /// They must wait: run under the wrong value they could see or touch what they must not.
-    Wait,
+/// Identifies settings that are not known, and differs every time. Never 0.
+pub fn unique() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    mixed(NEXT.fetch_add(1, Ordering::Relaxed), "", None)
 }
-
-impl Caution {
-    fn of(name: &str) -> Self {
-        if DECIDES_ACCESS.contains(&name) {
-            Self::Wait
-        } else {
-            Self::None
-        }
-    }
-}
-
-/// Writes `text` as a string constant that means the same whatever
-/// `standard_conforming_strings` says (PostgreSQL documentation, section 4.1.2.2).
-pub fn write_literal(text: &[u8], out: &mut Vec<u8>) {
-    if text.contains(&b'\\') {
-        out.extend_from_slice(b" E");
-    }
-    out.push(b'\'');
-    for &byte in text {
-        if byte == b'\'' || byte == b'\\' {
-            out.push(byte);
-        }
-        out.push(byte);
-    }
-    out.push(b'\'');
-}
-
-/// Writes a setting's name; each part between dots is quoted.
-fn write_identifier(name: &str, out: &mut Vec<u8>) {
-    for (i, part) in name.split('.').enumerate() {
-        if i > 0 {
-            out.push(b'.');
-        }
-        out.push(b'"');
-        for &byte in part.as_bytes() {
-            if byte == b'"' {
-                out.push(byte);
-            }
-            out.push(byte);
-        }
-        out.push(b'"');
-    }
-}
-
-/// Settings that neither the parser nor the planner looks at. Any other is taken to matter.
-const PLANNER_BLIND: [&str; 8] = [
-    "application_name",
-    "client_encoding",
-    "client_min_messages",
-    "extra_float_digits",
-    "idle_in_transaction_session_timeout",
-    "lock_timeout",
-    "statement_timeout",
-    "tcp_keepalives_idle",
-];
-
-/// Settings whose replay can fail though it once succeeded, and that decide what a statement may
-/// see.
-const DECIDES_ACCESS: [&str; 2] = ["role", "session_authorization"];
 
 #[cfg(test)]
 mod tests {
-    use super::{Caution, Settings, Value, write_difference};
-
-    fn difference(from: &[(&str, &[u8])], to: &[(&str, &[u8])]) -> (String, Caution) {
-        let from = Settings::from_pairs(from.iter().copied());
-        let to = Settings::from_pairs(to.iter().copied());
-        let mut out = Vec::new();
-        let caution = write_difference(&from, &to, &mut out);
-        (String::from_utf8(out).unwrap(), caution)
-    }
-
-    #[test]
-    fn only_the_difference_is_written() {
-        let (sql, caution) = difference(
-            &[("timezone", b"UTC"), ("app.tenant", b"1"), ("jit", b"off")],
-            &[
-                ("jit", b"off"),
-                ("application_name", b"o'r\\k"),
-                ("datestyle", b"ISO"),
-            ],
-        );
-        assert_eq!(
-            sql,
-            "RESET \"app\".\"tenant\";RESET \"timezone\";\
-             SELECT pg_catalog.set_config('application_name', E'o''r\\\\k',false),\
-             pg_catalog.set_config('datestyle','ISO',false)"
-        );
-        assert_eq!(caution, Caution::None);
-    }
-
-    #[test]
-    fn a_list_is_replayed_as_it_was_given() {
-        let list = Value::List(b"'$user','a,b'"[..].into());
-        let to = Settings::none().with("search_path", Some(list));
-        let mut out = Vec::new();
-        let _ = write_difference(&Settings::none(), &to, &mut out);
-        assert_eq!(out, b"SET \"search_path\" TO '$user','a,b'");
-    }
-
-    #[test]
-    fn what_decides_access_waits_for_the_server() {
-        assert_eq!(difference(&[], &[("search_path", b"a")]).1, Caution::None);
-        assert_eq!(difference(&[("role", b"a")], &[]).1, Caution::Wait);
-    }
+    use super::{Settings, Value, mixed, unique};
 
     #[test]
     fn equal_settings_are_the_same() {
@@ -291,14 +196,24 @@ mod tests {
         let b = Settings::none().with("timezone", Some(Value::Text(b"UTC"[..].into())));
         assert!(Settings::same(&a, &b));
         assert!(Settings::same(&a.with("timezone", None), &Settings::none()));
-        assert_eq!(difference(&[("a", b"1")], &[("a", b"1")]).0, "");
     }
 
     #[test]
     fn settings_that_planning_ignores_share_plans() {
         let a = Settings::from_pairs([("application_name", &b"x"[..])]);
         assert_eq!(a.planner_id(), Settings::none().planner_id());
-        let b = Settings::from_pairs([("search_path", &b"x"[..])]);
-        assert_ne!(b.planner_id(), Settings::none().planner_id());
+        for name in ["search_path", "role", "client_encoding", "app.tenant"] {
+            let b = Settings::from_pairs([(name, &b"x"[..])]);
+            assert_ne!(b.planner_id(), Settings::none().planner_id(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_same_changes_of_a_transaction_are_known_again() {
+        let value = Value::Text(b"x"[..].into());
+        let one = mixed(0, "search_path", Some(&value));
+        assert_eq!(one, mixed(0, "search_path", Some(&value)));
+        assert_ne!(one, mixed(0, "search_path", None));
+        assert_ne!(unique(), unique());
     }
 }

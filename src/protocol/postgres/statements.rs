@@ -13,6 +13,7 @@ use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
 use super::rules::Effects;
+use super::shape::Shape;
 
 /// A statement as clients define it.
 #[derive(Debug)]
@@ -67,6 +68,28 @@ impl Default for Interned {
 /// Dead entries are first looked for when this many have been interned.
 const FIRST_SWEEP: usize = 1024;
 
+/// What a client calls by a name.
+#[derive(Clone, Debug)]
+pub struct Named {
+    /// The statement.
+    pub statement: Arc<Statement>,
+    /// What its plan depended on when the client prepared it.
+    pub planner: u64,
+    /// What it was told of the result.
+    pub shape: Shape,
+}
+
+impl Named {
+    /// A statement whose result the client knows nothing of.
+    pub fn new(statement: Arc<Statement>, planner: u64) -> Self {
+        Self {
+            statement,
+            planner,
+            shape: 0,
+        }
+    }
+}
+
 /// A statement and the settings its plan depends on ([`super::settings::Settings::planner_id`]).
 pub type StatementKey = (u64, u64);
 
@@ -75,6 +98,9 @@ pub type ServerName = SmallVec<[u8; 24]>;
 
 /// Every name of ours begins so; clients' own names are kept away from it.
 pub const NAME_PREFIX: &[u8] = b"sluice_";
+
+/// A connection does not come to give as many names as this.
+const FAR: u64 = 1 << 32;
 
 /// Put before a client's name that begins like ours, to a name that nobody gives to a statement.
 pub const ELSEWHERE: &[u8] = b"?";
@@ -95,6 +121,9 @@ pub struct ServerStatements {
 struct Known {
     name: ServerName,
     used: u64,
+    shape: Shape,
+    /// The server is being asked for the shape.
+    asked: bool,
 }
 
 impl ServerStatements {
@@ -130,9 +159,35 @@ impl ServerStatements {
         let known = Known {
             name: name.clone(),
             used: self.clock,
+            shape: 0,
+            asked: false,
         };
         self.known.insert(key, known);
         name
+    }
+
+    /// True if the statement is prepared here.
+    pub fn has(&self, key: StatementKey) -> bool {
+        self.known.contains_key(&key)
+    }
+
+    /// The shape of its result here, if known.
+    pub fn shape(&self, key: StatementKey) -> Shape {
+        self.known.get(&key).map_or(0, |known| known.shape)
+    }
+
+    /// The result has this shape here, for as long as the server has the statement.
+    pub fn learn(&mut self, key: StatementKey, shape: Shape) {
+        if let Some(known) = self.known.get_mut(&key) {
+            known.shape = shape;
+            known.asked = false;
+        }
+    }
+
+    /// True if the server has to be asked for the shape, which is not known.
+    pub fn ask(&mut self, key: StatementKey) -> bool {
+        let known = self.known.get_mut(&key);
+        known.is_some_and(|known| !std::mem::replace(&mut known.asked, true))
     }
 
     /// How many are prepared.
@@ -170,10 +225,28 @@ impl ServerStatements {
 
     /// Which statement a name of ours stands for.
     pub fn statement_of(&self, name: &[u8]) -> Option<u64> {
-        self.known
-            .iter()
-            .find(|(_, known)| known.name.as_slice() == name)
-            .map(|((id, _), _)| *id)
+        self.key_of(name).map(|(id, _)| id)
+    }
+
+    fn key_of(&self, name: &[u8]) -> Option<StatementKey> {
+        let mut known = self.known.iter();
+        let found = known.find(|(_, known)| known.name.as_slice() == name);
+        found.map(|(key, _)| *key)
+    }
+
+    /// A client gives this name to a statement of its own: nothing of ours must have it, now or
+    /// later.
+    pub fn yield_name(&mut self, name: &[u8]) {
+        if let Some(key) = self.key_of(name) {
+            self.drop_later(key);
+        }
+        let number = name.strip_prefix(NAME_PREFIX);
+        let number = number.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+        if let Some(number) = number
+            && (self.names..self.names.saturating_add(FAR)).contains(&number)
+        {
+            self.names = number;
+        }
     }
 }
 

@@ -32,9 +32,13 @@ pub use verdict::Verdict;
 use crate::sql::fingerprint;
 use lexer::Lexer;
 use scan::Scan;
+use verdict::Assignment;
 
 /// The verdict on one text as a client sent it: a query, or the text of a statement to prepare. Takes linear
 /// time in its length.
+///
+/// In doubt is a text whose earlier statements change how the later ones are read, or whether the server tells
+/// what they change.
 #[must_use]
 pub fn classify(text: &[u8], mode: Mode) -> Verdict {
     if mode.oracle || mode.charset == ClientCharset::Treacherous && !text.is_ascii() {
@@ -45,7 +49,35 @@ pub fn classify(text: &[u8], mode: Mode) -> Verdict {
         .iter()
         .rposition(|byte| !matches!(byte, b';' | b' ' | b'\t'..=b'\r'))
         .map_or(0, |last| last + 1);
-    Scan::new(&Lexer::new(text, mode), end).run()
+    let mut verdict = Scan::new(&Lexer::new(text, mode), end).run();
+    if let [earlier @ .., _] = &*verdict.statements {
+        let read = |byte: &u8| matches!(byte, b'"' | b'\\') || !byte.is_ascii();
+        let untold = earlier
+            .iter()
+            .any(|statement| statement.touches.contains(Touch::SetTracker));
+        if untold || earlier.iter().any(changes_reading) && text.iter().any(read) {
+            verdict.doubt();
+        }
+    }
+    verdict
+}
+
+/// Whether the statements behind this one in the same text may be read in another mode than it.
+fn changes_reading(statement: &verdict::Statement) -> bool {
+    let names = statement
+        .assignments()
+        .iter()
+        .any(|assignment| match assignment {
+            Assignment::Session { name, .. } => {
+                matches!(&**name, "sql_mode" | "character_set_client")
+            }
+            Assignment::Names { .. } | Assignment::CharacterSet { .. } => true,
+            Assignment::User { .. }
+            | Assignment::Global { .. }
+            | Assignment::NextTransaction { .. } => false,
+        });
+    // Routines give back the mode that they run in.
+    names || statement.touches.contains(Touch::SqlExecute)
 }
 
 /// The text with everything that may be secret taken out, for logs and counters; see

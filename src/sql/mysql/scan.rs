@@ -201,7 +201,7 @@ impl<'a> Current<'a> {
     fn unwrap(&mut self, first: Token<'a>, lexer: &Lexer<'a>) {
         let inner = Self::new(first, lexer);
         *self = Self {
-            touches: self.touches,
+            touches: self.touches.with(Touch::SetStatement),
             variables: std::mem::take(&mut self.variables),
             writes: self.writes,
             ..inner
@@ -386,7 +386,7 @@ impl<'a> Current<'a> {
         let from = &self.from;
         let effect = effect(command, || Cursor::new(from.until(end)), self.touches);
         let touches = self.touches.union(effect.touches);
-        let harmless = touches.without(Touch::UserVariableRead).is_empty();
+        let harmless = HARMLESS.contains_all(touches);
         let statement = Statement {
             touches,
             control: effect.control,
@@ -398,6 +398,9 @@ impl<'a> Current<'a> {
         (statement, effect.doubtful)
     }
 }
+
+/// Touches that a query may have and still be answered anywhere.
+const HARMLESS: Touches = Touches::of(Touch::UserVariableRead).with(Touch::SetStatement);
 
 fn first_command(first: &Token<'_>) -> Option<Command> {
     match first.kind {

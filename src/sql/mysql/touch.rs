@@ -27,6 +27,9 @@ closed_set! {
     SetRole = "set_role",
     /// The resource group of the server's thread.
     SetResourceGroup = "set_resource_group",
+    /// MariaDB's `SET STATEMENT … FOR`: variables for one statement, which trackers report though they are
+    /// given back.
+    SetStatement = "set_statement",
     /// Modes of the next transaction alone.
     NextTransaction = "next_transaction",
     /// User variables set to constants, all of them named in the detail.

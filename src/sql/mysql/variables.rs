@@ -29,6 +29,7 @@ const CLOCK: &str = "stops the session's clock";
 const THREAD: &str = "poses as another session's thread";
 const ORIGIN: &str = "describes where replicated changes come from";
 const MEMORY: &str = "is about what the connection remembers";
+const SCHEMA: &str = "follows the schema";
 const WIRE: &str = "changes the form of replies";
 
 /// Variables bound to their connection
@@ -69,6 +70,8 @@ const PINNED: &[(&str, &str)] = &[
     ("debug", MEMORY),
     ("debug_dbug", MEMORY),
     ("debug_sync", MEMORY),
+    ("character_set_database", SCHEMA),
+    ("collation_database", SCHEMA),
     ("xa_detach_on_prepare", MEMORY),
     ("resultset_metadata", WIRE),
     ("net_buffer_length", WIRE),

@@ -322,7 +322,7 @@ impl<'a> Current<'a> {
                 Detail::None
             }
             Command::Prepare => {
-                let (own, detail, prepares) = utility::prepare(cursor());
+                let (own, detail, prepares) = utility::prepare(cursor(), text);
                 touches.extend(own);
                 control = prepares;
                 detail
@@ -356,6 +356,7 @@ impl<'a> Current<'a> {
             control,
             detail,
             read_only_candidate,
+            writes: self.writes || !reads,
         }
     }
 }

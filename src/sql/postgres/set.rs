@@ -29,7 +29,10 @@ pub(super) fn set(mut cursor: Cursor<'_>) -> (Touches, Detail) {
         return (Touches::of(touch), Detail::None);
     };
     match parsed {
-        Parsed::Transaction => (Touches::of(Touch::SetLocal), Detail::None),
+        Parsed::Transaction => (
+            Touches::of(Touch::SetLocal),
+            Detail::Settings(Box::default()),
+        ),
         Parsed::One(change) => settings(vec![change]),
         Parsed::Characteristics(changes) => {
             let (touches, detail) = settings(changes);

@@ -5,11 +5,14 @@
 
 use super::cursor::Cursor;
 use crate::sql::lexer::Kind;
-use crate::sql::statement::{CopyFlow, Detail, Discard, TransactionControl, Which};
+use crate::sql::statement::{CopyFlow, Detail, Discard, Text, TransactionControl, Which};
 use crate::sql::touches::{Touch, Touches};
 
 /// `PREPARE TRANSACTION 'id'` or `PREPARE name …`; the statement name can be `transaction` too.
-pub(super) fn prepare(mut cursor: Cursor<'_>) -> (Touches, Detail, TransactionControl) {
+pub(super) fn prepare(
+    mut cursor: Cursor<'_>,
+    text: &[u8],
+) -> (Touches, Detail, TransactionControl) {
     cursor.advance();
     let mut ahead = cursor.clone();
     let two_phase = ahead.take_word(b"transaction")
@@ -26,7 +29,7 @@ pub(super) fn prepare(mut cursor: Cursor<'_>) -> (Touches, Detail, TransactionCo
             TransactionControl::PrepareTransaction,
         );
     }
-    let detail = Detail::SqlPrepare(cursor.which());
+    let detail = Detail::SqlPrepare(cursor.which(), Text(text.into()));
     (
         Touches::of(Touch::SqlPrepare),
         detail,

@@ -100,7 +100,8 @@ pub(super) fn function(name: &[u8]) -> Touches {
         return Touches::NONE;
     };
     let touch = match name {
-        b"nextval" | b"currval" | b"lastval" | b"setval" => Touch::SequenceState,
+        b"nextval" | b"setval" => Touch::SequenceState,
+        b"currval" | b"lastval" => Touch::SequenceRecall,
         b"setseed" => Touch::RandomSeed,
         b"pg_notify" => Touch::Notify,
         // pg_trgm: sets pg_trgm.similarity_threshold.

@@ -68,6 +68,7 @@ fn prove(cut: Cut<'_>) {
             method,
             verifier: Some(Verifier::Password(Secret::new("0c9f3a1b77de4466a2f5"))),
             tls,
+            sealing_key: None,
             decoy_key: [7; 32],
         };
         let ending = drive(

@@ -1,7 +1,7 @@
 //! A MySQL client's proof of who it is, by each method. Bytes that a fuzzer finds prove nothing.
 #![no_main]
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use libfuzzer_sys::fuzz_target;
 use sluice::model::{AuthMethod, Secret, ShaCrypt, TlsFacts, Verifier};
@@ -58,11 +58,12 @@ fn login(choice: usize, answer: &[u8]) -> Login {
         flavor: Flavor::MySql,
         tls: false,
         plugin: PLUGINS[choice % 4].into(),
-        answer: Secret::new(answer),
+        answer: Mutex::new(Some(Secret::new(answer))),
         scramble: *b"01234567890123456789",
         attributes: Arc::default(),
         application: "".into(),
         sequence: Arc::<Sequence>::default(),
+        assurance: Arc::default(),
     }
 }
 
@@ -80,6 +81,7 @@ fuzz_target!(|data: &[u8]| {
         method: METHODS[choice % 6],
         verifier: VERIFIERS[choice / 6 % 5].clone(),
         tls: (choice & 0x80 != 0).then(TlsFacts::default),
+        sealing_key: None,
         decoy_key: [7; 32],
     };
     let [whole, pieces] = cut.both().map(|pieces| {

@@ -33,13 +33,14 @@ fuzz_target!(|data: &[u8]| {
     let Some(cut) = Cut::new(data) else { return };
     let choice = usize::from(cut.choice);
     let tls = TlsFacts {
-        peer_common_name: None,
         end_point: (choice & 0x40 != 0).then(|| b"certificate"[..].into()),
+        ..TlsFacts::default()
     };
     let demand = ProofDemand {
         method: METHODS[choice % 4],
         verifier: VERIFIERS[choice / 4 % 4].clone(),
         tls: (choice & 0x80 != 0).then_some(tls),
+        sealing_key: None,
         decoy_key: [7; 32],
     };
     let [whole, pieces] = cut.both().map(|pieces| {

@@ -6,7 +6,6 @@ macro_rules! on_both {
     ($($name:ident),+ $(,)?) => {
         mod on_mysql {
             $(#[test]
-            #[ignore = "the engine is being built"]
             fn $name() {
                 super::$name($crate::support::mysql::Kind::MySql);
             })+
@@ -14,7 +13,6 @@ macro_rules! on_both {
 
         mod on_mariadb {
             $(#[test]
-            #[ignore = "the engine is being built"]
             fn $name() {
                 super::$name($crate::support::mysql::Kind::MariaDb);
             })+
@@ -22,7 +20,14 @@ macro_rules! on_both {
     };
 }
 
+mod bad_input;
 mod basics;
 mod drivers;
+mod login;
+mod loss;
+mod operation;
 mod rust_drivers;
+mod server_loss;
+mod settings;
+mod texts;
 mod tools;

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use crate::support::{
     certs::Certs,
+    noise::noise,
     place,
     postgres::{self, Database},
     sluice::{Settings, Sluice, is_direct},
@@ -40,18 +41,6 @@ fn assert_serves(proxy: &Sluice, database: &Database) {
     let mut wire = proxy.connect(database);
     assert_eq!(wire.value("select 'served'"), "served");
     assert!(!wire.has_input());
-}
-
-/// A sequence that looks random and is the same in every run (xorshift).
-fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_be_bytes()[3]
-    };
-    (0..length).map(|_| next()).collect()
 }
 
 #[test]

@@ -42,10 +42,13 @@ fn listener(proxy: &Sluice, database: &Database, channel: &str) -> Wire {
         wire.succeed(&format!("listen {channel}"));
         return wire;
     }
-    let moved = || proxy.metric("sluice_unpins_total", "reason=\"listen\"");
-    let before = moved();
     wire.succeed(&format!("listen {channel}"));
-    wait::until_true("the move of a channel", || moved() > before);
+    // Nobody holds a server connection any more, so its channel has moved.
+    wait::until_true("the move of a channel", || {
+        let status = proxy.status();
+        let clients = &status["clients"];
+        clients["by_phase"]["idle"] == clients["total"]
+    });
     wire
 }
 
@@ -281,6 +284,61 @@ fn a_lost_connection_is_told_of_and_opened_again() {
         1.0
     );
     assert!(proxy.log().contains("connection for notifications lost"));
+}
+
+#[test]
+fn without_a_connection_to_share_a_listener_keeps_its_own() {
+    if is_direct() {
+        return;
+    }
+    let database = Database::new();
+    let proxy = Sluice::with_pool(&database, 1);
+    let mut admin = database.admin();
+    let name = &database.name;
+    // The one that limits, and one more.
+    admin.succeed(&format!("alter database {name} connection limit 2"));
+    let mut wire = proxy.connect(&database);
+    wire.succeed("listen bell");
+    await_pins(&proxy, &["listen"], "LISTEN");
+    wait::until_true("a failure to connect", || {
+        proxy
+            .log()
+            .contains("connection for notifications could not be opened")
+    });
+    admin.succeed("notify bell, 'by its own'");
+    assert_eq!(payload(&mut wire), "by its own");
+    admin.succeed(&format!("alter database {name} connection limit 9"));
+    await_pins(&proxy, &[], "a shared connection is to be had");
+    admin.succeed("notify bell, 'by the shared one'");
+    assert_eq!(payload(&mut wire), "by the shared one");
+}
+
+#[test]
+fn one_who_does_not_read_is_ended_and_others_are_not_held_up() {
+    let database = Database::new();
+    let proxy = Sluice::with_pool(&database, 2);
+    let mut dreamer = listener(&proxy, &database, "flood");
+    let mut reader = listener(&proxy, &database, "flood");
+    dreamer.succeed("begin");
+    let mut admin = database.admin();
+    let long = "x".repeat(7900);
+    // More than is kept for one who is in a transaction all the time.
+    for turn in 0..700 {
+        admin.succeed(&format!("notify flood, '{turn}{long}'"));
+        assert!(payload(&mut reader).starts_with(&turn.to_string()));
+    }
+    if is_direct() {
+        return;
+    }
+    dreamer
+        .send(&crate::support::wire::frontend::query("commit"))
+        .unwrap();
+    let told = dreamer.read_to_close();
+    assert_eq!(
+        crate::support::wire::backend::error(&told).as_deref(),
+        Some("53300")
+    );
+    assert_eq!(reader.value("select 'unimpressed'"), "unimpressed");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::support::{
     sluice::Sluice,
     wire::{
         Wire,
-        backend::{column, words},
+        backend::{column, error, words},
         frontend::{run_unnamed, sync},
     },
 };
@@ -89,12 +89,22 @@ fn set_config_is_private() {
 #[test]
 fn a_setting_made_through_the_extended_protocol_is_private() {
     let (_database, _proxy, mut one, mut other) = two(1);
-    // With one connection the other client has to wait until the first leaves, if that one is pinned.
-    let set = run_unnamed("select set_config('timezone', $1, false)", &["Asia/Tokyo"]);
-    assert_eq!(column(&one.ask(&[set, sync()].concat())), ["Asia/Tokyo"]);
-    assert_eq!(one.value("show time zone"), "Asia/Tokyo");
-    drop(one);
+    // With one connection the other client would wait for ever if the first were pinned.
+    let set = "select current_setting('jit'), set_config('timezone', $1, false) as new";
+    let ask = |wire: &mut Wire, value| wire.ask(&[run_unnamed(set, &[value]), sync()].concat());
+    assert_eq!(error(&ask(&mut one, "Asia/Tokyo")), None);
     assert_ne!(other.value("show time zone"), "Asia/Tokyo");
+    assert_eq!(one.value("show time zone"), "Asia/Tokyo");
+    one.succeed("begin");
+    ask(&mut one, "Europe/Rome");
+    assert_eq!(one.value("show time zone"), "Europe/Rome");
+    one.succeed("rollback");
+    assert_eq!(
+        error(&ask(&mut one, "Nowhere/Atall")).as_deref(),
+        Some("22023")
+    );
+    assert_ne!(other.value("show time zone"), "Asia/Tokyo");
+    assert_eq!(one.value("show time zone"), "Asia/Tokyo");
 }
 
 #[test]

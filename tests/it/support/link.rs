@@ -115,6 +115,16 @@ impl Link {
         Ok(())
     }
 
+    /// All that comes until the peer closes, in whichever way.
+    pub fn read_rest(&mut self) -> Vec<u8> {
+        loop {
+            if let Err(error) = self.fill() {
+                assert!(is_close(&error), "{error} instead of the end");
+                return self.received.split().to_vec();
+            }
+        }
+    }
+
     /// At least one more byte into `received`.
     fn fill(&mut self) -> io::Result<()> {
         let mut chunk = [0; 65_536];

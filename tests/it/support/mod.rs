@@ -3,6 +3,7 @@
 pub mod certs;
 pub mod link;
 pub mod mysql;
+pub mod noise;
 pub mod place;
 pub mod postgres;
 pub mod program;

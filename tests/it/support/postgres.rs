@@ -122,12 +122,21 @@ impl Postgres {
             std::process::id(),
             NEXT_DATABASE.fetch_add(1, Ordering::Relaxed)
         );
+        self.named_database(&name, APP)
+    }
+
+    /// A new database of this name, owned by that role.
+    pub fn named_database(
+        &self,
+        name: &str,
+        (user, password): (&'static str, &'static str),
+    ) -> Database {
         let mut admin = self.admin("postgres");
-        admin.succeed(&format!("create database {name} owner app"));
+        admin.succeed(&format!("create database {name} owner {user}"));
         Database {
-            name,
-            user: APP.0,
-            password: APP.1,
+            name: name.into(),
+            user,
+            password,
             server_port: self.port,
         }
     }

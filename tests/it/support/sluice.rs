@@ -276,7 +276,7 @@ impl Sluice {
             .append(true)
             .open(self.dir.path().join("log"))
             .unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
+        let mut command = Command::new(program());
         command
             .arg("run")
             .arg("--config")
@@ -403,4 +403,9 @@ impl Drop for Sluice {
 /// Whether clients are to connect to the server itself.
 pub fn is_direct() -> bool {
     std::env::var_os("SLUICE_TEST_DIRECT").is_some()
+}
+
+/// The binary under test: the one built with the tests, or another that `SLUICE_TEST_PROGRAM` names.
+fn program() -> std::ffi::OsString {
+    std::env::var_os("SLUICE_TEST_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_sluice").into())
 }

@@ -33,6 +33,7 @@ pub fn plan(client: &Client, session_mode: bool) -> Part {
     let startup = client.startup.settings();
     let resets = startup.iter().map(|(name, _)| match &**name {
         "search_path" => Text::ResetPath,
+        "role" => Text::ResetRole,
         _ => Text::ResetApplication,
     });
     let mut plan = Plan {
@@ -94,18 +95,18 @@ impl Plan {
             Op::Wait => self.wait(),
             Op::Forget(Forget::DiscardAll) => self.alone("discard all"),
             Op::Forget(Forget::DeallocateAll) => self.alone("deallocate all"),
-            Op::Query(text) if late(text) && !self.session_mode => self.alone(text.sql()),
+            Op::Query(text) if late(text) && !self.session_mode => self.apart(text.sql()),
             Op::Query(text) if late(text) => {}
             Op::Parse(_, text) if late(text) => {}
             Op::Queries(one, two) if late(one) || late(two) => {}
             Op::ByName(what, name) => {
-                let word = match what {
-                    ByName::Execute => "execute",
-                    ByName::Deallocate => "deallocate",
-                };
-                // A text that names Sluice's own statements gets what it asks for.
-                if matches!(name, Name::A | Name::B) {
-                    let sql = format!("{word} {}", name.text());
+                if *name != Name::Unnamed {
+                    let name = name.text();
+                    let sql = match what {
+                        ByName::Prepare => format!("prepare {name} as select 8"),
+                        ByName::Execute => format!("execute {name}"),
+                        ByName::Deallocate => format!("deallocate {name}"),
+                    };
                     self.send(b'Q', &strings(&[&sql]));
                 }
             }
@@ -125,6 +126,14 @@ impl Plan {
             self.send(b'Q', &strings(&[sql]));
             self.wait();
         }
+    }
+
+    /// A query that nothing is pipelined with, though perhaps in a transaction.
+    fn apart(&mut self, sql: &str) {
+        self.send(b'S', b"");
+        self.wait();
+        self.send(b'Q', &strings(&[sql]));
+        self.wait();
     }
 
     fn send(&mut self, kind: u8, body: &[u8]) {

@@ -73,6 +73,7 @@ impl Portal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
 pub enum ByName {
+    Prepare,
     Execute,
     Deallocate,
 }
@@ -109,10 +110,16 @@ pub enum Text {
     ResetPath,
     SetApplication,
     ResetApplication,
+    SetRole,
+    SetRoleLocal,
+    ResetRole,
+    PrepareA,
+    ExecuteA,
+    DeallocateA,
 }
 
 impl Text {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 26] = [
         Self::One,
         Self::Two,
         Self::Three,
@@ -133,6 +140,12 @@ impl Text {
         Self::ResetPath,
         Self::SetApplication,
         Self::ResetApplication,
+        Self::SetRole,
+        Self::SetRoleLocal,
+        Self::ResetRole,
+        Self::PrepareA,
+        Self::ExecuteA,
+        Self::DeallocateA,
     ];
 
     pub fn sql(self) -> &'static str {
@@ -157,6 +170,12 @@ impl Text {
             Self::ResetPath => "reset search_path",
             Self::SetApplication => "set application_name to changed",
             Self::ResetApplication => "reset application_name",
+            Self::SetRole => "set role to guest",
+            Self::SetRoleLocal => "set local role to visitor",
+            Self::ResetRole => "reset role",
+            Self::PrepareA => "prepare a as select 7",
+            Self::ExecuteA => "execute a",
+            Self::DeallocateA => "deallocate a",
         }
     }
 }

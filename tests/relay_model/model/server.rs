@@ -215,6 +215,10 @@ impl Server {
         } else {
             self.portal(&name)?.sql
         };
+        let sql = match &sql {
+            Sql::Execute(name) => self.statement(name).unwrap_or(sql),
+            _ => sql,
+        };
         if sql.has_rows() {
             self.refuse_failed(&sql)?;
         }
@@ -377,12 +381,7 @@ impl Server {
                 self.portals.clear();
                 self.complete("ROLLBACK");
             }
-            Sql::CopyOut => {
-                self.reply(b'H', "\0\0\0");
-                self.reply(b'd', "1\n");
-                self.reply(b'c', "");
-                self.complete("COPY 1");
-            }
+            Sql::CopyOut => self.copy_out(),
             Sql::Set { name, value, local } => {
                 self.settings.set(name, value.as_deref(), *local);
                 self.complete(if value.is_some() { "SET" } else { "RESET" });
@@ -412,11 +411,38 @@ impl Server {
                 self.settings.discard();
                 self.complete("DISCARD ALL");
             }
-            Sql::Rows | Sql::CopyIn | Sql::Execute(_) => {
+            Sql::Prepare(name, value) => return self.prepare(name, value),
+            Sql::Execute(name) => return self.execute_by_name(name),
+            Sql::Rows | Sql::CopyIn => {
                 return fail("0A000", "not in this protocol");
             }
         }
         Ok(())
+    }
+
+    fn prepare(&mut self, name: &str, value: &str) -> Done {
+        if self.named.contains_key(name) {
+            let text = format!("prepared statement \"{name}\" already exists");
+            return fail("42P05", text);
+        }
+        self.named.insert(name.into(), Sql::Select(value.into()));
+        self.complete("PREPARE");
+        Ok(())
+    }
+
+    fn execute_by_name(&mut self, name: &str) -> Done {
+        let sql = self.statement(name)?;
+        if matches!(sql, Sql::Set { .. } | Sql::Divide | Sql::Select(_)) {
+            return self.run(&sql);
+        }
+        fail("42601", "cannot be executed by name")
+    }
+
+    fn copy_out(&mut self) {
+        self.reply(b'H', "\0\0\0");
+        self.reply(b'd', "1\n");
+        self.reply(b'c', "");
+        self.complete("COPY 1");
     }
 
     fn end_block(&mut self, commit: bool) {

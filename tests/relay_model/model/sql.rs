@@ -28,6 +28,7 @@ pub enum Sql {
     DeallocateAll,
     DiscardAll,
     Execute(String),
+    Prepare(String, String),
 }
 
 /// A syntax error.
@@ -87,6 +88,10 @@ fn one(text: &str) -> Result<Sql, Nonsense> {
         ["deallocate", "all"] => Sql::DeallocateAll,
         ["deallocate", name] => Sql::Deallocate((*name).to_owned()),
         ["discard", "all"] => Sql::DiscardAll,
+        ["prepare", name, "as", "select"] => Sql::Prepare((*name).to_owned(), String::new()),
+        ["prepare", name, "as", "select", value] => {
+            Sql::Prepare((*name).to_owned(), (*value).to_owned())
+        }
         ["execute", name] => Sql::Execute((*name).to_owned()),
         _ => return Err(Nonsense),
     })

@@ -343,7 +343,7 @@ impl World {
             link.server
         );
         assert!(
-            link.server.prepared() <= 2 * self.limit + 2,
+            link.server.prepared() <= 3 * self.limit + 6,
             "statements are left behind: {:?}",
             link.server
         );

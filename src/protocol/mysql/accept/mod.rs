@@ -1,14 +1,14 @@
 //! Server role, up to the point where the client has said who it is: the greeting, TLS, and the
 //! client's response (MySQL protocol, "Connection Phase").
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::BytesMut;
 
 use super::capability::Capabilities;
 use super::frame::take_packet;
 use super::greeting::{Greeting, scramble, unheard};
-use super::login::{Announcement, Flavor, Login, SCRAMBLE_LEN, Sequence};
+use super::login::{Announcement, Assurance, Flavor, Login, SCRAMBLE_LEN, Sequence};
 use super::response::{self, Response, Unreadable};
 use super::{fault, plugin};
 use crate::model::{Fault, FaultKind, Secret, TlsFacts};
@@ -123,11 +123,12 @@ impl Hello {
             flavor: announcement.flavor,
             tls: self.tls,
             plugin: plugin.into(),
-            answer: Secret::new(response.answer),
+            answer: Mutex::new(Some(Secret::new(response.answer))),
             scramble: self.greeting.scramble,
             attributes: attributes.into(),
             application: String::from_utf8_lossy(application.unwrap_or_default()).into(),
             sequence: Arc::clone(&self.sequence),
+            assurance: Assurance::default(),
         })
     }
 

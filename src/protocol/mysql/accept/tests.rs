@@ -8,7 +8,7 @@ use super::super::greeting::{Greeting, unheard};
 use super::super::login::{Announcement, Flavor, Login};
 use super::super::response::Response;
 use super::{Hello, MAX_RESPONSE_LEN};
-use crate::model::{Fault, FaultKind, TlsFacts};
+use crate::model::{Fault, FaultKind, Secret, TlsFacts};
 use crate::protocol::{Caller, Exchange, HelloOffer, Step, TlsOffer};
 
 fn hello(tls: TlsOffer, announcement: Option<Announcement>) -> Hello {
@@ -80,7 +80,8 @@ fn a_client_is_greeted_and_read() {
     assert!(told.is_empty());
     assert_eq!((&*login.user, &*login.database), ("ann", "shop"));
     assert_eq!((login.collation, &*login.application), (33, "app"));
-    assert_eq!(login.answer.expose(), b"answer");
+    assert_eq!(login.take_answer(), Some(Secret::new("answer")));
+    assert_eq!(login.take_answer(), None);
     // What is not offered is not agreed on.
     assert_eq!(login.capabilities, Capabilities::OWN);
     assert_eq!(login.sequence.peek(), 2);

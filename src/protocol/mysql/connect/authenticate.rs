@@ -3,7 +3,9 @@
 use super::super::greeting::Greeting;
 use super::super::login::SCRAMBLE_LEN;
 use super::super::plugin::{self, ed25519, native, parsec, rsa, sha2};
-use super::super::prove::{FAST_SUCCESS, FULL_AUTHENTICATION};
+use super::super::prove::{
+    FAST_SUCCESS, FULL_AUTHENTICATION, KEY_FOR_CACHING_SHA2, KEY_FOR_SHA256,
+};
 use super::super::wire::Reader;
 use super::DEFAULT_PLUGIN;
 use crate::model::{Credential, Secret};
@@ -162,11 +164,10 @@ impl Authenticate {
             return Err(NEEDS_TLS);
         }
         self.key_asked = true;
-        // MySQL source, `sha2_password_common.h` and `sha256_password`'s client.
         let question = if *self.plugin == *plugin::CACHING_SHA2 {
-            2
+            KEY_FOR_CACHING_SHA2
         } else {
-            1
+            KEY_FOR_SHA256
         };
         Ok(Secret::new([question]))
     }

@@ -18,11 +18,12 @@ use super::prove::{MORE_DATA, SWITCH};
 use super::response::Response;
 use super::status::Status;
 use super::wire::put_lenenc_bytes;
-use super::{command, plugin};
+use super::{command, plugin, settings};
 use crate::model::{Secret, TlsFacts};
 use crate::protocol::{
     Breach, ConnectError, ConnectPlan, Entropy, Exchange, ServerError, Step, TlsWish,
 };
+use crate::sql::mysql::Mode;
 
 use authenticate::{Authenticate, Turn};
 
@@ -37,7 +38,8 @@ const COLLATION: u8 = 45;
 
 /// Has the server tell what changes in a session, so that nothing has to be guessed from SQL.
 /// Lost when the connection is reset.
-pub const TRACKERS: &str = "SET SESSION session_track_schema = ON, session_track_system_variables = '*', session_track_state_change = ON, session_track_transaction_info = 'CHARACTERISTICS'";
+/// It tells the `sql_mode` by setting it to what it is. The character sets are those of [`FRESH_NAMES`](super::settings::FRESH_NAMES), in the same order.
+pub const TRACKERS: &str = "SET SESSION session_track_schema = ON, session_track_system_variables = '*', session_track_state_change = ON, session_track_transaction_info = 'CHARACTERISTICS', collation_connection = utf8mb4_general_ci, character_set_client = utf8mb4, character_set_results = utf8mb4, sql_mode = @@session.sql_mode";
 
 /// What is used wherever the server has it.
 const ALWAYS: Capabilities = Capabilities::LONG_FLAG
@@ -66,6 +68,8 @@ pub struct Connected {
     pub tls: bool,
     /// The status of the session.
     pub status: Status,
+    /// How the server reads the texts of a session that has not chosen an `sql_mode`.
+    pub usual: Mode,
 }
 
 /// Sluice logs in to a server.
@@ -212,6 +216,7 @@ impl Connect {
             pid: greeted.greeting.pid,
             tls: self.tls,
             status: ok.status.without(Status::SESSION_STATE_CHANGED),
+            usual: settings::usual_mode(&greeted.greeting.announcement, ok.state),
         })
     }
 

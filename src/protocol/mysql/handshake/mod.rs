@@ -5,14 +5,22 @@ mod props;
 
 use std::sync::Arc;
 
-use pair::{Ending, Pair};
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::rsa::{KeySize, PrivateDecryptingKey};
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use pair::{Ending, Pair, Side};
 
 use super::capability::Capabilities;
 use super::frame::Header;
 use super::greeting::unheard;
 use super::login::{Announcement, Flavor};
-use super::plugin::{ed25519, native, sha_crypt};
-use crate::model::{AuthMethod, Credential, Secret, ShaCrypt, TlsFacts, Verifier};
+use super::plugin::{ed25519, native, parsec, sha_crypt};
+use crate::model::{
+    AuthMethod, Credential, FaultKind, Parsec, SealingKey, Secret, ShaCrypt, TlsFacts, Verifier,
+};
 use crate::protocol::ConnectError;
 
 const METHODS: [AuthMethod; 7] = [
@@ -47,6 +55,16 @@ fn signed(password: &str) -> Verifier {
     Verifier::Ed25519(ed25519::public_key(password.as_bytes()))
 }
 
+fn derived(password: &str) -> Verifier {
+    let seed = parsec::derive(password.as_bytes(), b"salt", 0);
+    let key = Ed25519KeyPair::from_seed_unchecked(seed.expose()).unwrap();
+    Verifier::Parsec(Parsec {
+        factor: 0,
+        salt: b"salt"[..].into(),
+        key: key.public_key().as_ref().try_into().unwrap(),
+    })
+}
+
 fn maria() -> Arc<Announcement> {
     Arc::new(Announcement {
         version: "11.8.2-MariaDB".into(),
@@ -59,7 +77,7 @@ fn maria() -> Arc<Announcement> {
 fn tls_kinds() -> [Option<TlsFacts>; 3] {
     let named = TlsFacts {
         peer_common_name: Some("ann".into()),
-        end_point: None,
+        ..TlsFacts::default()
     };
     [None, Some(TlsFacts::default()), Some(named)]
 }
@@ -98,7 +116,8 @@ fn expected(
 fn every_method_lets_the_right_client_in_and_no_other() {
     for method in METHODS {
         for tls in tls_kinds() {
-            for stored in [plain, double_sha1, crypted, signed].map(|kind| kind("pencil")) {
+            for stored in [plain, double_sha1, crypted, signed, derived].map(|kind| kind("pencil"))
+            {
                 let [right, wrong] = expected(method, &stored, tls.as_ref());
                 for announcement in [None, Some(maria())] {
                     let case = format!("{method:?} {tls:?} {stored:?} {announcement:?}");
@@ -162,6 +181,7 @@ fn what_a_client_reveals_opens_the_next_door() {
             ..Pair::new(method, Some(stored.clone()), "pencil")
         };
         let (_, proof) = pair.run().server.unwrap();
+        assert!(proof.scram_keys.is_none());
         let credential = match (proof.native_key, proof.password) {
             (Some(key), None) => Credential::NativeKey(key),
             (None, Some(password)) => Credential::Password(password),
@@ -170,6 +190,68 @@ fn what_a_client_reveals_opens_the_next_door() {
         let next = Pair { credential, ..pair };
         assert_eq!(code(&next.run()), None, "{method:?}");
     }
+}
+
+fn sealing_key() -> Arc<SealingKey> {
+    let key = PrivateDecryptingKey::generate(KeySize::Rsa2048).unwrap();
+    let private: Pkcs8V1Der<'_> = key.as_der().unwrap();
+    let public: PublicKeyX509Der<'_> = key.public_key().as_der().unwrap();
+    let public = BASE64.encode(public.as_ref());
+    let public = format!("-----BEGIN PUBLIC KEY-----\n{public}\n-----END PUBLIC KEY-----\n");
+    Arc::new(SealingKey {
+        private: Secret::new(private.as_ref()),
+        public: public.into_bytes().into(),
+    })
+}
+
+#[test]
+fn passwords_are_sealed_where_there_is_no_tls() {
+    let sealing_key = Some(sealing_key());
+    for method in [AuthMethod::CachingSha2, AuthMethod::Sha256] {
+        for stored in [plain("pencil"), crypted("pencil")] {
+            for chunk in [1, usize::MAX] {
+                let run = |password: &str| {
+                    Pair {
+                        sealing_key: sealing_key.clone(),
+                        chunk,
+                        ..Pair::new(method, Some(stored.clone()), password)
+                    }
+                    .run()
+                };
+                let right = run("pencil");
+                assert_eq!(code(&right), None, "{method:?} {stored:?}");
+                assert!(!right.to_server.windows(6).any(|part| part == b"pencil"));
+                assert_eq!(code(&run("pen")), Some("1045"), "{method:?} {stored:?}");
+            }
+        }
+        // The clear method has no seal.
+        let clear = Pair {
+            sealing_key: sealing_key.clone(),
+            ..Pair::new(AuthMethod::Password, Some(plain("pencil")), "pencil")
+        };
+        assert_eq!(code(&clear.run()), Some("3159"));
+    }
+}
+
+#[test]
+fn garbage_under_the_seal_is_a_wrong_password() {
+    let key = sealing_key();
+    let demand = |password: &str| Pair {
+        sealing_key: Some(Arc::clone(&key)),
+        ..Pair::new(AuthMethod::Sha256, Some(plain("pencil")), password)
+    };
+    let mut wire = demand("pencil").run().to_server;
+    // The sealed password is as long as the key.
+    let mut at = 0;
+    while let Some(header) = Header::read(&wire[at..]).filter(|header| header.len != 256) {
+        at += header.total();
+    }
+    wire[at + 100] ^= 1;
+    let mut side = Side::new(demand("pencil").serve());
+    side.input.extend_from_slice(&wire);
+    side.turn(&TlsFacts::default());
+    let fault = side.end.unwrap().unwrap_err();
+    assert_eq!(fault.kind, FaultKind::AuthenticationFailed);
 }
 
 /// Length of each packet, and the last packet whole: all that an attacker sees apart from numbers
@@ -186,7 +268,7 @@ fn shape(ending: &Ending) -> (Vec<usize>, Vec<u8>) {
 
 #[test]
 fn an_unknown_user_looks_like_a_wrong_password() {
-    let kinds: [fn(&str) -> Verifier; 4] = [plain, double_sha1, crypted, signed];
+    let kinds: [fn(&str) -> Verifier; 5] = [plain, double_sha1, crypted, signed, derived];
     for (method, kinds) in [
         (AuthMethod::CachingSha2, &kinds[..1]),
         (AuthMethod::Native, &kinds[..2]),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
-use crate::model::{AuthMethod, Credential, Fault, Proof, Secret, TlsFacts, Verifier};
+use crate::model::{AuthMethod, Credential, Fault, Proof, SealingKey, Secret, TlsFacts, Verifier};
 use crate::protocol::mysql::accept::Hello;
 use crate::protocol::mysql::connect::{Connect, Connected};
 use crate::protocol::mysql::frame::take_packet;
@@ -29,6 +29,8 @@ pub(super) struct Pair {
     pub(super) announcement: Option<Arc<Announcement>>,
     /// The client's TLS session as the server sees it; `None`: plaintext.
     pub(super) tls: Option<TlsFacts>,
+    /// Where there is no TLS, the server has this key and the client may ask for it.
+    pub(super) sealing_key: Option<Arc<SealingKey>>,
     /// Bytes delivered at a time.
     pub(super) chunk: usize,
 }
@@ -51,6 +53,7 @@ impl Pair {
             credential: Credential::Password(Secret::new(password)),
             announcement: None,
             tls: None,
+            sealing_key: None,
             chunk: usize::MAX,
         }
     }
@@ -66,7 +69,7 @@ impl Pair {
             } else {
                 TlsWish::Prefer
             },
-            ask_public_key: false,
+            ask_public_key: self.sealing_key.is_some(),
         }
     }
 
@@ -89,6 +92,7 @@ impl Pair {
             method: self.method,
             verifier: self.verifier.clone(),
             tls: self.tls.clone(),
+            sealing_key: self.sealing_key.clone(),
             decoy_key: [0x33; 32],
         };
         Serve {

@@ -129,8 +129,7 @@ proptest! {
             *place ^= value;
             let (_, end) = replay(pair.serve(), &[&wire]);
             if let Some(Ok((login, proof))) = end {
-                assert!(pair.verifier.is_some());
-                assert!(!login.answer.expose().is_empty() || proof.password.is_some());
+                assert!(pair.verifier.is_some(), "{login:?} {proof:?}");
             }
         }
     }

@@ -8,6 +8,8 @@ pub mod rsa;
 pub mod sha2;
 pub mod sha_crypt;
 
+use std::fmt::Write as _;
+
 use aws_lc_rs::{constant_time, digest};
 
 /// `mysql_native_password`.
@@ -65,6 +67,19 @@ fn xor<const N: usize>(a: &[u8; N], b: &[u8; N]) -> [u8; N] {
 /// Compares in constant time.
 pub fn equal(a: &[u8], b: &[u8]) -> bool {
     constant_time::verify_slices_are_equal(a, b).is_ok()
+}
+
+/// What assures a client of a certificate: SHA-256, in hexadecimal, of what is kept about its
+/// password, the challenge of the greeting and the certificate's SHA-256; behind a byte that names
+/// the hash function.
+pub fn assurance(kept: &[u8], greeting: &[u8], certificate: &[u8; SHA256_LEN]) -> Box<[u8]> {
+    let digest = sha256(&[kept, greeting, certificate]);
+    let mut text = String::from("\u{1}");
+    for byte in digest {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02X}");
+    }
+    text.into_bytes().into()
 }
 
 /// A password as it goes over the wire: with a zero byte behind it (MySQL protocol, "Clear Text

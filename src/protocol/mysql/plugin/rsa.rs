@@ -4,9 +4,16 @@
 //! This keeps a password from those who listen, not from those who can put a key of their own in
 //! the way of the server's: nothing tells whose the key is.
 
-use aws_lc_rs::rsa::{OAEP_SHA1_MGF1SHA1, OaepPublicEncryptingKey, PublicEncryptingKey};
+use aws_lc_rs::rsa::{
+    OAEP_SHA1_MGF1SHA1, OaepPrivateDecryptingKey, OaepPublicEncryptingKey, PrivateDecryptingKey,
+    PublicEncryptingKey,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+
+use zeroize::Zeroize as _;
+
+use crate::model::{SealingKey, Secret};
 
 const BEGIN: &[u8] = b"-----BEGIN PUBLIC KEY-----";
 const END: &[u8] = b"-----END PUBLIC KEY-----";
@@ -25,6 +32,17 @@ pub fn seal(pem: &[u8], masked: &[u8]) -> Option<Vec<u8>> {
     Some(sealed)
 }
 
+/// Opens what a client has sealed: a millisecond of work. `None` if it was not sealed with this key.
+pub fn open(key: &SealingKey, sealed: &[u8]) -> Option<Secret> {
+    let key = PrivateDecryptingKey::from_pkcs8(key.private.expose()).ok()?;
+    let key = OaepPrivateDecryptingKey::new(key).ok()?;
+    let mut room = vec![0; key.min_output_size()];
+    let opened = key.decrypt(&OAEP_SHA1_MGF1SHA1, sealed, &mut room, None);
+    let opened = opened.ok().map(|opened| Secret::new(&*opened));
+    room.zeroize();
+    opened
+}
+
 /// The bytes inside PEM (RFC 7468).
 fn decode(pem: &[u8]) -> Option<Vec<u8>> {
     let begin = memchr::memmem::find(pem, BEGIN)? + BEGIN.len();
@@ -40,33 +58,20 @@ fn decode(pem: &[u8]) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use aws_lc_rs::encoding::AsDer as _;
-    use aws_lc_rs::rsa::{
-        KeySize, OAEP_SHA1_MGF1SHA1, OaepPrivateDecryptingKey, PrivateDecryptingKey,
-    };
     use base64::Engine as _;
     use proptest::prelude::proptest;
 
-    use super::{BASE64, BEGIN, END, seal};
+    use super::{BASE64, BEGIN, END, open, seal};
+    use crate::model::{SealingKey, Secret};
 
     #[test]
-    fn what_is_sealed_can_be_opened_by_the_servers_key() {
-        let key = PrivateDecryptingKey::generate(KeySize::Rsa2048).unwrap();
-        let der = key.public_key().as_der().unwrap();
-        let text = BASE64.encode(der.as_ref());
-        let lines: Vec<&str> = text
-            .as_bytes()
-            .chunks(64)
-            .map(|line| std::str::from_utf8(line).unwrap())
-            .collect();
-        let pem = [BEGIN, b"\n", lines.join("\n").as_bytes(), b"\n", END, b"\n"].concat();
-        let sealed = seal(&pem, b"masked").unwrap();
-        let open = OaepPrivateDecryptingKey::new(key).unwrap();
-        let mut room = vec![0; open.min_output_size()];
-        let opened = open.decrypt(&OAEP_SHA1_MGF1SHA1, &sealed, &mut room, None);
-        assert_eq!(opened.unwrap(), b"masked");
-        assert_eq!(seal(&pem, &[0; 300]), None);
-        assert_eq!(seal(&pem[1..], b"masked"), None);
+    fn only_keys_seal_and_open() {
+        let key = SealingKey {
+            private: Secret::new("no key"),
+            public: BEGIN.into(),
+        };
+        assert!(seal(&key.public, b"masked").is_none());
+        assert!(open(&key, &[0; 256]).is_none());
     }
 
     proptest! {

@@ -3,6 +3,7 @@
 //! mask that `sha256_password` shares with it.
 
 use super::{SHA256_LEN, equal, sha256, xor};
+use crate::model::Secret;
 
 /// The answer to a challenge.
 pub fn answer(password: &[u8], scramble: &[u8]) -> [u8; SHA256_LEN] {
@@ -22,9 +23,21 @@ pub fn masked(password: &[u8], scramble: &[u8]) -> Vec<u8> {
     text.zip(mask).map(|(text, mask)| text ^ mask).collect()
 }
 
+/// The password under a mask, and its zero byte. `None` if that is missing.
+pub fn unmasked(masked: &[u8], scramble: &[u8]) -> Option<Secret> {
+    let mask = scramble.iter().cycle();
+    let text: Vec<u8> = masked
+        .iter()
+        .zip(mask)
+        .map(|(text, mask)| text ^ mask)
+        .collect();
+    let text = Secret::new(text);
+    text.expose().strip_suffix(&[0]).map(Secret::new)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{answer, check, masked};
+    use super::{answer, check, masked, unmasked};
 
     #[test]
     fn an_answer_is_good_for_its_challenge_and_password_only() {
@@ -36,10 +49,11 @@ mod tests {
     }
 
     #[test]
-    fn a_mask_is_its_own_inverse() {
-        let masked_once = masked(b"a longer password than the mask", b"0123456789");
-        let mask = b"0123456789".iter().cycle();
-        let text: Vec<u8> = masked_once.iter().zip(mask).map(|(a, b)| a ^ b).collect();
-        assert_eq!(text, b"a longer password than the mask\0");
+    fn a_mask_is_taken_off_again() {
+        let password = b"a longer password than the mask";
+        let hidden = masked(password, b"0123456789");
+        assert_eq!(unmasked(&hidden, b"0123456789").unwrap().expose(), password);
+        assert!(unmasked(&hidden[1..], b"0123456789").is_none());
+        assert!(unmasked(b"", b"0123456789").is_none());
     }
 }

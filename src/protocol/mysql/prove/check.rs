@@ -3,7 +3,7 @@
 //! Every check costs one hash of many rounds, whatever is stored and whether or not the user
 //! exists: else the time to the refusal would tell.
 
-use super::super::plugin::{self, ed25519, native, sha_crypt};
+use super::super::plugin::{self, ed25519, native, parsec, sha_crypt};
 use crate::model::{Secret, Verifier};
 use crate::protocol::Costly;
 
@@ -25,6 +25,11 @@ impl Check {
     ) -> (Self, Costly) {
         let (salt, rounds) = match &stored {
             Some(Verifier::ShaCrypt(kept)) => (kept.salt.to_vec(), kept.rounds),
+            Some(Verifier::Parsec(kept)) => {
+                let (password, kept) = (given.clone(), kept.clone());
+                let work = move || parsec::derive(password.expose(), &kept.salt, kept.factor);
+                return (Self { given, stored }, Costly::new(work));
+            }
             _ => (decoy_salt(user, decoy_key), sha_crypt::ROUNDS),
         };
         let hashed = given.expose();
@@ -49,6 +54,7 @@ impl Check {
                 let key = native::key(given);
                 plugin::equal(&native::stored(key.expose()), stored.expose())
             }
+            Some(Verifier::Parsec(kept)) => parsec::is_of(kept, crypted),
             Some(Verifier::Ed25519(key)) => ed25519::public_key(given) == *key,
             // Not of MySQL.
             Some(Verifier::Scram(_) | Verifier::Md5(_)) | None => false,

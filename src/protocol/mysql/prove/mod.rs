@@ -13,6 +13,7 @@
 //! in the clear, and by no other. That shows that such a user exists.
 
 mod check;
+mod plugins;
 
 use std::sync::Arc;
 
@@ -24,9 +25,9 @@ use super::capability::Capabilities;
 use super::fault;
 use super::frame::put_packet;
 use super::greeting::scramble;
-use super::login::{Flavor, Login, SCRAMBLE_LEN, Sequence};
-use super::plugin::{self, ed25519, native, sha2};
-use crate::model::{AuthMethod, Fault, FaultKind, Proof, Secret, TlsFacts, Verifier};
+use super::login::{Assurance, Flavor, Login, SCRAMBLE_LEN, Sequence};
+use super::plugin::{self, ed25519};
+use crate::model::{AuthMethod, Fault, FaultKind, Proof, SealingKey, Secret, TlsFacts, Verifier};
 use crate::protocol::bytes::put_cstr;
 use crate::protocol::{Costly, Entropy, Exchange, ProofDemand, Step};
 
@@ -45,6 +46,11 @@ pub const FAST_SUCCESS: u8 = 3;
 /// `caching_sha2_password`: the password itself is needed.
 pub const FULL_AUTHENTICATION: u8 = 4;
 
+/// A client of `caching_sha2_password` asks for the public key.
+pub const KEY_FOR_CACHING_SHA2: u8 = 2;
+/// A client of `sha256_password` asks for the public key.
+pub const KEY_FOR_SHA256: u8 = 1;
+
 /// The client proves who it is.
 pub struct Prove {
     user: Arc<str>,
@@ -62,9 +68,18 @@ pub struct Prove {
     /// Randomness for the challenge after a switch.
     fresh: [u8; ed25519::NONCE_LEN],
     tls: bool,
+    /// Where a client may be assured of our certificate: its hash, and where to put the assurance.
+    certificate: Option<[u8; 32]>,
+    assurance: Assurance,
+    greeting: [u8; SCRAMBLE_LEN],
     verifier: Option<Verifier>,
     decoy_key: [u8; 32],
     check: Option<Check>,
+    /// Where there is no TLS.
+    sealing_key: Option<Arc<SealingKey>>,
+    key_given: bool,
+    /// `parsec`: the client has asked for the salt.
+    salt_asked: bool,
     with_password: bool,
     stage: Stage,
 }
@@ -76,6 +91,7 @@ enum Method {
     CachingSha2,
     Native,
     Ed25519,
+    Parsec,
     /// The password in the clear: `sha256_password`.
     Sha256,
     /// The password in the clear: `mysql_clear_password`.
@@ -111,21 +127,32 @@ enum Refusal {
 impl Prove {
     /// Demands a proof of a client. `entropy` is fresh randomness.
     pub fn new(login: &Login, demand: ProofDemand, entropy: &Entropy) -> Self {
+        let answer = login.take_answer();
         Self {
+            with_password: answer.as_ref().is_some_and(|a| !is_empty(a.expose())),
+            answer,
             user: Arc::clone(&login.user),
             sequence: Arc::clone(&login.sequence),
             method: method(&demand),
             named: login.plugin.clone(),
             greeted: usual_plugin(login.flavor),
             can_switch: login.capabilities.has(Capabilities::PLUGIN_AUTH),
-            answer: Some(login.answer.clone()),
             scramble: login.scramble,
             fresh: entropy.first_chunk().copied().unwrap_or_default(),
             tls: demand.tls.is_some(),
+            certificate: demand
+                .tls
+                .as_ref()
+                .and_then(|tls| tls.fingerprint)
+                .filter(|_| login.flavor == Flavor::MariaDb),
+            assurance: Arc::clone(&login.assurance),
+            greeting: login.scramble,
             verifier: demand.verifier,
             decoy_key: demand.decoy_key,
             check: None,
-            with_password: !is_empty(login.answer.expose()),
+            sealing_key: demand.sealing_key.filter(|_| demand.tls.is_none()),
+            key_given: false,
+            salt_asked: false,
             stage: Stage::Start,
         }
     }
@@ -145,10 +172,12 @@ impl Prove {
             Method::CachingSha2 => plugin::CACHING_SHA2,
             Method::Native => plugin::NATIVE,
             Method::Ed25519 => plugin::ED25519,
+            Method::Parsec => plugin::PARSEC,
             Method::Sha256 => plugin::SHA256,
             Method::Clear => plugin::CLEAR,
         };
-        if matches!(self.method, Method::Sha256 | Method::Clear) && !self.tls {
+        let sealed = self.method == Method::Sha256 && self.sealing_key.is_some();
+        if matches!(self.method, Method::Sha256 | Method::Clear) && !self.tls && !sealed {
             return Err(Refusal::Fault(Fault::new(
                 FaultKind::TlsRequired,
                 "Password authentication is allowed only with TLS connections. Connect with --ssl-mode=REQUIRED or stronger.",
@@ -157,7 +186,8 @@ impl Prove {
         // The greeting's challenge is too short for a signature. A client that does not know the
         // plugin of the greeting names its own and sends nothing with it.
         let greeted = *plugin == *self.greeted;
-        let named = *self.named == *plugin && self.method != Method::Ed25519;
+        let signs = matches!(self.method, Method::Ed25519 | Method::Parsec);
+        let named = *self.named == *plugin && !signs;
         let answer = self.answer.take();
         if let Some(answer) = answer.filter(|a| named && (greeted || !is_empty(a.expose()))) {
             return self.answered(answer.expose(), out);
@@ -170,19 +200,28 @@ impl Prove {
                 "Client does not support authentication protocol requested by server; consider upgrading MySQL client",
             )));
         }
-        self.scramble = scramble(self.fresh.first_chunk().copied().unwrap_or_default());
+        // As MariaDB does; the assurance is made with the first challenge.
+        let keeps = self.method == Method::Native && self.certificate.is_some();
+        if !keeps || self.scramble == [0; SCRAMBLE_LEN] {
+            self.scramble = scramble(self.fresh.first_chunk().copied().unwrap_or_default());
+        }
         put_packet(out, self.sequence.take(), |out| {
             out.put_u8(SWITCH);
             put_cstr(out, plugin.as_bytes());
-            match self.method {
-                Method::Ed25519 => out.put_slice(&self.fresh),
-                _ => put_cstr(out, &self.scramble),
+            if signs {
+                out.put_slice(&self.fresh);
+            } else {
+                put_cstr(out, &self.scramble);
             }
         });
         Ok(Turn::Answer)
     }
 
     fn answered(&mut self, answer: &[u8], out: &mut BytesMut) -> Result<Turn, Refusal> {
+        if let (Method::Parsec, Some(Verifier::Parsec(kept))) = (self.method, &self.verifier) {
+            let asked = std::mem::replace(&mut self.salt_asked, true);
+            return self.parsec(kept, answer, asked, out);
+        }
         self.with_password = !is_empty(answer);
         // No user of Sluice has an empty password.
         if !self.with_password {
@@ -192,85 +231,9 @@ impl Prove {
             Method::Native => self.native(answer),
             Method::CachingSha2 => self.caching_sha2(answer, out),
             Method::Ed25519 => self.ed25519(answer),
-            Method::Sha256 | Method::Clear => self.password(answer),
-            Method::Trust | Method::Certificate(_) => Err(Refusal::Denied),
+            Method::Sha256 | Method::Clear => self.password(answer, out),
+            Method::Trust | Method::Certificate(_) | Method::Parsec => Err(Refusal::Denied),
         }
-    }
-
-    fn native(&self, answer: &[u8]) -> Result<Turn, Refusal> {
-        let (stored, known) = match &self.verifier {
-            Some(Verifier::Native(stored)) => (stored.expose().to_vec(), true),
-            Some(Verifier::Password(password)) => {
-                let key = native::key(password.expose());
-                (native::stored(key.expose()).to_vec(), true)
-            }
-            _ => (native::stored(&self.decoy_key).to_vec(), false),
-        };
-        let key = native::check(&stored, &self.scramble, answer).filter(|_| known);
-        let key = key.ok_or(Refusal::Denied)?;
-        Ok(Turn::Done(Proof {
-            native_key: Some(key),
-            ..Proof::default()
-        }))
-    }
-
-    fn ed25519(&self, answer: &[u8]) -> Result<Turn, Refusal> {
-        let (key, known) = match &self.verifier {
-            Some(Verifier::Ed25519(key)) => (*key, true),
-            Some(Verifier::Password(password)) => (ed25519::public_key(password.expose()), true),
-            _ => (ed25519::public_key(&self.decoy_key), false),
-        };
-        if ed25519::check(&key, &self.fresh, answer) && known {
-            return Ok(Turn::Done(Proof::default()));
-        }
-        Err(Refusal::Denied)
-    }
-
-    fn caching_sha2(&self, answer: &[u8], out: &mut BytesMut) -> Result<Turn, Refusal> {
-        let (password, known) = match &self.verifier {
-            Some(Verifier::Password(password)) => (password.expose(), true),
-            _ => (&self.decoy_key[..], false),
-        };
-        if sha2::check(password, &self.scramble, answer) && known {
-            self.more(FAST_SUCCESS, out);
-            return Ok(Turn::Done(Proof::default()));
-        }
-        if self.tls {
-            self.more(FULL_AUTHENTICATION, out);
-            return Ok(Turn::Password);
-        }
-        if let Some(Verifier::ShaCrypt(_)) = self.verifier {
-            return Err(Refusal::Fault(Fault::new(
-                FaultKind::TlsRequired,
-                "caching_sha2_password needs TLS for this user, of whose password only a hash is known. Connect with --ssl-mode=REQUIRED or stronger.",
-            )));
-        }
-        Err(Refusal::Denied)
-    }
-
-    fn more(&self, byte: u8, out: &mut BytesMut) {
-        put_packet(out, self.sequence.take(), |out| {
-            out.put_slice(&[MORE_DATA, byte]);
-        });
-    }
-
-    /// The client has sent its password as it is.
-    fn password(&mut self, answer: &[u8]) -> Result<Turn, Refusal> {
-        let given = plugin::cleartext(answer).ok_or(Refusal::Denied)?;
-        self.with_password = !given.is_empty();
-        let given = Secret::new(given);
-        let (check, work) = Check::begin(given, self.verifier.take(), &self.user, &self.decoy_key);
-        self.check = Some(check);
-        Ok(Turn::Compute(work))
-    }
-
-    fn hashed(&mut self, result: &Secret) -> Result<Turn, Refusal> {
-        let check = self.check.take();
-        let password = check.and_then(|check| check.verdict(result));
-        Ok(Turn::Done(Proof {
-            password: Some(password.ok_or(Refusal::Denied)?),
-            ..Proof::default()
-        }))
     }
 
     fn receive(
@@ -284,7 +247,7 @@ impl Prove {
             return Ok(None);
         };
         let turn = if password {
-            self.password(&payload)
+            self.password(&payload, out)
         } else {
             self.answered(&payload, out)
         };
@@ -370,6 +333,7 @@ fn method(demand: &ProofDemand) -> Method {
         (AuthMethod::Sha256, _) => Method::Sha256,
         (_, Some(Verifier::Native(_))) => Method::Native,
         (_, Some(Verifier::Ed25519(_))) => Method::Ed25519,
+        (_, Some(Verifier::Parsec(_))) => Method::Parsec,
         (AuthMethod::Native, None | Some(Verifier::Password(_))) => Method::Native,
         (AuthMethod::Ed25519, None | Some(Verifier::Password(_))) => Method::Ed25519,
         // Whatever else is configured is not of MySQL.

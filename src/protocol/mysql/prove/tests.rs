@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::BytesMut;
 
@@ -7,7 +7,7 @@ use super::super::frame::{Header, put_packet};
 use super::super::login::{Flavor, Login, SCRAMBLE_LEN};
 use super::super::plugin::{native, sha2};
 use super::{Prove, SWITCH, usual_method};
-use crate::model::{AuthMethod, Fault, FaultKind, Proof, Secret, Verifier};
+use crate::model::{AuthMethod, Fault, FaultKind, Proof, Secret, TlsFacts, Verifier};
 use crate::protocol::{Exchange, ProofDemand, Step};
 
 const GREETED: [u8; SCRAMBLE_LEN] = *b"01234567890123456789";
@@ -22,11 +22,12 @@ fn login(flavor: Flavor, plugin: &str, answer: &[u8]) -> Login {
         flavor,
         tls: false,
         plugin: plugin.into(),
-        answer: Secret::new(answer),
+        answer: Mutex::new(Some(Secret::new(answer))),
         scramble: GREETED,
         attributes: Arc::default(),
         application: "".into(),
         sequence: Arc::default(),
+        assurance: Arc::default(),
     };
     login.sequence.follow(1);
     login
@@ -37,6 +38,7 @@ fn prove(login: &Login, method: AuthMethod) -> Prove {
         method,
         verifier: Some(Verifier::Password(Secret::new("pencil"))),
         tls: None,
+        sealing_key: None,
         decoy_key: [1; 32],
     };
     Prove::new(login, demand, &[b'x'; 48])
@@ -112,6 +114,29 @@ fn a_client_that_does_not_know_the_greeted_plugin_gets_a_challenge_of_its_own() 
     assert!(end.unwrap().is_some());
     assert_eq!(&out[..], [2, 0, 0, 4, 1, 3]);
     assert_eq!(login.sequence.peek(), 5);
+}
+
+#[test]
+fn a_client_without_a_challenge_gets_one() {
+    let anew = Login {
+        scramble: [0; SCRAMBLE_LEN],
+        answer: Mutex::new(None),
+        ..login(Flavor::MariaDb, "mysql_native_password", b"")
+    };
+    let demand = ProofDemand {
+        method: AuthMethod::Native,
+        verifier: None,
+        tls: Some(TlsFacts {
+            fingerprint: Some([1; 32]),
+            ..TlsFacts::default()
+        }),
+        sealing_key: None,
+        decoy_key: [1; 32],
+    };
+    let mut prove = Prove::new(&anew, demand, &[b'x'; 48]);
+    let (end, out) = turn(&mut prove, b"");
+    assert!(end.unwrap().is_none());
+    assert!(out.ends_with(b"mysql_native_password\0xxxxxxxxxxxxxxxxxxxx\0"));
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn run(offer: HelloOffer, pieces: &[&[u8]]) -> Vec<Event> {
                 hello.secured(&TlsFacts::default());
                 continue;
             }
-            Ok(Step::Compute(_)) => panic!("nothing to compute"),
+            Ok(Step::Compute(_)) => panic!("an odd step"),
             Ok(Step::Done(outcome)) => events.push(Event::Done(outcome)),
             Err(fault) => events.push(Event::Failed(fault)),
         }

@@ -30,7 +30,7 @@ impl Tls {
     pub(super) fn honest(end_point: Option<&'static [u8]>, name: Option<&str>) -> Self {
         let facts = TlsFacts {
             end_point: end_point.map(Bytes::from_static),
-            peer_common_name: None,
+            ..TlsFacts::default()
         };
         Self {
             client: facts.clone(),
@@ -95,6 +95,7 @@ impl Pair {
             method: self.method,
             verifier: self.verifier.clone(),
             tls: self.tls.as_ref().map(|tls| tls.server.clone()),
+            sealing_key: None,
             decoy_key: [0x33; 32],
         }
     }

@@ -157,6 +157,8 @@ struct Answer {
 #[derive(Debug)]
 struct Holdings {
     held: Pins,
+    /// Statements that SQL prepared.
+    from_sql: usize,
     /// Statements that the protocol prepared.
     prepared: usize,
     /// As `SHOW role` has it.
@@ -195,16 +197,17 @@ impl Holdings {
             (temp, PinReason::TempObject),
             (cursor, PinReason::HeldCursor),
             (lock, PinReason::AdvisoryLock),
-            (from_sql, PinReason::SqlPrepare),
         ];
         let held = held
             .into_iter()
             .filter(|(value, _)| **value != Some(b"f"))
             .map(|(_, reason)| reason)
             .collect();
+        let number = |value: &Option<&[u8]>| std::str::from_utf8((*value)?).ok()?.parse().ok();
         Some(Self {
             held,
-            prepared: std::str::from_utf8((*prepared)?).ok()?.parse().ok()?,
+            from_sql: number(from_sql)?,
+            prepared: number(prepared)?,
             role: (*role)?.into(),
         })
     }
@@ -229,6 +232,10 @@ pub(super) fn conclude(front: &mut PgFront, back: &mut PgBack) {
         return;
     };
     let mut held = holdings.held;
+    if holdings.from_sql > back.names.prepared_by_sql() {
+        // Some that cannot be prepared again elsewhere.
+        held.insert(PinReason::SqlPrepare);
+    }
     if !channels.is_empty() {
         held.insert(PinReason::Listen);
     }

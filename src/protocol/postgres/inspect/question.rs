@@ -3,7 +3,8 @@
 //! Functions and operators are named by their schema, so that a client's `search_path` does not
 //! change what is asked. No backslash stands in it, so `standard_conforming_strings` does not matter.
 
-use crate::protocol::postgres::settings::{Settings, write_literal};
+use crate::protocol::postgres::replay::write_literal;
+use crate::protocol::postgres::settings::Settings;
 
 /// Most names of settings that are asked for because functions mention them.
 const MOST_CUSTOMS: usize = 64;
@@ -62,7 +63,7 @@ const HOLDINGS: &str = "SELECT \
     EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable), \
     EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype OPERATOR(pg_catalog.=) 'advisory' \
     AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()), \
-    EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql), \
+    (SELECT pg_catalog.count(*) FROM pg_catalog.pg_prepared_statements WHERE from_sql), \
     (SELECT pg_catalog.count(*) FROM pg_catalog.pg_prepared_statements WHERE NOT from_sql), \
     pg_catalog.current_setting('role');\
     SELECT * FROM pg_catalog.pg_listening_channels() LIMIT 1001";

@@ -10,7 +10,7 @@ use crate::protocol::postgres::tests::{
 };
 use crate::protocol::{Back, Front, FrontSettings};
 
-const NOTHING: [&str; 6] = ["f", "f", "f", "f", "0", "none"];
+const NOTHING: [&str; 6] = ["f", "f", "f", "0", "0", "none"];
 
 fn row(values: &[&str]) -> Vec<u8> {
     let mut body = u16::try_from(values.len()).unwrap().to_be_bytes().to_vec();
@@ -60,7 +60,7 @@ fn what_is_gone_pins_no_more() {
     assert_eq!(front.pins(), pins(&[PinReason::TempObject]));
     assert!(ask(&mut front, &mut back).is_some());
     assert!(!back.progress().settled);
-    let there = ["t", "f", "f", "f", "0", "none"];
+    let there = ["t", "f", "f", "0", "0", "none"];
     let told = cat(&[holds(&there, &[]), ready(b'I')]);
     // Nothing of it is for the client.
     assert_eq!(answer(&mut front, &mut back, &told), b"");
@@ -92,7 +92,7 @@ fn what_is_held_is_told_apart() {
     let replies = [done("LISTEN"), done("SELECT 1"), ready(b'I')];
     answer(&mut front, &mut back, &cat(&replies));
     ask(&mut front, &mut back).unwrap();
-    let held = ["f", "t", "f", "t", "0", "none"];
+    let held = ["f", "t", "f", "1", "0", "none"];
     answer(
         &mut front,
         &mut back,
@@ -235,7 +235,7 @@ fn what_is_found_pins_and_names_the_statement() {
     let (mut front, mut back) = (watching(Share::ALL), server());
     run(&mut front, &mut back, "select app.f('secret')", "SELECT 1");
     ask(&mut front, &mut back).unwrap();
-    let held = ["f", "f", "t", "f", "0", "other"];
+    let held = ["f", "f", "t", "0", "0", "other"];
     let told = cat(&[holds(&held, &[]), settings(&[]), ready(b'I')]);
     answer(&mut front, &mut back, &told);
     let expected = pins(&[PinReason::AdvisoryLock, PinReason::Role]);
@@ -252,7 +252,7 @@ fn what_was_caught_once_is_looked_at_every_time() {
     let (mut front, mut back) = (watching(Share::ALL), server());
     run(&mut front, &mut back, &sql(1), "SELECT 1");
     ask(&mut front, &mut back).unwrap();
-    let held = ["f", "f", "t", "f", "0", "none"];
+    let held = ["f", "f", "t", "0", "0", "none"];
     let told = cat(&[holds(&held, &[]), settings(&[]), ready(b'I')]);
     answer(&mut front, &mut back, &told);
     let (mut other, mut back) = (watching(Share::of(0.0)), server());

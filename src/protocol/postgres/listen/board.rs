@@ -140,7 +140,8 @@ impl Board {
             channels: channels.clone(),
             crossing: false,
         });
-        state.stale = true;
+        // What was asked before and is not any more.
+        state.forget_unused(id);
         state.tell_ready();
         drop(state);
         self.bell.wake();

@@ -25,7 +25,7 @@ use super::frame::HEADER_LEN;
 use super::front::PgFront;
 use super::owed::{Fate, Owed};
 use super::rename;
-use super::settings::write_literal;
+use super::replay::write_literal;
 
 mod board;
 mod mailbox;
@@ -80,12 +80,23 @@ enum Stage {
     Rest,
     /// The shared connection is to listen to them.
     Asked(Channels),
-    /// The marker is being sent; so many replies are due.
-    Marking(Channels, u8),
+    /// The marker is being sent.
+    Marking(Marking),
     /// It has been sent, and the client's own connection must be told to listen no more.
     Marked,
     /// It has been told.
     Clearing,
+}
+
+#[derive(Debug)]
+struct Marking {
+    channels: Channels,
+    /// What the marker says.
+    payload: String,
+    /// Replies that are due.
+    replies: u8,
+    /// It has come back: what comes after it comes by the shared connection as well.
+    seen: bool,
 }
 
 impl Listener {
@@ -137,11 +148,26 @@ impl Listener {
 
     /// True if a notification that came over the client's own connection is for the client: not
     /// if it comes over the shared one as well, nor if it is a marker.
-    pub(super) fn is_for_client(&self, whole: &[u8], heard: &Channels) -> bool {
+    pub(super) fn is_for_client(&mut self, whole: &[u8], heard: &Channels) -> bool {
         let Some(note) = Note::read(whole) else {
             return true;
         };
-        *note.channel != *self.board.marker() && !heard.contains(note.channel)
+        let marking = match &mut self.ear {
+            Some(Ear {
+                stage: Stage::Marking(marking),
+                ..
+            }) => Some(marking),
+            _ => None,
+        };
+        if *note.channel == *self.board.marker() {
+            // Other sessions' markers come too.
+            if let Some(marking) = marking {
+                marking.seen |= marking.payload.as_bytes() == note.payload;
+            }
+            return false;
+        }
+        let moved = marking.is_some_and(|m| m.seen && m.channels.contains(note.channel));
+        !moved && !heard.contains(note.channel)
     }
 
     /// The move does not go on: a request of it has failed, or nothing is to be moved any more.
@@ -149,7 +175,7 @@ impl Listener {
         let Some(ear) = &mut self.ear else { return };
         match ear.stage {
             Stage::Rest => {}
-            Stage::Marking(..) | Stage::Asked(_) => {
+            Stage::Marking(_) | Stage::Asked(_) => {
                 self.board.stay(ear.id, heard);
                 ear.stage = Stage::Rest;
             }
@@ -233,7 +259,12 @@ pub(super) fn advance(front: &mut PgFront, back: &mut PgBack, request: &mut Vec<
             rename::query(&notify, request);
             back.debts.push(Owed::Query(Fate::Move));
             back.debts.push(Owed::Query(Fate::Move));
-            ear.stage = Stage::Marking(channels, 2);
+            ear.stage = Stage::Marking(Marking {
+                channels,
+                payload,
+                replies: 2,
+                seen: false,
+            });
         }
         stage => {
             ear.stage = stage;
@@ -256,10 +287,23 @@ pub(super) fn answered(front: &mut PgFront, back: &mut PgBack) {
         return;
     };
     match std::mem::replace(&mut ear.stage, Stage::Rest) {
-        Stage::Marking(channels, 2) => ear.stage = Stage::Marking(channels, 1),
-        Stage::Marking(channels, _) => {
+        Stage::Marking(marking) if marking.replies > 1 => {
+            ear.stage = Stage::Marking(Marking {
+                replies: marking.replies - 1,
+                ..marking
+            });
+        }
+        // A session hears what it has sent before it is told that that is done, or else Sluice
+        // does not know where it stands.
+        Stage::Marking(marking) if !marking.seen => {
+            ear.stage = Stage::Marking(marking);
+            if let Some(listener) = &mut front.listener {
+                listener.failed(&heard);
+            }
+        }
+        Stage::Marking(marking) => {
             let mut all = (*heard).clone();
-            all.extend(channels);
+            all.extend(marking.channels);
             let all = Arc::new(all);
             ear.told = Arc::clone(&all);
             ear.stage = Stage::Marked;

@@ -54,7 +54,7 @@ fn look(front: &mut PgFront, back: &mut PgBack, channels: &[&str]) {
         }
         msg(b'D', &body)
     };
-    let mut told = cat(&[row(&["f", "f", "f", "f", "0", "none"]), done("SELECT 1")]);
+    let mut told = cat(&[row(&["f", "f", "f", "0", "0", "none"]), done("SELECT 1")]);
     for channel in channels {
         told.extend_from_slice(&row(&[channel]));
     }
@@ -158,6 +158,8 @@ fn channels_move_without_a_gap_and_without_a_double() {
     assert_eq!(moved(&mut front, &mut back), Vec::<String>::new());
     confirm(&board);
     let (before, after) = (note("a", "before"), note("a", "after"));
+    let behind = note("a", "right behind the marker");
+    let others = note("sluice_0000000000000001", "7-7");
     // Both connections hear everything.
     board.hear(&before).unwrap();
     let queries = moved(&mut front, &mut back);
@@ -168,13 +170,16 @@ fn channels_move_without_a_gap_and_without_a_double() {
         done("LISTEN"),
         ready(b'I'),
         done("NOTIFY"),
+        others.clone(),
         before.clone(),
         marker.clone(),
+        behind.clone(),
         ready(b'I'),
         after.clone(),
     ];
     assert_eq!(answer(&mut front, &mut back, &cat(&replies)), before);
-    board.hear(&cat(&[marker, after.clone()])).unwrap();
+    let all = cat(&[others, marker, behind.clone(), after.clone()]);
+    board.hear(&all).unwrap();
     assert_eq!(front.pins(), Pins::of(&[PinReason::Listen]));
     assert_eq!(moved(&mut front, &mut back), ["UNLISTEN *"]);
     assert_eq!(answer(&mut front, &mut back, &after), b"");
@@ -184,9 +189,9 @@ fn channels_move_without_a_gap_and_without_a_double() {
         &cat(&[done("UNLISTEN"), ready(b'I')]),
     );
     assert_eq!(front.pins(), Pins::NONE);
-    assert_eq!(news(&mut front), after);
+    assert_eq!(news(&mut front), cat(&[behind, after]));
     assert_eq!(news(&mut front), b"");
-    assert_eq!(board.delivered(), 1);
+    assert_eq!(board.delivered(), 2);
 }
 
 #[test]
@@ -279,14 +284,19 @@ fn a_connection_lost_during_the_move_changes_nothing_for_the_client() {
     board.opened();
     spoken(&board);
     confirm(&board);
-    assert_eq!(moved(&mut front, &mut back).len(), 2);
+    let queries = moved(&mut front, &mut back);
+    let payload = queries[1].split('\'').nth(1).unwrap();
+    let marker = note("sluice_0000000000000001", payload);
     // Now it has begun, and the marker is lost.
     board.lost();
-    answer(
-        &mut front,
-        &mut back,
-        &cat(&[done("LISTEN"), ready(b'I'), done("NOTIFY"), ready(b'I')]),
-    );
+    let replies = [
+        done("LISTEN"),
+        ready(b'I'),
+        done("NOTIFY"),
+        marker,
+        ready(b'I'),
+    ];
+    answer(&mut front, &mut back, &cat(&replies));
     assert_eq!(moved(&mut front, &mut back), ["UNLISTEN *"]);
     answer(
         &mut front,
@@ -394,6 +404,22 @@ fn requests_between_do_not_disturb_the_move() {
     run(&mut front, &mut back, "select 1", "SELECT 1");
     confirm(&board);
     assert_eq!(moved(&mut front, &mut back).len(), 2);
+}
+
+#[test]
+fn what_is_asked_anew_replaces_what_was_asked() {
+    let board = Arc::new(Board::new(1));
+    board.opened();
+    let (mut front, mut back) = (client(&board), back());
+    run(&mut front, &mut back, "listen a", "LISTEN");
+    look(&mut front, &mut back, &["a"]);
+    run(&mut front, &mut back, "unlisten a; listen b", "UNLISTEN");
+    look(&mut front, &mut back, &["b"]);
+    let asked = spoken(&board);
+    assert!(
+        asked.contains("LISTEN \"b\"") && !asked.contains("\"a\""),
+        "{asked}"
+    );
 }
 
 #[test]

@@ -1,14 +1,16 @@
 //! Settings of clients that change connections, and by whose name an error speaks.
 
 use super::{
-    CLOSED, PARSED, answer, cat, client, close, describe, done, error, parse, policy, query, ready,
-    send, server, sync,
+    BOUND, CLOSED, PARSED, answer, bind, cat, client, close, describe, done, error, execute, msg,
+    parse, policy, query, ready, send, server, sync,
 };
 use crate::model::PoolMode;
+use crate::protocol::postgres::cancel::CancelKey;
 use crate::protocol::postgres::front::PgFront;
-use crate::protocol::postgres::join;
+use crate::protocol::postgres::reported::Reported;
 use crate::protocol::postgres::settings::Settings;
-use crate::protocol::{Attach, Back};
+use crate::protocol::postgres::{Postgres, join, message};
+use crate::protocol::{Attach, Back, Engine};
 
 fn client_with(settings: &[(&str, &[u8])]) -> PgFront {
     let settings = Settings::from_pairs(settings.iter().copied());
@@ -39,14 +41,92 @@ fn a_reset_on_one_connection_is_not_taken_for_the_state_of_another() {
 }
 
 #[test]
+fn what_a_suspended_portal_has_set_is_followed() {
+    let (mut front, mut back) = (client(), server());
+    let set = "select set_config('jit', 'off', false)";
+    send(
+        &mut front,
+        &mut back,
+        &cat(&[parse("", set), bind(""), execute(), sync()]),
+    );
+    let suspended = msg(b's', b"");
+    answer(
+        &mut front,
+        &mut back,
+        &cat(&[PARSED.into(), BOUND.into(), suspended, ready(b'I')]),
+    );
+    let wire = send(&mut client(), &mut back, &query("select 1"));
+    assert_eq!(
+        wire.server,
+        cat(&[query("RESET \"jit\""), query("select 1")])
+    );
+}
+
+#[test]
+fn what_a_reset_reports_is_what_the_login_did() {
+    let told = |name, value| {
+        let mut out = Vec::new();
+        message::parameter_status(&mut out, name, value);
+        out
+    };
+    let (mut front, mut back) = (client_with(&[("timezone", b"Europe/Rome")]), server());
+    let greeting = Reported::new(vec![
+        ("TimeZone".into(), b"Europe/Rome"[..].into()),
+        ("DateStyle".into(), b"ISO, MDY"[..].into()),
+    ]);
+    let key = CancelKey::new(1, 0, &[7; 48]);
+    Postgres::welcome(&mut front, &greeting, &key, &mut Vec::new());
+    send(&mut front, &mut back, &query("select 1"));
+    let replayed = cat(&[
+        done("SELECT 1"),
+        told("TimeZone", b"Europe/Rome"),
+        ready(b'I'),
+    ]);
+    answer(
+        &mut front,
+        &mut back,
+        &cat(&[replayed, done("SELECT 1"), ready(b'I')]),
+    );
+    for (statement, tag) in [("reset all", "RESET"), ("discard all", "DISCARD ALL")] {
+        // The client knows it as it is; the server tells its own.
+        send(&mut front, &mut back, &query(statement));
+        let own = told("TimeZone", b"UTC");
+        let wire = answer(&mut front, &mut back, &cat(&[done(tag), own, ready(b'I')]));
+        assert_eq!(wire, cat(&[done(tag), ready(b'I')]), "{statement}");
+        // It has changed it; the server may have nothing to tell.
+        send(&mut front, &mut back, &query("set timezone = 'UTC'"));
+        let back_to_startup = told("TimeZone", b"Europe/Rome");
+        let replayed = cat(&[done("SELECT 1"), back_to_startup.clone(), ready(b'I')]);
+        let set = cat(&[done("SET"), told("TimeZone", b"UTC"), ready(b'I')]);
+        answer(&mut front, &mut back, &cat(&[replayed, set]));
+        send(&mut front, &mut back, &query(statement));
+        let wire = answer(&mut front, &mut back, &cat(&[done(tag), ready(b'I')]));
+        let expected = cat(&[done(tag), back_to_startup.clone(), ready(b'I')]);
+        assert_eq!(wire, expected, "{statement}");
+        send(&mut front, &mut back, &query("select 2"));
+        let replayed = cat(&[done("SELECT 1"), back_to_startup, ready(b'I')]);
+        let wire = answer(
+            &mut front,
+            &mut back,
+            &cat(&[replayed, done("SELECT 1"), ready(b'I')]),
+        );
+        assert_eq!(wire, cat(&[done("SELECT 1"), ready(b'I')]), "{statement}");
+    }
+}
+
+#[test]
 fn a_set_that_is_executed_by_name_is_followed() {
     let (mut front, mut first, mut second) = (client(), server(), server());
     let prepare = cat(&[parse("a", "set search_path to own"), sync()]);
     send(&mut front, &mut first, &prepare);
     answer(&mut front, &mut first, &cat(&[PARSED.into(), ready(b'I')]));
     let wire = send(&mut front, &mut first, &query("execute a"));
-    assert_eq!(wire.server, query("execute sluice_1"));
-    answer(&mut front, &mut first, &cat(&[done("SET"), ready(b'I')]));
+    // By its own name, so that errors speak of that.
+    let own = cat(&[parse("a", "set search_path to own"), sync()]);
+    assert_eq!(wire.server, cat(&[own, query("execute a")]));
+    let replies = cat(&[PARSED.into(), ready(b'I'), done("SET"), ready(b'I')]);
+    let seen = answer(&mut front, &mut first, &replies);
+    assert_eq!(seen, cat(&[done("SET"), ready(b'I')]));
     assert!(first.has_settings());
     let (mut request, mut replies) = (Vec::new(), Vec::new());
     let attach = join::attach(&mut front, &mut second, &mut request, &mut replies);

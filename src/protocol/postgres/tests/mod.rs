@@ -12,14 +12,16 @@ use super::reported::Reported;
 use super::request;
 use super::settings::Settings;
 use crate::model::{Fault, PinPolicy, PoolMode};
-use crate::protocol::{Attach, Back, FrontSettings, Script};
+use crate::protocol::{Back, FrontSettings, Script};
 
 mod borrowed;
+mod by_name;
 mod copy;
 mod pipeline;
 mod prepared;
 mod skipped;
 mod split;
+mod stale;
 
 /// A message with this type and body.
 pub(super) fn msg(kind: u8, body: &[u8]) -> Vec<u8> {
@@ -128,8 +130,8 @@ pub(super) fn try_send(
 ) -> Result<(Wire, usize), Fault> {
     let mut wire = Wire::default();
     if back.progress().is_idle() {
-        let attach = join::attach(front, back, &mut wire.server, &mut wire.client);
-        assert_eq!(attach, Attach::Ready);
+        // The servers of these tests accept all settings: nobody waits for that.
+        let _ = join::attach(front, back, &mut wire.server, &mut wire.client);
     }
     let mut script = Script::default();
     let dealt = request::read(front, back, input, &mut script, &mut wire.client)?;

@@ -257,29 +257,6 @@ fn deallocate_all_is_believed_when_the_server_says_so() {
 }
 
 #[test]
-fn a_plan_that_changed_its_result_is_prepared_anew() {
-    let (mut front, mut back) = (client(), server());
-    send(
-        &mut front,
-        &mut back,
-        &cat(&[parse("a", "select * from t"), sync()]),
-    );
-    answer(&mut front, &mut back, &cat(&[PARSED.into(), ready(b'I')]));
-    send(&mut front, &mut back, &cat(&[bind("a"), execute(), sync()]));
-    let stale = error("0A000", "cached plan must not change result type");
-    answer(&mut front, &mut back, &cat(&[stale, ready(b'I')]));
-    let wire = send(&mut front, &mut back, &cat(&[bind("a"), execute(), sync()]));
-    let expected = [
-        close("sluice_1"),
-        parse("sluice_2", "select * from t"),
-        bind("sluice_2"),
-        execute(),
-        sync(),
-    ];
-    assert_eq!(wire.server, cat(&expected));
-}
-
-#[test]
 fn what_follows_a_deallocate_all_waits_for_it() {
     let (mut front, mut back) = (client(), server());
     let input = cat(&[query("DEALLOCATE ALL"), parse("a", "select 21"), sync()]);

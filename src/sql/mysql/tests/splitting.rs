@@ -129,6 +129,20 @@ fn modes_decide() {
 }
 
 #[test]
+fn a_text_may_change_how_its_rest_is_read() {
+    for text in [
+        "set sql_mode = 'no_backslash_escapes'; select '\\'; set @a = 1; -- '",
+        "set names gbk; select '\u{e9}'",
+        "execute s; select \"a\"",
+        "set session_track_system_variables = ''; set time_zone = 'SYSTEM'",
+    ] {
+        assert!(verdict(text).touches.contains(Touch::Unknown), "{text}");
+    }
+    count("set sql_mode = ''; set names latin1; select 'a'", 3);
+    count("select '\\\\'; set sql_mode = ''", 2);
+}
+
+#[test]
 fn the_probe_for_dollar_quotes_is_harmless() {
     assert_eq!(touches("SELECT $$", MYSQL), "");
 }

@@ -222,7 +222,6 @@ fn user_variables() {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn settings() {
     check(
         MYSQL,
@@ -253,6 +252,15 @@ fn settings() {
             ("set last_insert_id = 5", "last_insert_id_write"),
             ("set insert_id = 5", "set_unsafe"),
             ("set autocommit = 0", "set_session"),
+        ],
+    );
+}
+
+#[test]
+fn settings_that_are_no_variables() {
+    check(
+        MYSQL,
+        &[
             ("set password = 'x'", "set_password implicit_commit"),
             ("set password for u = 'x'", "set_password implicit_commit"),
             ("set role r", "set_role"),
@@ -289,12 +297,18 @@ fn settings() {
     check(
         MARIADB,
         &[
-            ("set statement max_statement_time = 1 for select 1", ""),
+            (
+                "set statement max_statement_time = 1 for select 1",
+                "set_statement",
+            ),
             (
                 "set statement a = 1, b = (select 1 from t) for select get_lock('a', 1)",
-                "user_lock",
+                "set_statement user_lock",
             ),
-            ("set statement a = 1 for set @b = 1", "user_variable"),
+            (
+                "set statement a = 1 for set @b = 1",
+                "set_statement user_variable",
+            ),
             ("set statement a = 1", "unknown"),
         ],
     );
@@ -302,7 +316,6 @@ fn settings() {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn commands() {
     check(
         MYSQL,
@@ -359,6 +372,15 @@ fn commands() {
                 "flush_lock server implicit_commit",
             ),
             ("flush privileges", "server implicit_commit"),
+        ],
+    );
+}
+
+#[test]
+fn commands_about_what_a_connection_holds() {
+    check(
+        MYSQL,
+        &[
             ("handler t open as h", "handler"),
             ("handler h read next", "handler"),
             ("handler h close", "handler_close"),
@@ -389,6 +411,15 @@ fn commands() {
             ("kill 5", "kill"),
             ("load data local infile 'f' into table t", "load_local"),
             ("load data infile 'f' into table t", ""),
+        ],
+    );
+}
+
+#[test]
+fn commands_about_the_server() {
+    check(
+        MYSQL,
+        &[
             ("install plugin p soname 's'", "server implicit_commit"),
             ("shutdown", "server implicit_commit"),
             (

@@ -2,7 +2,7 @@
 
 use super::verdict;
 use crate::sql::statement::{
-    CopyFlow, Detail, Discard, Isolation, TransactionControl, TransactionModes, Which,
+    CopyFlow, Detail, Discard, Isolation, Text, TransactionControl, TransactionModes, Which,
 };
 
 fn one(name: &str) -> Which {
@@ -57,10 +57,16 @@ fn what_is_named_or_all() {
         ("deallocate prepare p", Detail::Deallocate(one("p"))),
         ("deallocate prepare", Detail::Deallocate(one("prepare"))),
         ("deallocate \"all\"", Detail::Deallocate(one("all"))),
-        ("prepare P as select 1", Detail::SqlPrepare(one("p"))),
+        (
+            "; prepare P as select 1 ;",
+            Detail::SqlPrepare(one("p"), Text((*b"prepare P as select 1 ").into())),
+        ),
         (
             "prepare transaction (int) as select 1",
-            Detail::SqlPrepare(one("transaction")),
+            Detail::SqlPrepare(
+                one("transaction"),
+                Text((*b"prepare transaction (int) as select 1").into()),
+            ),
         ),
         ("execute p(1)", Detail::SqlExecute(one("p"))),
         (

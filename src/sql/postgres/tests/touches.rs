@@ -428,7 +428,7 @@ fn locks_and_sequences() {
             "insert into t values (nextval('pg_temp.s'))",
             "sequence_state",
         ),
-        ("select currval('s'), lastval()", "sequence_state"),
+        ("select currval('s'), lastval()", "sequence_recall"),
         ("select setval('s', 1)", "sequence_state"),
         ("select \"nextval\"\n('s')", "sequence_state"),
         ("values (pg_catalog.nextval('s'))", "sequence_state"),

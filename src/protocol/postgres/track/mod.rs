@@ -7,12 +7,15 @@
 
 use std::sync::Arc;
 
+use super::guc;
 use super::listen::Channels;
-use super::settings::{Settings, Value, write_literal};
+use super::replay::write_literal;
+use super::settings::{Identity, ROLE, Settings, USER, Value, mixed, unique};
 use crate::sql::statement::{
     Detail, Literal, LiteralKind, SettingAction, SettingChange, SettingScope, Statement,
     TransactionControl, Which,
 };
+use crate::sql::touches::Touch;
 
 /// The settings of a session, now and if its transaction is rolled back.
 #[derive(Debug)]
@@ -35,6 +38,8 @@ struct Both {
     actual: Arc<Settings>,
     /// The channels that it listens to over the shared connection.
     heard: Arc<Channels>,
+    /// Identifies what the transaction has set for itself; 0 if nothing that planning depends on.
+    local: u64,
 }
 
 impl Both {
@@ -43,6 +48,7 @@ impl Both {
             wanted: Arc::clone(settings),
             actual: Arc::clone(settings),
             heard: Arc::default(),
+            local: 0,
         }
     }
 
@@ -50,6 +56,23 @@ impl Both {
         Arc::ptr_eq(&self.wanted, &other.wanted)
             && Arc::ptr_eq(&self.actual, &other.actual)
             && Arc::ptr_eq(&self.heard, &other.heard)
+            && self.local == other.local
+    }
+
+    /// Gives a setting these values, set as whoever is in force.
+    fn put(&mut self, name: &str, wanted: Option<Value>, actual: Option<Value>) {
+        let setter = if name == USER || name == ROLE || guc::is_plain(name) {
+            Identity::default()
+        } else {
+            self.actual.identity()
+        };
+        let same = Arc::ptr_eq(&self.wanted, &self.actual) && wanted == actual;
+        self.wanted = self.wanted.with_by(name, wanted, setter.clone());
+        self.actual = if same {
+            Arc::clone(&self.wanted)
+        } else {
+            self.actual.with_by(name, actual, setter)
+        };
     }
 }
 
@@ -70,18 +93,53 @@ impl Tracked {
         &self.now.wanted
     }
 
+    /// Those asked for at startup.
+    pub(super) fn startup(&self) -> &Arc<Settings> {
+        &self.startup
+    }
+
     /// What is in force on the server connection.
     pub(super) fn actual(&self) -> &Arc<Settings> {
         &self.now.actual
     }
 
-    /// What is wanted is in force on the server connection, outside a transaction.
-    pub(super) fn applied(&mut self) {
+    /// Identifies what parsing and planning depend on at this point.
+    pub(super) fn planner_id(&self) -> u64 {
+        match self.now.local {
+            0 => self.now.actual.planner_id(),
+            local => mixed(local, "", None) ^ self.now.actual.planner_id(),
+        }
+    }
+
+    /// True if a ROLLBACK would change the settings.
+    pub(super) fn is_uncommitted(&self) -> bool {
+        !self.now.is(&self.committed)
+    }
+
+    /// True if the statement returns a setting to what was asked for at startup, which the server
+    /// connection knows nothing of.
+    pub(super) fn returns_to_startup(&self, statement: &Statement) -> bool {
+        let resets = |change: &SettingChange| match &change.action {
+            SettingAction::Default => {
+                self.startup.value(&change.name).is_some()
+                    || &*change.name == USER && self.startup.value(ROLE).is_some()
+            }
+            SettingAction::ResetAll => !Arc::ptr_eq(&self.startup, &Settings::none()),
+            _ => false,
+        };
+        statement.setting_changes().iter().any(resets)
+    }
+
+    /// What is wanted is in force on the server connection, outside a transaction or as part of
+    /// it.
+    pub(super) fn applied(&mut self, outside: bool) {
         if Arc::ptr_eq(&self.now.actual, &self.now.wanted) {
             return;
         }
         self.now.actual = Arc::clone(&self.now.wanted);
-        self.committed = self.now.clone();
+        if outside {
+            self.committed = self.now.clone();
+        }
     }
 
     /// These are in force, outside a transaction, as the server says.
@@ -121,6 +179,10 @@ impl Tracked {
             _ if rolled_back => self.roll_back(),
             _ => self.commit(),
         }
+        let unread = matches!(statement.detail, Detail::None);
+        if unread && statement.touches.contains(Touch::SetLocal) {
+            self.now.local = unique();
+        }
         for change in statement.setting_changes() {
             self.change(change);
         }
@@ -156,6 +218,7 @@ impl Tracked {
     }
 
     fn commit(&mut self) {
+        self.now.local = 0;
         self.committed = self.now.clone();
         self.savepoints.clear();
         self.failed = false;
@@ -178,8 +241,12 @@ impl Tracked {
 
     /// DISCARD ALL, which does not run inside a transaction.
     pub(super) fn discard(&mut self) {
-        self.now = self.reset();
-        self.now.heard = Arc::default();
+        self.now = Both {
+            wanted: Arc::clone(&self.startup),
+            actual: Settings::none(),
+            heard: Arc::default(),
+            local: 0,
+        };
         self.commit();
     }
 
@@ -199,39 +266,61 @@ impl Tracked {
     }
 
     fn change(&mut self, change: &SettingChange) {
-        if change.scope == SettingScope::Local {
-            return;
-        }
         let value = match &change.action {
             SettingAction::To(values) => list(values),
             SettingAction::Raw(value) => Value::Text(value.text.as_bytes().into()),
-            SettingAction::Default => {
-                let startup = self.startup.value(&change.name).cloned();
-                self.now.wanted = self.now.wanted.with(&change.name, startup);
-                self.now.actual = self.now.actual.with(&change.name, None);
+            SettingAction::Default => return self.reset(change),
+            SettingAction::ResetAll => return self.reset_all(),
+            // Of the session, these pin: see `rules`.
+            SettingAction::FromCurrent | SettingAction::Parameter(_) => {
+                self.now.local = unique();
                 return;
             }
-            SettingAction::ResetAll => {
-                self.now = self.reset();
-                return;
-            }
-            // These pin: see `rules`.
-            SettingAction::FromCurrent | SettingAction::Parameter(_) => return,
         };
-        let same = Arc::ptr_eq(&self.now.wanted, &self.now.actual);
-        self.now.wanted = self.now.wanted.with(&change.name, Some(value.clone()));
-        self.now.actual = if same {
-            Arc::clone(&self.now.wanted)
-        } else {
-            self.now.actual.with(&change.name, Some(value))
-        };
+        if change.scope == SettingScope::Local {
+            return self.set_local(&change.name, Some(&value));
+        }
+        if &*change.name == USER {
+            // "SET SESSION AUTHORIZATION implies SET ROLE NONE" (the server's guc.c).
+            let none = Some(Value::Text(b"none"[..].into()));
+            self.now.put(ROLE, none.clone(), none);
+        }
+        self.now.put(&change.name, Some(value.clone()), Some(value));
     }
 
-    fn reset(&self) -> Both {
-        Both {
-            wanted: Arc::clone(&self.startup),
-            actual: Settings::none(),
-            heard: Arc::clone(&self.now.heard),
+    /// Something has set what the rest of the transaction is planned by.
+    pub(super) fn local_unknown(&mut self) {
+        self.now.local = unique();
+    }
+
+    fn set_local(&mut self, name: &str, value: Option<&Value>) {
+        if !guc::is_planner_blind(name) && !name.starts_with("transaction_") {
+            self.now.local = mixed(self.now.local, name, value);
+        }
+    }
+
+    fn reset(&mut self, change: &SettingChange) {
+        if change.scope == SettingScope::Local {
+            return self.set_local(&change.name, None);
+        }
+        let startup = self.startup.value(&change.name).cloned();
+        self.now.put(&change.name, startup, None);
+        if &*change.name == USER {
+            let role = self.startup.value(ROLE).cloned();
+            self.now.put(ROLE, role, None);
+        }
+    }
+
+    /// RESET ALL leaves user and role alone (`GUC_NO_RESET_ALL` in the server's `guc_tables.c`).
+    fn reset_all(&mut self) {
+        let keep = |from: &Arc<Settings>, to: Arc<Settings>| {
+            let Identity { user, role } = from.identity();
+            to.with(USER, user).with(ROLE, role)
+        };
+        self.now.wanted = keep(&self.now.wanted, Arc::clone(&self.startup));
+        self.now.actual = keep(&self.now.actual, Settings::none());
+        if Settings::same(&self.now.wanted, &self.now.actual) {
+            self.now.actual = Arc::clone(&self.now.wanted);
         }
     }
 }
@@ -262,72 +351,4 @@ pub fn deallocated(statement: &Statement) -> Option<&str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Settings, Tracked, Value};
-    use crate::sql::postgres::classify;
-
-    /// Runs statements that all succeed.
-    fn run(tracked: &mut Tracked, text: &str) {
-        for statement in &classify(text.as_bytes()).statements {
-            tracked.complete(statement, text.starts_with("ROLLBACK"));
-        }
-    }
-
-    fn value(tracked: &Tracked, name: &str) -> Option<String> {
-        tracked.wanted().value(name).map(|value| match value {
-            Value::Text(text) | Value::List(text) => String::from_utf8(text.to_vec()).unwrap(),
-        })
-    }
-
-    #[test]
-    fn a_rollback_undoes_what_its_transaction_set() {
-        let mut tracked = Tracked::new(Settings::from_pairs([("jit", &b"off"[..])]));
-        run(&mut tracked, "SET search_path TO a, \"B\"");
-        tracked.idle();
-        run(&mut tracked, "BEGIN");
-        run(
-            &mut tracked,
-            "SET search_path = c; RESET jit; SET LOCAL x.y = 1",
-        );
-        assert_eq!(value(&tracked, "search_path").unwrap(), "'c'");
-        assert_eq!(value(&tracked, "jit").unwrap(), "off");
-        assert_eq!(tracked.actual().value("jit"), None);
-        run(&mut tracked, "ROLLBACK");
-        tracked.idle();
-        assert_eq!(value(&tracked, "search_path").unwrap(), "'a','B'");
-        assert_eq!(value(&tracked, "x.y"), None);
-    }
-
-    #[test]
-    fn savepoints_nest() {
-        let mut tracked = Tracked::new(Settings::none());
-        run(
-            &mut tracked,
-            "BEGIN; SET a.b = 1; SAVEPOINT s; SET a.b = 2; SAVEPOINT s; SET a.b = 3",
-        );
-        tracked.fail();
-        run(&mut tracked, "ROLLBACK TO s");
-        assert_eq!(value(&tracked, "a.b").unwrap(), "2");
-        run(&mut tracked, "RELEASE s");
-        run(&mut tracked, "ROLLBACK TO SAVEPOINT s");
-        assert_eq!(value(&tracked, "a.b").unwrap(), "1");
-        run(&mut tracked, "COMMIT");
-        tracked.idle();
-        assert_eq!(value(&tracked, "a.b").unwrap(), "1");
-    }
-
-    #[test]
-    fn a_failure_undoes_the_implicit_transaction() {
-        let mut tracked = Tracked::new(Settings::none());
-        run(&mut tracked, "SET a.b = 1");
-        tracked.fail();
-        tracked.idle();
-        assert_eq!(value(&tracked, "a.b"), None);
-        run(&mut tracked, "SELECT set_config('a.b', 'x y', false)");
-        tracked.idle();
-        assert_eq!(value(&tracked, "a.b").unwrap(), "x y");
-        run(&mut tracked, "RESET ALL");
-        tracked.idle();
-        assert_eq!(value(&tracked, "a.b"), None);
-    }
-}
+mod tests;

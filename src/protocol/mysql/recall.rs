@@ -1,0 +1,246 @@
+//! Texts that ask about the session or about the client's last command, whose server connection
+//! may have served others since.
+
+use super::answer::{self, Column};
+use super::frame::Header;
+use super::front::MyFront;
+use super::idle::errand_of;
+use super::login::Flavor;
+use super::status::Status;
+use crate::sql::mysql::{Touch, Touches, Verdict};
+
+/// What becomes of a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recall {
+    /// It is for the server.
+    Server,
+    /// It is for the server, once this has brought the server connection to what the client's
+    /// last command left.
+    After(String),
+    /// It has been answered.
+    Answered,
+}
+
+/// Answers a text about what Sluice knows better than the server connection at hand, or says how
+/// the server can.
+pub fn recall(
+    front: &mut MyFront,
+    status: Status,
+    header: Header,
+    text: &[u8],
+    verdict: &Verdict,
+    replies: &mut Vec<u8>,
+) -> Recall {
+    // Later statements ask about those before them in the same text.
+    let Some(first) = verdict.statements.first() else {
+        return Recall::Server;
+    };
+    if !first.touches.intersects(ASKED_OF_US) {
+        return Recall::Server;
+    }
+    if let Some(errand) = errand_of(verdict) {
+        front.begin();
+        front.errand = Some(errand);
+        front.next_seq = header.seq.wrapping_add(1);
+        return Recall::Answered;
+    }
+    let words = match *verdict.statements {
+        [_] => plain_words(text),
+        _ => "",
+    };
+    if let Some(name) = asked(words, "connection_id()") {
+        let session = front.session.to_string();
+        let column = connection_id(front.flavor, name);
+        return answer(front, header, column, &session, replies);
+    }
+    // A connection that has been the client's since its last command knows these itself.
+    if front.is_pinned() || status.has(Status::IN_TRANS) {
+        return Recall::Server;
+    }
+    if let Some(name) = asked(words, "row_count()") {
+        let count = std::mem::replace(&mut front.last.row_count, -1).to_string();
+        front.last.found_rows = 1;
+        front.last.warnings.clear();
+        return answer(front, header, Column::signed(name), &count, replies);
+    }
+    if words.eq_ignore_ascii_case("show warnings") && !front.last.warnings.are_none() {
+        show_warnings(front, header.seq, replies);
+        return Recall::Answered;
+    }
+    if !first.touches.intersects(LOST_WITH_CONNECTION) {
+        return Recall::Server;
+    }
+    let diagnosed = words
+        .get(..3)
+        .is_some_and(|get| get.eq_ignore_ascii_case("get"));
+    if let Some(sql) = primer(front, first.touches, diagnosed) {
+        return Recall::After(sql);
+    }
+    lost(front, header, replies);
+    Recall::Answered
+}
+
+/// The same for a prepared statement that is executed.
+pub fn before_execution(
+    front: &mut MyFront,
+    status: Status,
+    header: Header,
+    verdict: &Verdict,
+    replies: &mut Vec<u8>,
+) -> Recall {
+    let touches = verdict.touches;
+    let kept = front.is_pinned() || status.has(Status::IN_TRANS);
+    if kept || !touches.intersects(LOST_WITH_CONNECTION) {
+        return Recall::Server;
+    }
+    if let Some(sql) = primer(front, touches, touches.contains(Touch::Diagnostics)) {
+        return Recall::After(sql);
+    }
+    lost(front, header, replies);
+    Recall::Answered
+}
+
+fn lost(front: &mut MyFront, header: Header, replies: &mut Vec<u8>) {
+    front.begin();
+    front.last.asks = true;
+    answer::error(front, header.seq, 1235, "42000", LOST, replies);
+}
+
+fn answer(
+    front: &mut MyFront,
+    header: Header,
+    column: Column<'_>,
+    value: &str,
+    replies: &mut Vec<u8>,
+) -> Recall {
+    front.begin();
+    let rows = [answer::row(value)];
+    answer::result(front, header.seq, &[column], &rows, replies);
+    Recall::Answered
+}
+
+/// The name of the column, if the text is `SELECT` and this, perhaps under a name of its own.
+fn asked<'a>(words: &'a str, function: &str) -> Option<&'a str> {
+    let (select, rest) = words.split_at_checked("select ".len())?;
+    let rest = rest.trim_ascii_start();
+    let (name, behind) = rest.split_at_checked(function.len())?;
+    if !select.eq_ignore_ascii_case("select ") || !name.eq_ignore_ascii_case(function) {
+        return None;
+    }
+    if behind.is_empty() {
+        return Some(name);
+    }
+    let alias = behind.strip_prefix(' ')?.trim_ascii_start();
+    let alias = match alias.split_at_checked(3) {
+        Some((word, alias)) if word.eq_ignore_ascii_case("as ") => alias.trim_ascii_start(),
+        _ => return None,
+    };
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let starts = alias
+        .as_bytes()
+        .first()
+        .is_some_and(u8::is_ascii_alphabetic);
+    (starts && alias.as_bytes().iter().all(plain)).then_some(alias)
+}
+
+/// SQL after which a server connection says what that of the client's last command would have
+/// said; `None` if there is none.
+fn primer(front: &MyFront, touches: Touches, diagnosed: bool) -> Option<String> {
+    let last = &front.last;
+    if touches.contains(Touch::Diagnostics) && !last.warnings.are_none() {
+        return None;
+    }
+    let counted = touches.contains(Touch::RowCount) || diagnosed;
+    if touches.contains(Touch::FoundRows) {
+        // It counts rows that are read in vain.
+        let rows = usize::try_from(last.found_rows)
+            .ok()
+            .filter(|rows| *rows <= MOST_ROWS)?;
+        if counted && last.row_count != -1 {
+            return None;
+        }
+        return Some(match rows {
+            0 => "SELECT 1 FROM (SELECT 1) t LIMIT 0".to_owned(),
+            1 => AFTER_ROWS.to_owned(),
+            more => AFTER_ROWS.to_owned() + &" UNION ALL SELECT 1".repeat(more - 1),
+        });
+    }
+    match last.row_count {
+        -1 => Some(AFTER_ROWS.to_owned()),
+        0 => Some(AFTER_NONE.to_owned()),
+        _ if counted => None,
+        _ => Some(AFTER_NONE.to_owned()),
+    }
+}
+
+fn show_warnings(front: &mut MyFront, seq: u8, replies: &mut Vec<u8>) {
+    front.begin();
+    let warnings = std::mem::take(&mut front.last.warnings);
+    answer::described(front, seq, warnings.definitions(), warnings.rows(), replies);
+    front.last.warnings = warnings;
+}
+
+/// As both families describe it.
+const fn connection_id(flavor: Flavor, name: &str) -> Column<'_> {
+    let column = Column::number(name);
+    match flavor {
+        Flavor::MySql => column,
+        // LONG
+        Flavor::MariaDb => Column {
+            length: 10,
+            kind: 3,
+            ..column
+        },
+    }
+}
+
+fn plain_words(text: &[u8]) -> &str {
+    let text = std::str::from_utf8(text).unwrap_or_default().trim_ascii();
+    text.strip_suffix(';').unwrap_or(text).trim_ascii_end()
+}
+
+/// Leaves no warnings (MariaDB keeps them over statements without tables), and -1 as `ROW_COUNT()`.
+const AFTER_ROWS: &str = "SELECT 1 FROM (SELECT 1) t";
+/// The same, and 0.
+const AFTER_NONE: &str = "DO (SELECT 1 FROM (SELECT 1) t)";
+
+/// Rows that are read in vain at most.
+const MOST_ROWS: usize = 100;
+
+/// Touches of which Sluice may know more than a server connection.
+const ASKED_OF_US: Touches = Touches::of(Touch::ConnectionId)
+    .with(Touch::RowCount)
+    .with(Touch::FoundRows)
+    .with(Touch::Diagnostics)
+    .with(Touch::Kill);
+
+/// What only the connection of the client's last command could tell.
+const LOST_WITH_CONNECTION: Touches = Touches::of(Touch::RowCount)
+    .with(Touch::FoundRows)
+    .with(Touch::Diagnostics);
+
+const LOST: &str = "The server connection of the last statement has gone to others; from now on \
+     this session keeps it from one statement to the next: ask again";
+
+#[cfg(test)]
+mod tests {
+    use super::asked;
+
+    #[test]
+    fn a_question_is_found_under_any_name() {
+        let name = |words| asked(words, "row_count()");
+        assert_eq!(name("select row_count()"), Some("row_count()"));
+        assert_eq!(name("SELECT  ROW_COUNT()"), Some("ROW_COUNT()"));
+        assert_eq!(name("select row_count() as n"), Some("n"));
+        for other in [
+            "select row_count() + 1",
+            "select row_count() as n, 1",
+            "select row_count() n m",
+            "select found_rows()",
+            "selectrow_count()",
+            "select",
+        ] {
+            assert_eq!(name(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! What may differ between a direct connection and another server's: numbers of connections and of
+//! prepared statements, and figures of the server.
+
+use super::say::Say;
+use crate::{
+    differential::script::Reply,
+    support::mysql::{
+        message::{Packet, Reader, capability, status},
+        wire::put_string,
+    },
+};
+
+/// Which packet is expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Context {
+    /// The first of a result.
+    First,
+    /// OK, EOF or ERR.
+    End,
+    Definition,
+    /// The divider of a client that has not deprecated EOF.
+    Eof,
+    Row,
+    /// A prepared statement's number.
+    Prepared,
+    /// A text about the server.
+    Line,
+}
+
+/// The packet as it is compared.
+pub fn reply(packet: &Packet, context: Context, say: &Say, capabilities: u32, id: u32) -> Reply {
+    let mut body = packet.body.clone();
+    let first = body.first().copied();
+    match (context, first) {
+        (_, Some(0xff)) => body = without_statement(&body, id),
+        (Context::Line, _) => body = b"figures".to_vec(),
+        (Context::Prepared, Some(0)) => body[1..5].fill(0),
+        (Context::Eof, _) => {
+            // Sent before the rows are known, it says of them only whether a cursor holds them.
+            body[1..3].fill(0);
+            body[3] &= status::CURSOR_EXISTS as u8;
+            body[4] = 0;
+        }
+        (Context::First | Context::End, Some(0)) => body = told(&body, capabilities),
+        (Context::Row, Some(0xfe)) if body.len() < 0xff_ffff => body = told(&body, capabilities),
+        (Context::Definition, Some(3)) => definition(&mut body, capabilities),
+        (Context::Row, _) if asks_for_number(say) => body = without_number(&body, id),
+        _ => {}
+    }
+    let mut bytes = vec![packet.sequence];
+    bytes.extend(&body);
+    Reply {
+        shown: format!(
+            "#{} {}",
+            packet.sequence,
+            shown(&body, context, capabilities)
+        ),
+        bytes,
+    }
+}
+
+/// An OK without what servers tell in their own ways: MySQL of transactions though it is not
+/// asked to, MariaDB of variables in any order and some though they have not changed.
+fn told(body: &[u8], capabilities: u32) -> Vec<u8> {
+    const CHANGED: u16 = status::SESSION_STATE_CHANGED;
+    if capabilities & capability::SESSION_TRACK == 0 || body.len() < 7 {
+        return body.to_vec();
+    }
+    let mut reader = Reader(&body[1..]);
+    reader.lenenc();
+    reader.lenenc();
+    let at = body.len() - reader.0.len();
+    let flags = reader.int(2) as u16;
+    reader.int(2);
+    if flags & CHANGED == 0 {
+        return body.to_vec();
+    }
+    let info = reader.string().unwrap_or_default();
+    let mut entries = Reader(reader.string().unwrap_or_default());
+    let mut kept = Vec::new();
+    while !entries.0.is_empty() {
+        let kind = entries.int(1) as u8;
+        let data = entries.string().unwrap_or_default();
+        if kind < 4 && (kind > 0 || capabilities & IS_MARIADB == 0) {
+            kept.push(kind);
+            put_string(&mut kept, data);
+        }
+    }
+    let mut told = body[..at + 4].to_vec();
+    if kept.is_empty() {
+        told[at..at + 2].copy_from_slice(&(flags & !CHANGED).to_le_bytes());
+    }
+    if !info.is_empty() || !kept.is_empty() {
+        put_string(&mut told, info);
+    }
+    if !kept.is_empty() {
+        put_string(&mut told, &kept);
+    }
+    told
+}
+
+/// Not a capability, but where the caller says that the server is MariaDB.
+pub const IS_MARIADB: u32 = 1 << 31;
+
+/// A definition without what depends on more than the statement: the collation of the login, which
+/// no `SET` brings back, and whether a variable that is NULL has ever been set.
+fn definition(body: &mut [u8], capabilities: u32) {
+    let mut reader = Reader(body);
+    for _ in 0..4 {
+        reader.string();
+    }
+    let name = reader.text();
+    reader.string();
+    if reader.0.first() != Some(&0x0c) && capabilities & IS_MARIADB != 0 {
+        reader.string();
+    }
+    if reader.0.first() != Some(&0x0c) || reader.0.len() < 13 {
+        return;
+    }
+    let at = body.len() - reader.0.len() + 1;
+    // utf8mb4_general_ci, utf8mb4_0900_ai_ci
+    if body[at..at + 2] == [45, 0] {
+        body[at] = 255;
+    }
+    if name.starts_with('@') && !name.starts_with("@@") && body[at..at + 2] == [63, 0] {
+        let kind = body[at + 6];
+        if (250..=253).contains(&kind) {
+            body[at + 2..at + 7].fill(0);
+        }
+    }
+}
+
+fn asks_for_number(say: &Say) -> bool {
+    match say {
+        Say::Query(sql) => sql.contains("connection_id()") || sql.contains("is_used_lock"),
+        _ => false,
+    }
+}
+
+/// `Unknown prepared statement handler (3) given to …`, `Unknown thread id: 3`
+fn without_statement(body: &[u8], id: u32) -> Vec<u8> {
+    let text = String::from_utf8_lossy(body).into_owned();
+    if let (Some(from), Some(to)) = (text.find("handler ("), text.find(") given to")) {
+        return format!("{}?{}", &text[..from + 9], &text[to..]).into_bytes();
+    }
+    text.replace(&format!("id: {id}"), "id: ?").into_bytes()
+}
+
+/// A row of a text's result whose values of the client's own number are masked.
+fn without_number(body: &[u8], id: u32) -> Vec<u8> {
+    let own = id.to_string();
+    let text = [&[own.len() as u8], own.as_bytes()].concat();
+    let mut masked = Vec::new();
+    let mut rest = body;
+    while !rest.is_empty() {
+        if rest.starts_with(&text) {
+            masked.extend(b"\x01?");
+            rest = &rest[text.len()..];
+        } else {
+            masked.push(rest[0]);
+            rest = &rest[1..];
+        }
+    }
+    masked
+}
+
+fn shown(body: &[u8], context: Context, capabilities: u32) -> String {
+    let flags = |reader: &mut Reader<'_>| format!("status {:#x}", reader.int(2));
+    match (body.first(), context) {
+        (Some(0xff), _) => {
+            let code = u16::from_le_bytes([body[1], body[2]]);
+            format!("ERR {code} {}", String::from_utf8_lossy(&body[3..]))
+        }
+        (Some(0), Context::First | Context::End) | (Some(0xfe), Context::Row | Context::End)
+            if body.len() >= 7 =>
+        {
+            let mut reader = Reader(&body[1..]);
+            let (affected, insert_id) = (reader.lenenc(), reader.lenenc());
+            let status = flags(&mut reader);
+            let warnings = reader.int(2);
+            let rest = if capabilities & capability::SESSION_TRACK != 0 {
+                "info, state"
+            } else {
+                "info"
+            };
+            format!(
+                "{} affected {affected:?} id {insert_id:?} {status} warnings {warnings} {rest} {}",
+                if body[0] == 0 { "OK" } else { "END" },
+                reader.0.escape_ascii()
+            )
+        }
+        (Some(0xfe), _) if body.len() == 5 => {
+            let mut reader = Reader(&body[1..]);
+            let warnings = reader.int(2);
+            format!("EOF {} warnings {warnings}", flags(&mut reader))
+        }
+        _ => format!("{context:?} {}", body.escape_ascii()),
+    }
+}

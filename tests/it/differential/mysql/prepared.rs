@@ -1,0 +1,44 @@
+//! Texts that clients prepare.
+
+use super::sql;
+use crate::{differential::random::Random, support::mysql::Kind};
+
+const TEXTS: [&str; 28] = [
+    "select ?",
+    "select ?",
+    "select ? + 1, ?",
+    "select concat(?, '!')",
+    "select id, name from shared where id > ? order by id",
+    "select id, name from shared order by id",
+    "select id, name from shared where id < ? and name <> ? order by id",
+    "select * from item_{c} order by id",
+    "insert into item_{c} (name) values (?)",
+    "insert into item_{c} (name, n) values (?, ?)",
+    "update item_{c} set n = ? where id = ?",
+    "delete from item_{c} where id = ?",
+    "select 'a\\'b', \"x\"",
+    "select @@sql_mode, @@time_zone, database()",
+    "select @a, @b",
+    "set @a = ?",
+    "select ? into @b",
+    "call p_two()",
+    "call p_out(?)",
+    "call p_set(?)",
+    "select last_insert_id()",
+    "select found_rows()",
+    "set time_zone = '+05:00'",
+    "set autocommit = 0",
+    "begin",
+    "commit",
+    "do 1",
+    "select sleep(0), version() is not null",
+];
+
+/// One of them, or a statement like those that are not prepared.
+pub fn text(random: &mut Random, client: usize) -> String {
+    if random.percent(25) {
+        return sql::statement(random, client, Kind::MySql);
+    }
+    let text = random.pick(&TEXTS);
+    text.replace("{c}", &client.to_string())
+}

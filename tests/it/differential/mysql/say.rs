@@ -1,0 +1,186 @@
+//! What a client can say, one command at a time.
+
+use std::fmt;
+
+use crate::support::mysql::wire::put_string;
+
+/// A value for a parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    Null,
+    Text(String),
+    Int(i64),
+    /// Sent beforehand, in parts.
+    Long(String),
+}
+
+/// A command. Prepared statements are named by the place that the client gives them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Say {
+    /// `{id}` in it is the connection's number.
+    Query(String),
+    Prepare(usize, String),
+    Execute {
+        slot: usize,
+        values: Vec<Value>,
+        cursor: bool,
+        /// Types are sent though they have been before.
+        again: bool,
+    },
+    Fetch(usize, u32),
+    Reset(usize),
+    Close(usize),
+    InitDb(&'static str),
+    Ping,
+    Statistics,
+    FieldList(&'static str),
+    /// Multi-statements on or off.
+    SetOption(bool),
+    ResetConnection,
+    /// To the same user.
+    ChangeUser,
+    /// A command that no server knows, or that only says something about the server.
+    Other(&'static [u8]),
+}
+
+/// A statement as the client knows it.
+#[derive(Clone, Debug, Default)]
+pub struct Slot {
+    /// The server's number for it.
+    pub number: u32,
+    /// Types have been sent for so many parameters.
+    pub typed: Option<Vec<u8>>,
+}
+
+/// A number that no server has given.
+pub const NOBODYS: u32 = 7_777_777;
+
+impl Say {
+    /// The payloads of the packets to send; each begins a new exchange.
+    pub fn payloads(&self, slots: &mut [Slot], id: u32, attributes: bool) -> Vec<Vec<u8>> {
+        let of = |slots: &[Slot], kind: u8, slot: usize| {
+            [&[kind], &slots[slot].number.to_le_bytes()[..]].concat()
+        };
+        let payload = match self {
+            Self::Query(sql) => {
+                let sql = sql.replace("{id}", &id.to_string());
+                // One set of no attributes.
+                let before: &[u8] = if attributes { &[3, 0, 1] } else { &[3] };
+                [before, sql.as_bytes()].concat()
+            }
+            Self::Prepare(slot, sql) => {
+                slots[*slot] = Slot {
+                    number: NOBODYS,
+                    typed: None,
+                };
+                let sql = sql.replace("{id}", &id.to_string());
+                [&[0x16], sql.as_bytes()].concat()
+            }
+            Self::Execute {
+                slot,
+                values,
+                cursor,
+                again,
+            } => return execute(&mut slots[*slot], values, *cursor, *again),
+            Self::Fetch(slot, rows) => {
+                [&of(slots, 0x1c, *slot)[..], &rows.to_le_bytes()[..]].concat()
+            }
+            Self::Reset(slot) => of(slots, 0x1a, *slot),
+            Self::Close(slot) => {
+                let close = of(slots, 0x19, *slot);
+                slots[*slot] = Slot {
+                    number: NOBODYS,
+                    typed: None,
+                };
+                close
+            }
+            Self::InitDb(name) => [&[2], name.as_bytes()].concat(),
+            Self::Ping => vec![0x0e],
+            Self::Statistics => vec![0x09],
+            Self::FieldList(table) => [&[4], table.as_bytes(), &[0]].concat(),
+            Self::SetOption(on) => vec![0x1b, u8::from(!on), 0],
+            Self::ResetConnection => vec![0x1f],
+            Self::ChangeUser => Vec::new(),
+            Self::Other(bytes) => bytes.to_vec(),
+        };
+        vec![payload]
+    }
+
+    /// Whether the server answers at all.
+    pub fn is_answered(&self) -> bool {
+        !matches!(self, Self::Close(_))
+    }
+}
+
+/// `COM_STMT_EXECUTE` behind one `COM_STMT_SEND_LONG_DATA` for each half of a long value.
+fn execute(slot: &mut Slot, values: &[Value], cursor: bool, again: bool) -> Vec<Vec<u8>> {
+    let number = slot.number.to_le_bytes();
+    let mut packets = Vec::new();
+    let mut nulls = vec![0_u8; values.len().div_ceil(8)];
+    let (mut types, mut data) = (Vec::new(), Vec::new());
+    for (at, value) in values.iter().enumerate() {
+        match value {
+            Value::Null => {
+                nulls[at / 8] |= 1 << (at % 8);
+                // MYSQL_TYPE_NULL is what drivers send; a type sent before stays.
+                types.extend([0x06, 0]);
+            }
+            Value::Text(text) => {
+                types.extend([0xfd, 0]);
+                put_string(&mut data, text.as_bytes());
+            }
+            Value::Int(int) => {
+                types.extend([0x08, 0]);
+                data.extend(int.to_le_bytes());
+            }
+            Value::Long(text) => {
+                types.extend([0xfc, 0]);
+                let (one, two) = text.as_bytes().split_at(text.len() / 2);
+                for part in [one, two] {
+                    let at = u16::try_from(at).unwrap().to_le_bytes();
+                    packets.push([&[0x18], &number[..], &at[..], part].concat());
+                }
+            }
+        }
+    }
+    let mut body = [
+        &[0x17],
+        &number[..],
+        &[u8::from(cursor)],
+        &1_u32.to_le_bytes(),
+    ]
+    .concat();
+    if !values.is_empty() {
+        let known = slot.typed.as_ref() == Some(&types) && !again;
+        body.extend(nulls);
+        body.push(u8::from(!known));
+        if !known {
+            body.extend(&types);
+        }
+        slot.typed = Some(types);
+        body.extend(data);
+    }
+    packets.push(body);
+    packets
+}
+
+impl fmt::Display for Say {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Query(sql) => write!(out, "Query({sql})"),
+            Self::Prepare(slot, sql) => write!(out, "Prepare({slot}, {sql})"),
+            Self::Execute {
+                slot,
+                values,
+                cursor,
+                again,
+            } => {
+                let cursor = if *cursor { ", cursor" } else { "" };
+                let again = if *again { ", types" } else { "" };
+                write!(out, "Execute({slot}, {values:?}{cursor}{again})")
+            }
+            Self::Other(bytes) => write!(out, "Other({bytes:?})"),
+            other => write!(out, "{other:?}"),
+        }
+    }
+}

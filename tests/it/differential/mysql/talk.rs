@@ -1,0 +1,310 @@
+//! One client's connection: what it has said, and so which packets are due.
+
+use std::{io, time::Duration};
+
+use super::{
+    mask::{Context, IS_MARIADB, reply},
+    say::{NOBODYS, Say, Slot},
+};
+use crate::{
+    differential::script::Reply,
+    support::{
+        link::is_close,
+        mysql::{
+            login::{Login, Refused},
+            message::{Packet, Reader, capability, status},
+            wire::Wire,
+        },
+    },
+};
+
+/// How many statements a client has prepared at a time.
+pub const SLOTS: usize = 4;
+
+/// A logged-in client.
+pub struct Talk {
+    wire: Wire,
+    login: Login,
+    slots: Vec<Slot>,
+    said: Vec<Say>,
+    over: bool,
+}
+
+/// What the client has of files.
+const FILE: &[u8] = b"\\N\tloaded\t7\n\\N\tx\tbad\n\\N\n";
+
+/// Greatest capability bit that changes `COM_QUERY`.
+pub const QUERY_ATTRIBUTES: u32 = 1 << 27;
+
+impl Talk {
+    /// Logs in; also what was said on the way.
+    pub fn begin(login: &Login) -> (Option<Self>, Vec<Reply>) {
+        match Wire::connect(login) {
+            Ok(wire) => {
+                let status = wire.welcome.status & !status::SESSION_STATE_CHANGED;
+                let welcome = format!("login: status {status}");
+                let talk = Self {
+                    wire,
+                    login: login.clone(),
+                    slots: vec![
+                        Slot {
+                            number: NOBODYS,
+                            typed: None,
+                        };
+                        SLOTS
+                    ],
+                    said: Vec::new(),
+                    over: false,
+                };
+                (Some(talk), vec![plain(&welcome)])
+            }
+            Err(Refused::Error(failure)) => (None, vec![plain(&format!("{failure:?}"))]),
+            Err(Refused::Io(error)) => (None, vec![plain(&format!("login: {}", error.kind()))]),
+        }
+    }
+
+    /// Sends commands, all in one write.
+    pub fn say(&mut self, all: &[Say]) {
+        if self.over {
+            return;
+        }
+        let attributes = self.wire.capabilities & QUERY_ATTRIBUTES != 0;
+        let id = self.wire.greeting.connection;
+        let mut bytes = Vec::new();
+        for say in all {
+            if *say == Say::ChangeUser {
+                continue;
+            }
+            for payload in say.payloads(&mut self.slots, id, attributes) {
+                let length = u32::try_from(payload.len()).unwrap();
+                bytes.extend(&length.to_le_bytes()[..3]);
+                bytes.push(0);
+                bytes.extend(payload);
+            }
+        }
+        self.said = all.to_vec();
+        // A peer that has closed is noticed by who listens.
+        let _ = self.wire.send(&bytes);
+    }
+
+    /// Reads all that is due.
+    pub fn hear(&mut self, patience: Duration) -> Vec<Reply> {
+        let mut heard = Vec::new();
+        let _ = self.wire.tcp().set_read_timeout(Some(patience));
+        for say in std::mem::take(&mut self.said) {
+            if self.over {
+                break;
+            }
+            if say == Say::ChangeUser {
+                heard.push(self.change_user());
+                continue;
+            }
+            if !say.is_answered() {
+                continue;
+            }
+            let mut listener = Listener {
+                talk: self,
+                say: &say,
+                heard: &mut heard,
+            };
+            if let Err(error) = listener.reply() {
+                self.over = true;
+                heard.push(plain(&if is_close(&error) {
+                    "closed".to_owned()
+                } else {
+                    format!("silence or nonsense: {error}")
+                }));
+            }
+        }
+        heard
+    }
+
+    fn change_user(&mut self) -> Reply {
+        let login = self.login.clone();
+        for slot in &mut self.slots {
+            *slot = Slot {
+                number: NOBODYS,
+                typed: None,
+            };
+        }
+        match self.wire.change_user(&login) {
+            Ok(()) => plain("changed user"),
+            Err(refused) => {
+                self.over = true;
+                plain(&format!("change of user: {refused:?}"))
+            }
+        }
+    }
+
+    /// Whether another script can go on with this client.
+    pub fn is_usable(&self) -> bool {
+        !self.over
+    }
+
+    /// With these capabilities.
+    pub fn is_like(&self, login: &Login) -> bool {
+        self.login.capabilities == login.capabilities
+            && self.login.mariadb_capabilities == login.mariadb_capabilities
+            && self.login.database == login.database
+    }
+
+    /// Says goodbye, or closes without a word.
+    pub fn end(mut self, politely: bool) {
+        if politely {
+            let _ = self.wire.command(&[1]);
+        }
+        self.wire.vanish();
+    }
+}
+
+/// Reads the reply to one command.
+struct Listener<'a> {
+    talk: &'a mut Talk,
+    say: &'a Say,
+    heard: &'a mut Vec<Reply>,
+}
+
+/// What a packet stands for; see [`Context`].
+type Heard = io::Result<Packet>;
+
+impl Listener<'_> {
+    fn next(&mut self, context: Context) -> Heard {
+        let wire = &mut self.talk.wire;
+        let mut head = [0; 4];
+        wire.read_exact(&mut head)?;
+        let length = u32::from_le_bytes([head[0], head[1], head[2], 0]) as usize;
+        let mut body = vec![0; length];
+        wire.read_exact(&mut body)?;
+        let packet = Packet {
+            sequence: head[3],
+            body,
+        };
+        let id = wire.greeting.connection;
+        let family = if wire.greeting.version.contains("MariaDB") {
+            IS_MARIADB
+        } else {
+            0
+        };
+        let capabilities = wire.capabilities | family;
+        let shown = reply(&packet, context, self.say, capabilities, id);
+        self.heard.push(shown);
+        Ok(packet)
+    }
+
+    fn reply(&mut self) -> io::Result<()> {
+        match self.say {
+            Say::Statistics => self.next(Context::Line).map(drop),
+            Say::Prepare(slot, _) => self.prepared(*slot),
+            Say::Fetch(..) => self.rows(),
+            Say::FieldList(_) => self.definitions(None),
+            Say::Query(_) | Say::Execute { .. } | Say::Other([0x0a, ..]) => {
+                while self.result()? {}
+                Ok(())
+            }
+            _ => self.next(Context::End).map(drop),
+        }
+    }
+
+    fn deprecates_eof(&self) -> bool {
+        self.talk.wire.capabilities & capability::DEPRECATE_EOF != 0
+    }
+
+    /// One result; whether another follows.
+    fn result(&mut self) -> io::Result<bool> {
+        let first = self.next(Context::First)?;
+        match first.body[0] {
+            0x00 => Ok(more_ok(&first.body)),
+            0xff => Ok(false),
+            0xfb => {
+                let mut sequence = first.sequence.wrapping_add(1);
+                let mut bytes = crate::support::mysql::wire::packets(&mut sequence, FILE);
+                bytes.extend(crate::support::mysql::wire::packets(&mut sequence, &[]));
+                self.talk.wire.send(&bytes)?;
+                let end = self.next(Context::First)?;
+                Ok(end.body[0] == 0 && more_ok(&end.body))
+            }
+            _ => {
+                let count = Reader(&first.body).lenenc().unwrap();
+                for _ in 0..count {
+                    self.next(Context::Definition)?;
+                }
+                if !self.deprecates_eof() {
+                    let eof = self.next(Context::Eof)?;
+                    let status = u16::from_le_bytes([eof.body[3], eof.body[4]]);
+                    if status & status::CURSOR_EXISTS != 0 {
+                        return Ok(status & status::MORE_RESULTS != 0);
+                    }
+                }
+                loop {
+                    let packet = self.next(Context::Row)?;
+                    match packet.body[0] {
+                        0xff => return Ok(false),
+                        0xfe if self.deprecates_eof() => return Ok(more_ok(&packet.body)),
+                        0xfe if packet.body.len() < 9 => {
+                            let status = u16::from_le_bytes([packet.body[3], packet.body[4]]);
+                            return Ok(status & status::MORE_RESULTS != 0);
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn rows(&mut self) -> io::Result<()> {
+        loop {
+            let packet = self.next(Context::Row)?;
+            let end = packet.body[0] == 0xfe && (self.deprecates_eof() || packet.body.len() < 9);
+            if end || packet.body[0] == 0xff {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Definitions, so many of them or up to an end.
+    fn definitions(&mut self, count: Option<u16>) -> io::Result<()> {
+        let Some(count) = count else {
+            loop {
+                let packet = self.next(Context::Definition)?;
+                if matches!(packet.body[0], 0xfe | 0xff) {
+                    return Ok(());
+                }
+            }
+        };
+        for _ in 0..count {
+            self.next(Context::Definition)?;
+        }
+        if count > 0 && !self.deprecates_eof() {
+            self.next(Context::Eof)?;
+        }
+        Ok(())
+    }
+
+    fn prepared(&mut self, slot: usize) -> io::Result<()> {
+        let first = self.next(Context::Prepared)?;
+        if first.body[0] != 0 {
+            return Ok(());
+        }
+        let mut reader = Reader(&first.body[1..]);
+        self.talk.slots[slot].number = reader.int(4) as u32;
+        let columns = reader.int(2) as u16;
+        let parameters = reader.int(2) as u16;
+        self.definitions(Some(parameters))?;
+        self.definitions(Some(columns))
+    }
+}
+
+fn more_ok(body: &[u8]) -> bool {
+    let mut reader = Reader(&body[1..]);
+    reader.lenenc();
+    reader.lenenc();
+    reader.int(2) as u16 & status::MORE_RESULTS != 0
+}
+
+/// Something that is no packet.
+pub fn plain(text: &str) -> Reply {
+    Reply {
+        bytes: text.as_bytes().to_vec(),
+        shown: format!("({text})"),
+    }
+}

@@ -1,0 +1,90 @@
+//! Where replies may differ: errors that are met in another order, because a statement is prepared
+//! anew where a direct connection has it already.
+
+use crate::differential::script::{Pair, Reply};
+
+/// Whether both sides heard the same, byte for byte, but for what is told here.
+pub fn same(heard: &Pair<Vec<Reply>>) -> bool {
+    let (direct, proxied) = (ordered(&heard.direct), ordered(&heard.proxied));
+    equal(&direct, &proxied)
+        || proxied.iter().any(is_refusal) && equal(&settled(&direct), &settled(&proxied))
+}
+
+fn equal(direct: &[Reply], proxied: &[Reply]) -> bool {
+    let mut pairs = direct.iter().zip(proxied);
+    direct.len() == proxied.len() && pairs.all(|(a, b)| a.bytes == b.bytes || is_count(a, b))
+}
+
+/// Of two errors in one Bind, that of a statement that cannot be prepared any more is found before
+/// that of a wrong number of values.
+fn is_count(direct: &Reply, proxied: &Reply) -> bool {
+    direct.shown.starts_with("Error(08P01)") && kind(proxied) == b'E'
+}
+
+/// With reports of settings by name, and without the ParameterDescription that comes before the
+/// error of a statement that cannot be prepared any more.
+fn ordered(replies: &[Reply]) -> Vec<Reply> {
+    let mut ordered: Vec<Reply> = Vec::new();
+    for group in replies.chunk_by(|a, b| kind(a) == b'S' && kind(b) == b'S') {
+        let mut group = group.to_vec();
+        group.sort_by(|a, b| a.bytes.cmp(&b.bytes));
+        if kind(&group[0]) == b'E' && ordered.last().is_some_and(|last| kind(last) == b't') {
+            ordered.pop();
+        }
+        ordered.append(&mut group);
+    }
+    ordered
+}
+
+fn is_refusal(reply: &Reply) -> bool {
+    reply.shown.starts_with("Error(25P02)")
+}
+
+/// Without what a failed transaction answers up to the next Sync: a statement without result is
+/// described even then, but cannot be prepared.
+fn settled(replies: &[Reply]) -> Vec<Reply> {
+    let mut settled = Vec::new();
+    for group in replies.split_inclusive(|reply| kind(reply) == b'Z') {
+        let failed = group.last().is_some_and(|last| last.bytes.ends_with(b"E"));
+        let dropped = |reply: &Reply| matches!(kind(reply), b't' | b'n' | b'E');
+        let kept = group.iter().filter(|reply| !failed || !dropped(reply));
+        settled.extend(kept.cloned());
+    }
+    settled
+}
+
+fn kind(reply: &Reply) -> u8 {
+    reply.bytes[0]
+}
+
+#[test]
+fn only_what_is_told_is_tolerated() {
+    let reply = |tag: u8, body: &[u8], shown: &str| Reply {
+        bytes: [&[tag][..], body].concat(),
+        shown: shown.into(),
+    };
+    let (failed, open) = (reply(b'Z', b"E", ""), reply(b'Z', b"T", ""));
+    let refused = reply(b'E', b"", "Error(25P02) …");
+    let described = [reply(b't', b"", ""), reply(b'n', b"", "")];
+    let pair = |direct: &[Reply], proxied: &[Reply]| Pair {
+        direct: direct.to_vec(),
+        proxied: proxied.to_vec(),
+    };
+    let [types, none] = described;
+    let direct = [types, none, failed.clone()];
+    assert!(same(&pair(&direct, &[refused.clone(), failed.clone()])));
+    assert!(!same(&pair(&direct, &[refused.clone(), open.clone()])));
+    assert!(!same(&pair(
+        std::slice::from_ref(&open),
+        &[refused, open.clone()]
+    )));
+    let reports = [reply(b'S', b"a", ""), reply(b'S', b"b", "")];
+    let other_way = [reports[1].clone(), reports[0].clone()];
+    assert!(same(&pair(&reports, &other_way)));
+    let row = reply(b'D', b"1", "");
+    assert!(!same(&pair(
+        &[row.clone(), failed.clone()],
+        std::slice::from_ref(&failed)
+    )));
+    assert!(!same(&pair(&[row], &[reply(b'D', b"2", "")])));
+}
