@@ -44,6 +44,7 @@ pub struct FakeServer {
     listener: TcpListener,
     /// The server's ends of open connections, by pid.
     peers: Mutex<Vec<(u32, TcpStream)>>,
+    heard: Mutex<Vec<(u32, Vec<u8>)>>,
     next_pid: AtomicU32,
     live: AtomicU32,
     pub most_live: AtomicU32,
@@ -78,6 +79,7 @@ impl FakeServer {
         Arc::new(Self {
             listener: TcpListener::bind("127.0.0.1:0").unwrap(),
             peers: Mutex::default(),
+            heard: Mutex::default(),
             next_pid: AtomicU32::new(1),
             live: AtomicU32::new(0),
             most_live: AtomicU32::new(0),
@@ -128,11 +130,26 @@ impl FakeServer {
         self.peers.lock().unwrap().clear();
     }
 
-    /// The server's end of a connection.
-    pub fn end_of(&self, pid: u32) -> TcpStream {
-        let peers = self.peers.lock().unwrap();
-        let (_, peer) = peers.iter().find(|(p, _)| *p == pid).unwrap();
-        peer.try_clone().unwrap()
+    /// A connection has ended: the server keeps what it has heard on it, and nothing else.
+    fn end(&self, pid: u32) {
+        use io::Read;
+        let mut peers = self.peers.lock().unwrap();
+        let Some(place) = peers.iter().position(|(p, _)| *p == pid) else {
+            return;
+        };
+        let (_, mut peer) = peers.swap_remove(place);
+        let mut heard = Vec::new();
+        // Our end may still be open where a connection is dropped in parts.
+        peer.set_nonblocking(true).unwrap();
+        let _reset = peer.read_to_end(&mut heard);
+        self.heard.lock().unwrap().push((pid, heard));
+    }
+
+    /// What the server has heard on a connection that has ended.
+    pub fn heard(&self, pid: u32) -> Vec<u8> {
+        let heard = self.heard.lock().unwrap();
+        let (_, heard) = heard.iter().find(|(p, _)| *p == pid).unwrap();
+        heard.clone()
     }
 
     /// The server says something unasked.
@@ -240,7 +257,7 @@ impl Open<Fake> for FakeOpener {
 impl Drop for FakeBack {
     fn drop(&mut self) {
         self.server.live.fetch_sub(1, Ordering::SeqCst);
-        self.server.kill(self.pid);
+        self.server.end(self.pid);
     }
 }
 

@@ -1,7 +1,5 @@
 //! In which state a connection may come back, and what becomes of it otherwise.
 
-use std::io::Read;
-
 use super::{Bed, borrow, ms, options, pass, settle, target_options};
 use crate::model::TxStatus;
 use crate::pool::CloseReason;
@@ -38,20 +36,20 @@ async fn a_transaction_or_an_answer_owed_closes_it() {
 async fn the_server_is_told_unless_it_has_something_to_say() {
     let bed = Bed::new(100, target_options());
     let pool = bed.pool("app", options(1));
-    for (tx, settled, heard) in [
-        (TxStatus::Idle, true, &b"bye"[..]),
-        (TxStatus::Open, true, b"bye"),
-        (TxStatus::Idle, false, b""),
-    ] {
-        let mut held = pool.borrow().await.unwrap();
-        let back = &mut held.conn().back;
-        (back.tx, back.settled) = (tx, settled);
-        let mut server = bed.server.end_of(back.pid);
-        drop(held);
-        let mut words = Vec::new();
-        server.read_to_end(&mut words).unwrap();
-        assert_eq!(words, heard, "{tx:?} {settled}");
-    }
+    let mut held = pool.borrow().await.unwrap();
+    let pid = held.conn().back.pid;
+    drop(held);
+    assert_eq!(bed.server.heard(pid), b"bye");
+    let mut held = pool.borrow().await.unwrap();
+    let pid = held.conn().back.pid;
+    held.conn().back.tx = TxStatus::Open;
+    held.close(CloseReason::Dropped);
+    assert_eq!(bed.server.heard(pid), b"bye");
+    let mut held = pool.borrow().await.unwrap();
+    let pid = held.conn().back.pid;
+    held.conn().back.settled = false;
+    drop(held);
+    assert_eq!(bed.server.heard(pid), b"");
 }
 
 #[tokio::test(start_paused = true)]
