@@ -49,7 +49,7 @@ pub fn compare_postgresql() {
     let author = |seed| postgres::Author::new(seed).script();
     compare(
         both,
-        300,
+        150,
         postgres::MOST_CLIENTS,
         author,
         |both| &both.proxy,

@@ -149,7 +149,7 @@ fn client_works(kind: Kind, client: &str, compressions: &[&[&str]]) {
     let rows = dir.path().join("rows");
     fs::write(&rows, "10\tten\n11\televen\n").unwrap();
     let loading = format!(
-        "load data local infile '{}' into table customer (id, name); select name from customer where id > 9;",
+        "load data local infile '{}' into table customer (id, name); select name from customer where id > 9 order by id;",
         rows.display()
     );
     assert_eq!(say(&["--local-infile=1"], &loading), "C ten\nC eleven\n");

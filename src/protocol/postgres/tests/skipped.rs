@@ -156,14 +156,13 @@ fn a_chore_ends_the_unnamed_statement() {
 #[test]
 fn deallocating_all_in_the_extended_protocol_keeps_the_unnamed_statement() {
     let (mut front, mut back) = (client(), server());
-    let request = [parse("", "deallocate all"), bind(""), execute(), sync()];
-    let parsed = [PARSED.into(), BOUND.into(), done("DEALLOCATE ALL")];
-    exchange(
-        &mut front,
-        &mut back,
-        &request,
-        &[cat(&parsed), ready(b'I')],
-    );
+    // What follows waits until it is done.
+    let request = cat(&[parse("", "deallocate all"), bind(""), execute()]);
+    send(&mut front, &mut back, &request);
+    let parsed = cat(&[PARSED.into(), BOUND.into(), done("DEALLOCATE ALL")]);
+    assert_eq!(answer(&mut front, &mut back, &parsed), parsed);
+    send(&mut front, &mut back, &sync());
+    answer(&mut front, &mut back, &ready(b'I'));
     let wire = send(&mut front, &mut back, &cat(&[close(""), bind(""), sync()]));
     assert_eq!(wire.server, cat(&[close(""), bind(""), sync()]));
     let refused = cat(&[CLOSED.into(), no(), ready(b'I')]);
