@@ -49,6 +49,8 @@ pub fn compare_postgresql() {
     let author = |seed| postgres::Author::new(seed).script();
     compare(
         both,
+        // Seed 89 shows what is known to differ: Bind of a name that SQL prepared, in a failed
+        // transaction on another server connection, is refused as unknown (26000, not 25P02).
         150,
         postgres::MOST_CLIENTS,
         author,
@@ -61,21 +63,18 @@ pub fn compare_postgresql() {
 }
 
 #[test]
+#[ignore = "still finds differing texts of errors about malformed COM_STMT_EXECUTE"]
 fn mysql_sessions_are_as_direct_ones() {
     mysql_compare(Kind::MySql);
 }
 
 #[test]
+#[ignore = "still finds differing texts of errors about malformed COM_STMT_EXECUTE"]
 fn mariadb_sessions_are_as_direct_ones() {
     mysql_compare(Kind::MariaDb);
 }
 
-/// Played on request only: what it still finds (the words of errors about malformed executions) is
-/// not mended yet.
 fn mysql_compare(kind: Kind) {
-    if std::env::var_os("SLUICE_DIFF_SESSIONS").is_none() {
-        return;
-    }
     let both = mysql::Mysql::start(kind);
     let author = move |seed| mysql::Author::new(seed, kind).script();
     compare(

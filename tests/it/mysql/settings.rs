@@ -294,16 +294,8 @@ impl Dice {
 
 /// Any sequence of statements: if it is not in doubt, the settings that were observed bring another connection,
 /// which itself comes from anywhere, to the same state.
-///
-/// Played on request only (`SLUICE_SETTINGS_ROUNDS=150`): what it still finds about character sets of
-/// user variables and locales is not mended yet.
 fn any_settings_are_carried(kind: Kind) {
-    let Some(rounds) = std::env::var("SLUICE_SETTINGS_ROUNDS")
-        .ok()
-        .and_then(|n| n.parse().ok())
-    else {
-        return;
-    };
+    let rounds = 150;
     let server = MySql::shared(kind);
     let database = server.database();
     let mut admin = database.admin();
@@ -364,6 +356,7 @@ mod on_mysql {
     }
 
     #[test]
+    #[ignore = "still finds lost character sets of user variables and locales"]
     fn any_settings_are_carried() {
         super::any_settings_are_carried(MySql);
     }
@@ -383,6 +376,7 @@ mod on_mariadb {
     }
 
     #[test]
+    #[ignore = "still finds lost character sets of user variables and locales"]
     fn any_settings_are_carried() {
         super::any_settings_are_carried(MariaDb);
     }
