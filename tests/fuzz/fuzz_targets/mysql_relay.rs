@@ -2,7 +2,7 @@
 //! a server connection's; to a client without a server connection; to chores of Sluice's own.
 #![no_main]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use libfuzzer_sys::fuzz_target;
 use sluice::model::{Fault, FaultKind, PinPolicy, PoolMode, Secret};
@@ -12,7 +12,8 @@ use sluice::protocol::mysql::capability::Capabilities;
 use sluice::protocol::mysql::connect::Connected;
 use sluice::protocol::mysql::front::MyFront;
 use sluice::protocol::mysql::greeting::unheard;
-use sluice::protocol::mysql::login::{Flavor, Login};
+use sluice::protocol::mysql::login::{Announcement, Flavor, Login};
+use sluice::protocol::mysql::settings::usual_mode;
 use sluice::protocol::mysql::status::Status;
 use sluice::protocol::{Back, Chore, Engine, FrontSettings, Script, Wants};
 use sluice_fuzz::Cut;
@@ -49,17 +50,20 @@ fn sides(choice: u8) -> (MyFront, MyBack) {
         flavor,
         tls: false,
         plugin: "mysql_native_password".into(),
-        answer: Secret::new(b""),
+        answer: Mutex::new(Some(Secret::new(b""))),
         scramble: [1; 20],
         attributes: Arc::new([]),
         application: "".into(),
         sequence: Arc::default(),
+        assurance: Arc::default(),
     };
+    let announcement = Arc::new(Announcement {
+        flavor,
+        ..unheard()
+    });
     let connected = Connected {
-        announcement: Arc::new(sluice::protocol::mysql::login::Announcement {
-            flavor,
-            ..unheard()
-        }),
+        usual: usual_mode(&announcement, b""),
+        announcement,
         capabilities,
         pid: 7,
         tls: false,
