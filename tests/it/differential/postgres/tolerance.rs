@@ -7,7 +7,8 @@ use crate::differential::script::{Pair, Reply};
 pub fn same(heard: &Pair<Vec<Reply>>) -> bool {
     let (direct, proxied) = (ordered(&heard.direct), ordered(&heard.proxied));
     equal(&direct, &proxied)
-        || proxied.iter().any(is_refusal) && equal(&settled(&direct), &settled(&proxied))
+        || proxied.iter().chain(&direct).any(is_refusal)
+            && equal(&settled(&direct), &settled(&proxied))
 }
 
 fn equal(direct: &[Reply], proxied: &[Reply]) -> bool {
@@ -41,7 +42,7 @@ fn is_refusal(reply: &Reply) -> bool {
 }
 
 /// Without what a failed transaction answers up to the next Sync: a statement without result is
-/// described even then, but cannot be prepared.
+/// described even then, but cannot be prepared, and so may not exist.
 fn settled(replies: &[Reply]) -> Vec<Reply> {
     let mut settled = Vec::new();
     for group in replies.split_inclusive(|reply| kind(reply) == b'Z') {
