@@ -25,8 +25,10 @@ impl Servers {
         self.mysql.as_ref().map_or(0, |_| mysql::CLIENTS)
     }
 
-    /// Server connections that all clients share, of all pools.
+    /// Server connections that all clients share at most, of all pools. In MySQL a connection that
+    /// is in a schema cannot serve clients without one: it closes while its successor opens.
     pub fn pools(&self) -> u32 {
-        POOL_SIZE * (1 + u32::from(self.mysql.is_some()))
+        let mysql = self.mysql.as_ref().map_or(0, |_| POOL_SIZE + 1);
+        POOL_SIZE + mysql
     }
 }

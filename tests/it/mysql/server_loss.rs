@@ -166,7 +166,7 @@ fn a_client_waits_for_a_free_connection_no_longer_than_agreed(kind: Kind) {
     let database = Database::new(kind);
     let settings = Settings::for_mysql(database.server_port)
         .group("default_pool_size", 1)
-        .group("connection_borrow_timeout", "300ms");
+        .group("connection_borrow_timeout", "3s");
     let proxy = Sluice::start(&settings);
     let mut holder = proxy.connect(&database);
     let mut waiting = proxy.connect(&database);
