@@ -214,3 +214,20 @@ fn behind_messages_without_a_sync_none_of_ours_is_sent() {
     assert!(!wire.server.windows(5).any(|part| part == sync()));
     assert!(wire.server.ends_with(&taken));
 }
+
+#[test]
+fn what_is_put_in_before_a_bind_leaves_it_its_unnamed_statement() {
+    let (mut one, mut other, mut back) = (client(), client(), server());
+    // Another client has advanced a sequence here.
+    send(&mut one, &mut back, &query("insert into t values (1)"));
+    answer(&mut one, &mut back, &answered("INSERT 0 1"));
+    let (ask, run) = (
+        parse("", "select lastval()"),
+        cat(&[bind(""), execute(), sync()]),
+    );
+    let wire = send(&mut other, &mut back, &cat(&[ask.clone(), run.clone()]));
+    // The statement is parsed once more behind what discards the others' values.
+    let discard = parse("", "DISCARD SEQUENCES");
+    assert!(wire.server.starts_with(&cat(&[ask.clone(), discard])));
+    assert!(wire.server.ends_with(&cat(&[ask, run])));
+}
