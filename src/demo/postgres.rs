@@ -3,13 +3,11 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tokio::net::TcpStream;
 
 use super::error::DemoError;
 use super::process::Process;
@@ -82,6 +80,7 @@ fn debian(root: &Path) -> Vec<PathBuf> {
 pub struct Postgres {
     process: Process,
     port: u16,
+    data: PathBuf,
 }
 
 impl Postgres {
@@ -106,13 +105,17 @@ impl Postgres {
         command.arg("-D").arg(&data);
         // SIGINT is its fast shutdown (PostgreSQL documentation, section 19.5).
         let process = Process::start("postgres", &mut command, Signal::INT, scratch)?;
-        Ok(Self { process, port })
+        Ok(Self {
+            process,
+            port,
+            data,
+        })
     }
 
     /// Waits until it accepts connections, and makes the demo's role and tables.
     pub async fn prepare(&mut self, tools: &Tools, scratch: &Scratch) -> Result<(), DemoError> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
-        let up = async || TcpStream::connect(address).await.ok();
+        let status = self.data.join("postmaster.pid");
+        let up = async || is_ready(&fs::read_to_string(&status).ok()?).then_some(());
         self.process
             .until("accept connections", PATIENCE, up)
             .await?;
@@ -146,6 +149,16 @@ impl Postgres {
     pub fn alive(&mut self) -> Result<(), DemoError> {
         self.process.alive()
     }
+}
+
+/// Whether a server whose `postmaster.pid` reads so lets clients in. It listens earlier already, and
+/// refuses them with "the database system is starting up". The eighth line tells
+/// (`LOCK_FILE_LINE_PM_STATUS` in PostgreSQL's `utils/pidfile.h`), padded with spaces.
+fn is_ready(status: &str) -> bool {
+    status
+        .lines()
+        .nth(7)
+        .is_some_and(|line| line.trim() == "ready")
 }
 
 /// A libpq connection string for whoever listens on `port`, with everything verified.
@@ -199,8 +212,17 @@ fn configure(data: &Path, port: u16, scratch: &Scratch) -> Result<(), DemoError>
 
 #[cfg(test)]
 mod tests {
-    use super::debian;
+    use super::{debian, is_ready};
     use crate::demo::scratch::Scratch;
+
+    #[test]
+    fn a_server_is_ready_when_its_lock_file_says_so() {
+        let file =
+            |status| format!("42\n/data\n1790000000\n5432\n/tmp\n127.0.0.1\n 77 0\n{status}\n");
+        assert!(is_ready(&file("ready   ")));
+        assert!(!is_ready(&file("starting")));
+        assert!(!is_ready("42\n/data\n"));
+    }
 
     #[test]
     fn the_newest_version_comes_first() {
