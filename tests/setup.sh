@@ -9,6 +9,8 @@
 #   tests/setup.sh deny       cargo-deny only (`make check`)
 #   tests/setup.sh fuzz       cargo-fuzz only (`make fuzz`)
 #
+# All but `mysql` also install libclang, which the build needs.
+#
 # Several names may be given. Everything that is not a package of this machine's Debian goes to target/test-env; its
 # bin folder has the programs of MySQL, MariaDB and the rivals, which come from Debian unstable (see tests/unpack.sh):
 # with apt's lists about 90 MB to fetch, 700 MB on disk, a minute.
@@ -59,6 +61,9 @@ need_mysql_drivers() {
     need python3-dev python3 -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))'
     need sysbench have sysbench
 }
+
+# What the build needs beside a Rust toolchain and gcc: PostgreSQL's parser is C, its bindings are made by libclang.
+need_libclang() { need libclang-dev bash -c 'ls /usr/lib/llvm-*/lib/libclang*.so*'; }
 
 need_postgres() {
     need postgresql test -n "$(postgres_bin)"
@@ -138,6 +143,7 @@ rm -rf "$env_dir/apt"
 for part in "${@:-all}"; do
     case $part in
     postgres)
+        need_libclang
         need_postgres
         install_missing
         ;;
@@ -146,6 +152,7 @@ for part in "${@:-all}"; do
         mariadb
         ;;
     bench)
+        need_libclang
         need_postgres
         need sysbench have sysbench
         need pgbouncer test -x /usr/sbin/pgbouncer
@@ -154,16 +161,19 @@ for part in "${@:-all}"; do
         rivals
         ;;
     deny)
+        need_libclang
         have cargo-deny || need python3-venv python3 -c 'import ensurepip'
         install_missing
         deny
         ;;
     fuzz)
+        need_libclang
         need g++ have g++
         install_missing
         have cargo-fuzz || cargo install --locked --quiet cargo-fuzz
         ;;
     all)
+        need_libclang
         need_postgres
         need_mysql_drivers
         need python3-venv python3 -c 'import ensurepip'
