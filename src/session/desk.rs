@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::feed::Channel;
 use super::metrics::TargetMetrics;
 use super::options::SessionOptions;
-use crate::model::{AuthMethod, Fault, PoolKey, Proof, SealingKey, TlsFacts, Verifier};
+use crate::model::{AuthMethod, Fault, PoolKey, Proof, SealingKey, Secret, TlsFacts, Verifier};
 use crate::net::ServerTls;
 use crate::pool::{Dialer, Pool};
 use crate::protocol::{Engine, TlsOffer};
@@ -29,6 +29,15 @@ pub trait Desk<E: Engine>: Send + Sync + 'static {
     /// How the client must prove who it is. An unknown user is not an error here: it gets a
     /// candidate without verifier, so that the refusal looks and lasts as for a wrong password.
     fn candidate<'a>(&'a self, visitor: Visitor<'a>) -> Answer<'a, Candidate>;
+    /// Judges a token that a client has shown, and answers with what may be shown to the server on
+    /// its behalf. Not an error that tells a user who does not exist from a token that is wrong.
+    fn judge<'a>(
+        &'a self,
+        visitor: Visitor<'a>,
+        login: &'a E::Login,
+        method: AuthMethod,
+        token: Secret,
+    ) -> Answer<'a, Proof>;
     /// Where a client that has proven its name is served.
     fn route(
         &self,
