@@ -22,8 +22,8 @@ use super::world::{Group, World};
 
 /// The desk of one listener under one configuration.
 pub(super) struct ListenerDesk<E: Engine> {
-    world: Arc<World<E>>,
-    plan: ListenerPlan,
+    pub(super) world: Arc<World<E>>,
+    pub(super) plan: ListenerPlan,
     tls: Option<Arc<ServerTls>>,
     /// Before a group is known.
     options: Arc<SessionOptions>,
@@ -54,7 +54,7 @@ impl<E: Engine> ListenerDesk<E> {
     }
 
     /// The entry for a database, where there is one; an error if there should be.
-    fn database(&self, name: &Arc<str>) -> Result<Option<&DatabasePlan>, Fault> {
+    pub(super) fn database(&self, name: &Arc<str>) -> Result<Option<&DatabasePlan>, Fault> {
         let databases = &self.world.plan.databases;
         let entry = databases
             .iter()
@@ -66,7 +66,11 @@ impl<E: Engine> ListenerDesk<E> {
         Ok(entry)
     }
 
-    fn group(&self, database: Option<&DatabasePlan>, name: &str) -> Result<&Arc<Group<E>>, Fault> {
+    pub(super) fn group(
+        &self,
+        database: Option<&DatabasePlan>,
+        name: &str,
+    ) -> Result<&Arc<Group<E>>, Fault> {
         let group = database
             .and_then(|d| d.group.as_ref())
             .or(self.plan.group.as_ref());
@@ -142,6 +146,50 @@ impl<E: Engine> ListenerDesk<E> {
             .await
     }
 
+    /// Where a client is to be served, as far as its names say.
+    pub(super) fn place<'a>(
+        &'a self,
+        visitor: Visitor<'a>,
+        login: &E::Login,
+    ) -> Result<Place<'a, E>, Fault> {
+        let database = self.database(visitor.database)?;
+        let group = self.group(database, visitor.database)?;
+        let user = self.world.plan.users.user(visitor.user);
+        let server_database = database.and_then(|d| d.server_database.as_ref());
+        let server_database = server_database.unwrap_or(visitor.database);
+        let affinity = E::affinity(login, server_database);
+        let server_user = user.as_ref().map_or(visitor.user, |u| &u.server_user);
+        let key = PoolKey {
+            group: Arc::clone(&group.plan.name),
+            target: Arc::clone(&group.plan.primary.name),
+            user: Arc::clone(server_user),
+            database: affinity.database,
+            variant: affinity.variant,
+        };
+        Ok(Place {
+            group,
+            database,
+            server_database,
+            user,
+            key,
+        })
+    }
+
+    /// The pool that a token is to be tried in; what it logs in with itself stays as it is.
+    pub(super) fn pool_for_trial(
+        &self,
+        key: &PoolKey,
+        group: &Group<E>,
+        user: Option<&UserOptions>,
+        database: Option<&DatabasePlan>,
+    ) -> Result<Arc<Pool<E>>, Fault> {
+        let options = pool_options(group, user, database);
+        let credential = credential(user, &Proof::default());
+        let pools = &self.world.pools;
+        let pool = pools.pool_for_trial(key, ServerLogin { credential }, options);
+        pool.map_err(no_pool)
+    }
+
     fn pool(
         &self,
         key: &PoolKey,
@@ -150,26 +198,23 @@ impl<E: Engine> ListenerDesk<E> {
         database: Option<&DatabasePlan>,
         proof: &Proof,
     ) -> Result<Arc<Pool<E>>, Fault> {
-        let size = user
-            .and_then(|u| u.pool_size)
-            .or(database.and_then(|d| d.pool_size))
-            .unwrap_or(group.plan.pool.size);
-        let min_size = database.and_then(|d| d.min_pool_size);
-        let options = PoolOptions {
-            size,
-            min_size: min_size.unwrap_or(group.plan.pool.min_size).min(size),
-            ..group.plan.pool.clone()
-        };
+        let options = pool_options(group, user, database);
         let credential = credential(user, proof);
         let pool = self
             .world
             .pools
             .pool(key, ServerLogin { credential }, options);
-        pool.map_err(|error| {
-            tracing::error!(%error, "no pool");
-            Fault::new(FaultKind::Internal, "the target is not configured")
-        })
+        pool.map_err(no_pool)
     }
+}
+
+/// Where a client is to be served.
+pub(super) struct Place<'a, E: Engine> {
+    pub(super) group: &'a Arc<Group<E>>,
+    pub(super) database: Option<&'a DatabasePlan>,
+    pub(super) server_database: &'a Arc<str>,
+    pub(super) user: Option<Arc<UserOptions>>,
+    pub(super) key: PoolKey,
 }
 
 impl<E: Engine> Desk<E> for ListenerDesk<E> {
@@ -205,7 +250,7 @@ impl<E: Engine> Desk<E> for ListenerDesk<E> {
         method: AuthMethod,
         token: Secret,
     ) -> Answer<'a, Proof> {
-        Box::pin(async move { Err(refused(visitor.user)) })
+        Box::pin(self.judged(visitor, login, method, token))
     }
 
     fn route(
@@ -214,9 +259,13 @@ impl<E: Engine> Desk<E> for ListenerDesk<E> {
         login: &E::Login,
         proof: &Proof,
     ) -> Result<Route<E>, Fault> {
-        let database = self.database(visitor.database)?;
-        let group = self.group(database, visitor.database)?;
-        let user = self.world.plan.users.user(visitor.user);
+        let Place {
+            group,
+            database,
+            server_database,
+            user,
+            key,
+        } = self.place(visitor, login)?;
         let user = user.as_deref();
         if let Some(user) = user {
             self.world.accounts.recall(user, proof);
@@ -249,16 +298,6 @@ impl<E: Engine> Desk<E> for ListenerDesk<E> {
             filtered,
             ..group.plan.pins
         };
-        let server_database = database.and_then(|d| d.server_database.as_ref());
-        let server_database = server_database.unwrap_or(visitor.database);
-        let affinity = E::affinity(login, server_database);
-        let key = PoolKey {
-            group: Arc::clone(&group.plan.name),
-            target: Arc::clone(&group.plan.primary.name),
-            user: Arc::clone(user.map_or(visitor.user, |u| &u.server_user)),
-            database: affinity.database,
-            variant: affinity.variant,
-        };
         let pool = self.pool(&key, group, user, database, proof)?;
         let channel = self.world.feeds.channel(&pool);
         Ok(Route {
@@ -272,6 +311,28 @@ impl<E: Engine> Desk<E> for ListenerDesk<E> {
             places: Box::new(taken),
         })
     }
+}
+
+fn pool_options<E: Engine>(
+    group: &Group<E>,
+    user: Option<&UserOptions>,
+    database: Option<&DatabasePlan>,
+) -> PoolOptions {
+    let size = user
+        .and_then(|u| u.pool_size)
+        .or(database.and_then(|d| d.pool_size))
+        .unwrap_or(group.plan.pool.size);
+    let min_size = database.and_then(|d| d.min_pool_size);
+    PoolOptions {
+        size,
+        min_size: min_size.unwrap_or(group.plan.pool.min_size).min(size),
+        ..group.plan.pool.clone()
+    }
+}
+
+fn no_pool(error: impl std::fmt::Display) -> Fault {
+    tracing::error!(%error, "no pool");
+    Fault::new(FaultKind::Internal, "the target is not configured")
 }
 
 /// What the server is shown: what is configured, else what the client has proven.

@@ -47,7 +47,14 @@ impl<E: Engine> House<E> {
         let metrics = &process.session_metrics;
         let feeds = Arc::new(Feeds::new(metrics.feeds()));
         let places = Arc::clone(&process.places);
-        let world = World::build(Arc::clone(plan), &pools, &feeds, metrics, &places)?;
+        let world = World::build(
+            Arc::clone(plan),
+            &pools,
+            &feeds,
+            metrics,
+            &process.token_metrics,
+            &places,
+        )?;
         let world = Arc::new(world);
         let listeners = plan.listeners.iter().filter(|l| l.engine == E::FAMILY);
         let desks = listeners
@@ -83,6 +90,7 @@ impl<E: Engine> House<E> {
             &self.pools,
             &self.feeds,
             metrics,
+            &process.token_metrics,
             &self.places,
         )
     }

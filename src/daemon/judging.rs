@@ -1,0 +1,159 @@
+//! What a listener's desk makes of the token of a client: see [`super::tokens`].
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use crate::auth::{Attempt, Refusal, Verdict};
+use crate::model::{AuthMethod, Credential, Fault, FaultKind, Proof, Secret};
+use crate::pool::ServerLogin;
+use crate::protocol::Engine;
+use crate::session::desk::Visitor;
+
+use super::desk::ListenerDesk;
+use super::tokens::{Trouble, Way};
+
+impl<E: Engine> ListenerDesk<E> {
+    /// Judges a token, counts and logs what came of it. Cancel-safe.
+    pub(super) async fn judged(
+        &self,
+        visitor: Visitor<'_>,
+        login: &E::Login,
+        method: AuthMethod,
+        token: Secret,
+    ) -> Result<Proof, Fault> {
+        let begun = Instant::now();
+        let way = self.way(visitor, method);
+        let result = match way {
+            Way::Jwt => self.issued(visitor, &token).await,
+            Way::Delegate | Way::Signature => self.signed(visitor, login, way, &token).await,
+        };
+        let tokens = &self.world.tokens;
+        tokens.metrics.judged(way, &result, begun.elapsed());
+        let (user, peer, way) = (visitor.user, visitor.peer, way.as_str());
+        match result {
+            Ok(proof) => Ok(proof),
+            Err(Trouble::Refused(refusal)) => {
+                if refusal.counts() {
+                    tokens.failed(peer.ip(), user);
+                }
+                // At a glance who, from where, and which section of docs/iam.md.
+                tracing::warn!(%user, %peer, method = way, reason = refusal.code(), "token refused");
+                Err(refused(user, refusal))
+            }
+            Err(Trouble::Fault(fault)) => {
+                tracing::warn!(%user, %peer, method = way, error = %fault, "token could not be judged");
+                Err(fault)
+            }
+        }
+    }
+
+    fn way(&self, visitor: Visitor<'_>, method: AuthMethod) -> Way {
+        let user = self.world.plan.users.user(visitor.user);
+        let own = user.and_then(|user| user.iam_verification);
+        Way::of(method, own.unwrap_or(self.plan.tokens.verification))
+    }
+
+    async fn issued(&self, visitor: Visitor<'_>, token: &Secret) -> Result<Proof, Trouble> {
+        let tokens = &self.world.tokens;
+        tokens.let_try(visitor.peer.ip(), visitor.user)?;
+        tokens
+            .jwt(&self.plan.tokens, attempt(visitor, token))
+            .await?;
+        Ok(Proof::default())
+    }
+
+    async fn signed(
+        &self,
+        visitor: Visitor<'_>,
+        login: &E::Login,
+        way: Way,
+        token: &Secret,
+    ) -> Result<Proof, Trouble> {
+        let tokens = &self.world.tokens;
+        if way == Way::Signature {
+            tokens.let_try(visitor.peer.ip(), visitor.user)?;
+        }
+        let database = self.database(visitor.database)?;
+        let group = self.group(database, visitor.database)?;
+        let listener = &self.plan.tokens;
+        let verdict = tokens.iam(
+            listener,
+            &group.plan,
+            way.verification(),
+            attempt(visitor, token),
+        );
+        match verdict {
+            Ok(Verdict::Accepted { .. }) => Ok(Proof::default()),
+            Ok(Verdict::AskDatabase { until }) => {
+                self.delegated(visitor, login, token, until).await?;
+                // Without other credentials, what the client has shown opens the pool's connections.
+                Ok(Proof {
+                    password: Some(token.clone()),
+                    ..Proof::default()
+                })
+            }
+            Ok(Verdict::AskIssuer) => Err(Refusal::UnknownKey.into()),
+            // Whoever is blocked learns no more from this either.
+            Err(trouble) => {
+                tokens.let_try(visitor.peer.ip(), visitor.user)?;
+                Err(trouble)
+            }
+        }
+    }
+
+    /// Has the database judge a token of which nothing else is wrong, unless it has done so a short
+    /// while ago. The connection that is logged in with it serves the user's pool. Cancel-safe.
+    async fn delegated(
+        &self,
+        visitor: Visitor<'_>,
+        login: &E::Login,
+        token: &Secret,
+        until: SystemTime,
+    ) -> Result<(), Trouble> {
+        let tokens = &self.world.tokens;
+        let place = self.place(visitor, login)?;
+        let shown = tokens.memory.shown(token, visitor.user, &place.key);
+        let shown =
+            shown.ok_or_else(|| Fault::new(FaultKind::Internal, "no randomness is to be had"))?;
+        if tokens.memory.knows(&shown).await {
+            tokens.metrics.recalled(super::tokens::Recall::Hit);
+            return Ok(());
+        }
+        tokens.let_try(visitor.peer.ip(), visitor.user)?;
+        let ask = async {
+            let user = place.user.as_deref();
+            let pool = self.pool_for_trial(&place.key, place.group, user, place.database)?;
+            let credential = Credential::Password(token.clone());
+            let outcome = pool.try_login(ServerLogin { credential }).await;
+            if outcome.is_err() {
+                self.world.pools.discard(Arc::clone(&pool));
+            }
+            match outcome {
+                Ok(()) => Ok(until),
+                Err(error) if error.is_disbelief() => Err(Refusal::RefusedByDatabase.into()),
+                Err(error) => Err(Trouble::Fault(error.fault())),
+            }
+        };
+        let (recall, answer) = tokens.memory.ask(shown, ask).await;
+        tokens.metrics.recalled(recall);
+        answer.map(|_| ())
+    }
+}
+
+fn attempt<'a>(visitor: Visitor<'a>, token: &'a Secret) -> Attempt<'a> {
+    Attempt {
+        user: visitor.user,
+        token,
+    }
+}
+
+/// All that a client is told.
+fn refused(user: &str, refusal: Refusal) -> Fault {
+    Fault::new(
+        FaultKind::AuthenticationFailed,
+        format!(
+            "authentication failed for user \"{user}\": {}",
+            refusal.hint()
+        ),
+    )
+}
