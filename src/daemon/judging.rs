@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use crate::auth::{Attempt, Refusal, Verdict};
-use crate::model::{AuthMethod, Credential, Fault, FaultKind, Proof, Secret};
-use crate::pool::ServerLogin;
+use crate::model::{AuthMethod, Credential, Fault, FaultKind, Proof, Secret, TargetName};
+use crate::pool::{Pool, ServerLogin};
 use crate::protocol::Engine;
 use crate::session::desk::Visitor;
 
-use super::desk::ListenerDesk;
-use super::tokens::{Trouble, Way};
+use super::desk::{ListenerDesk, Place, credential, terms};
+use super::tokens::{Recall, Trouble, Way};
+use super::world::Group;
 
 impl<E: Engine> ListenerDesk<E> {
     /// Judges a token, counts and logs what came of it. Cancel-safe.
@@ -45,6 +46,25 @@ impl<E: Engine> ListenerDesk<E> {
                 Err(fault)
             }
         }
+    }
+
+    /// The pool that a token is to be tried in; what it logs in with itself stays as it is.
+    fn pool_for_trial(&self, place: &Place<'_, E>) -> Result<Arc<Pool<E>>, Fault> {
+        let user = place.user.as_deref();
+        let terms = terms(place.group, user, place.database);
+        let snapshot = place.group.roster.snapshot();
+        let options = if snapshot.primary.as_ref() == Some(&place.key.target) {
+            terms.primary
+        } else {
+            terms.replica
+        };
+        let credential = credential(user, &Proof::default());
+        let pools = &self.world.pools;
+        let pool = pools.pool_for_trial(&place.key, ServerLogin { credential }, options);
+        pool.map_err(|error| {
+            tracing::error!(%error, "no pool");
+            Fault::new(FaultKind::Internal, "the target is not configured")
+        })
     }
 
     fn way(&self, visitor: Visitor<'_>, method: AuthMethod) -> Way {
@@ -84,8 +104,9 @@ impl<E: Engine> ListenerDesk<E> {
         );
         match verdict {
             Ok(Verdict::Accepted { .. }) => Ok(Proof::default()),
-            Ok(Verdict::AskDatabase { until }) => {
-                self.delegated(visitor, login, token, until).await?;
+            Ok(Verdict::AskDatabase { signed_for, until }) => {
+                self.delegated(visitor, login, token, &signed_for, until)
+                    .await?;
                 // Without other credentials, what the client has shown opens the pool's connections.
                 Ok(Proof {
                     password: Some(token.clone()),
@@ -108,21 +129,22 @@ impl<E: Engine> ListenerDesk<E> {
         visitor: Visitor<'_>,
         login: &E::Login,
         token: &Secret,
+        signed_for: &(String, u16),
         until: SystemTime,
     ) -> Result<(), Trouble> {
         let tokens = &self.world.tokens;
-        let place = self.place(visitor, login)?;
+        let mut place = self.place(visitor, login)?;
+        place.key.target = judge_of(place.group, signed_for)?;
         let shown = tokens.memory.shown(token, visitor.user, &place.key);
         let shown =
             shown.ok_or_else(|| Fault::new(FaultKind::Internal, "no randomness is to be had"))?;
         if tokens.memory.knows(&shown).await {
-            tokens.metrics.recalled(super::tokens::Recall::Hit);
+            tokens.metrics.recalled(Recall::Hit);
             return Ok(());
         }
         tokens.let_try(visitor.peer.ip(), visitor.user)?;
         let ask = async {
-            let user = place.user.as_deref();
-            let pool = self.pool_for_trial(&place.key, place.group, user, place.database)?;
+            let pool = self.pool_for_trial(&place)?;
             let credential = Credential::Password(token.clone());
             let outcome = pool.try_login(ServerLogin { credential }).await;
             if outcome.is_err() {
@@ -138,6 +160,22 @@ impl<E: Engine> ListenerDesk<E> {
         tokens.metrics.recalled(recall);
         answer.map(|_| ())
     }
+}
+
+/// The server that a token is to be shown to: the configured one that it is signed for; where
+/// tokens are signed for other names, the primary.
+fn judge_of<E: Engine>(
+    group: &Group<E>,
+    (host, port): &(String, u16),
+) -> Result<TargetName, Fault> {
+    let mut seeds = group.plan.topology.seeds.iter();
+    let signed = seeds.find(|seed| seed.host.eq_ignore_ascii_case(host) && seed.port == *port);
+    let primary = || group.roster.snapshot().primary.clone();
+    let judge = signed.map(|seed| Arc::clone(&seed.name)).or_else(primary);
+    judge.ok_or_else(|| {
+        let what = "The database cannot be reached.";
+        Fault::new(FaultKind::TargetUnavailable, what)
+    })
 }
 
 fn attempt<'a>(visitor: Visitor<'a>, token: &'a Secret) -> Attempt<'a> {

@@ -33,7 +33,7 @@ mod status;
 mod tokens;
 mod world;
 
-pub use world::BuildError;
+pub use world::{BuildError, dialer};
 
 use admin::{Admin, Readiness};
 use process::{Process, quotas};

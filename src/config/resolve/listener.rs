@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::translate::{auth_method, client_cert, engine, pool_mode, tls_version};
+use super::translate::{auth_method, client_cert, engine, pool_mode, target_role, tls_version};
 use super::{Table, tokens};
 use crate::config::error::ConfigError;
 use crate::config::plan::{ClientLimits, ListenerPlan};
@@ -48,6 +48,7 @@ pub(super) fn resolve(
         public_key_retrieval: raw.public_key_retrieval,
         tokens: tokens::listener(table, raw)?,
         pool_mode: raw.pool_mode.map(pool_mode),
+        target_role: target_role(raw.target_role),
         max_client_conn: raw.max_client_conn,
         limits: limits(raw),
     })

@@ -23,6 +23,7 @@ mod host;
 mod listener;
 mod logins;
 mod tokens;
+mod topology;
 mod translate;
 mod user;
 

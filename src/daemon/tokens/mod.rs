@@ -136,8 +136,9 @@ impl Tokens {
         listener: &ListenerTokenOptions,
         group: &GroupPlan,
     ) -> Result<Audience, Fault> {
-        let dial = &group.primary.dial;
-        let region = listener.region.as_deref().or_else(|| region_of(&dial.host));
+        let seeds = &group.topology.seeds;
+        let told = || seeds.iter().find_map(|seed| region_of(&seed.host));
+        let region = listener.region.as_deref().or_else(told);
         let region = region.ok_or_else(|| {
             tracing::error!(group = %group.name, "iam_region is not configured");
             Fault::new(
@@ -147,7 +148,8 @@ impl Tokens {
         })?;
         let skew = self.plan.options.clock_skew;
         if listener.hosts.is_empty() {
-            return Ok(Audience::new([(&dial.host, dial.port)], region, skew));
+            let seeds = seeds.iter().map(|seed| (&seed.host, seed.port));
+            return Ok(Audience::new(seeds, region, skew));
         }
         let hosts = listener.hosts.iter().map(|(host, port)| (host, *port));
         Ok(Audience::new(hosts, region, skew))
