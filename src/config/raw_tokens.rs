@@ -112,8 +112,8 @@ pub struct JwtIssuer {
     /// has them fetched earlier. Above "0s", default "1h". Dynamic.
     #[serde(default = "an_hour")]
     pub jwks_refresh: Time,
-    /// Of "RS256", "ES256" and "ES384", those that are taken. Default: all. Dynamic.
-    #[serde(default = "all_algorithms")]
+    /// Of "RS256", "ES256" and "ES384", those that are taken. Default []: all. Dynamic.
+    #[serde(default)]
     pub algorithms: Vec<Algorithm>,
     /// The claim that says who it is. Default "sub". Dynamic.
     #[serde(default = "sub")]
@@ -146,10 +146,6 @@ pub enum Algorithm {
 
 const fn an_hour() -> Time {
     Time::secs(3600)
-}
-
-fn all_algorithms() -> Vec<Algorithm> {
-    vec![Algorithm::Rs256, Algorithm::Es256, Algorithm::Es384]
 }
 
 fn sub() -> String {

@@ -93,8 +93,10 @@ impl<E: Engine> ListenerDesk<E> {
         if way == Way::Signature {
             tokens.let_try(visitor.peer.ip(), visitor.user)?;
         }
-        let database = self.database(visitor.database)?;
-        let group = self.group(database, visitor.database)?;
+        // Which databases there are, only those learn who have proven who they are.
+        let database = self.database(visitor.database);
+        let group = database.and_then(|database| self.group(database, visitor.database));
+        let group = group.map_err(|_| Refusal::UnknownDatabase)?;
         let listener = &self.plan.tokens;
         let verdict = tokens.iam(
             listener,
@@ -148,7 +150,7 @@ impl<E: Engine> ListenerDesk<E> {
             let credential = Credential::Password(token.clone());
             let outcome = pool.try_login(ServerLogin { credential }).await;
             if outcome.is_err() {
-                self.world.pools.discard(Arc::clone(&pool));
+                self.world.pools.discard(pool);
             }
             match outcome {
                 Ok(()) => Ok(until),

@@ -141,7 +141,7 @@ impl<E: Engine> Pool<E> {
     }
 
     /// Runs a trial in a slot.
-    pub(super) async fn run_trial(self: &Arc<Self>, trial: Trial, slot: Slot<E>) {
+    pub(super) async fn run_trial(self: Arc<Self>, trial: Trial, slot: Slot<E>) {
         let Trial {
             login,
             verdict,
@@ -159,6 +159,8 @@ impl<E: Engine> Pool<E> {
             }
             Err(error) => Err(self.failed_trial(Arc::new(error), slot)),
         };
+        // Whoever hears it may have no more use for the pool: see `Pools::discard`.
+        drop(self);
         // Whoever has left misses it.
         let _ = verdict.send(outcome);
     }

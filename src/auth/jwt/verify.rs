@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Validation, decode, decode_header};
 
 use super::claims::{Claims, check};
@@ -73,7 +74,11 @@ impl TokenVerifier for Issued {
         validation.validate_nbf = false;
         validation.validate_aud = false;
         let token = decode::<Claims>(bytes, &key.key, &validation);
-        let claims = token.map_err(|_| Refusal::BadSignature)?.claims;
+        let token = token.map_err(|error| match error.kind() {
+            ErrorKind::InvalidSignature => Refusal::BadSignature,
+            _ => Refusal::Malformed,
+        });
+        let claims = token?.claims;
         let until = check(&claims, &issuer.options, attempt.user, now)?;
         Ok(Verdict::Accepted { until })
     }

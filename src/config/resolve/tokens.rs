@@ -129,7 +129,6 @@ fn issuer(table: &Table<'_>, raw: &tokens::JwtIssuer) -> Result<IssuerOptions, C
     table.not_zero("max_token_life", raw.max_token_life)?;
     for (key, empty) in [
         ("audiences", raw.audiences.is_empty()),
-        ("algorithms", raw.algorithms.is_empty()),
         ("issuer", raw.issuer.is_empty()),
         ("user_claim", raw.user_claim.is_empty()),
     ] {
@@ -142,7 +141,7 @@ fn issuer(table: &Table<'_>, raw: &tokens::JwtIssuer) -> Result<IssuerOptions, C
         issuer: raw.issuer.clone(),
         audiences: raw.audiences.clone(),
         keys: key_source(table, raw)?,
-        algorithms: raw.algorithms.iter().map(algorithm).collect(),
+        algorithms: algorithms(&raw.algorithms),
         user_claim: raw.user_claim.clone(),
         users: raw.users.clone().into_iter().collect(),
         required_claims: raw.required_claims.clone().into_iter().collect(),
@@ -176,12 +175,16 @@ fn key_source(table: &Table<'_>, raw: &tokens::JwtIssuer) -> Result<KeySource, C
     })
 }
 
-const fn algorithm(raw: &tokens::Algorithm) -> Algorithm {
-    match raw {
+fn algorithms(raw: &[tokens::Algorithm]) -> Vec<Algorithm> {
+    if raw.is_empty() {
+        return vec![Algorithm::Rs256, Algorithm::Es256, Algorithm::Es384];
+    }
+    let named = raw.iter().map(|raw| match raw {
         tokens::Algorithm::Rs256 => Algorithm::Rs256,
         tokens::Algorithm::Es256 => Algorithm::Es256,
         tokens::Algorithm::Es384 => Algorithm::Es384,
-    }
+    });
+    named.collect()
 }
 
 pub(super) const fn verification(raw: tokens::IamVerification) -> IamVerification {
