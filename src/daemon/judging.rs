@@ -5,6 +5,7 @@ use std::time::{Instant, SystemTime};
 
 use crate::auth::{Attempt, Refusal, Verdict};
 use crate::model::{AuthMethod, Credential, Fault, FaultKind, Proof, Secret, TargetName};
+use crate::net::options::TlsMode;
 use crate::pool::{Pool, ServerLogin};
 use crate::protocol::Engine;
 use crate::session::desk::Visitor;
@@ -37,8 +38,13 @@ impl<E: Engine> ListenerDesk<E> {
                 if refusal.counts() {
                     tokens.failed(peer.ip(), user);
                 }
-                // At a glance who, from where, and which section of docs/iam.md.
-                tracing::warn!(%user, %peer, method = way, reason = refusal.code(), "token refused");
+                let reason = refusal.code();
+                if refusal == Refusal::Throttled {
+                    // Told when it began.
+                    tracing::debug!(%user, %peer, method = way, reason, "token refused");
+                } else {
+                    tracing::warn!(%user, %peer, method = way, reason, "token refused");
+                }
                 Err(refused(user, refusal))
             }
             Err(Trouble::Fault(fault)) => {
@@ -136,6 +142,11 @@ impl<E: Engine> ListenerDesk<E> {
     ) -> Result<(), Trouble> {
         let tokens = &self.world.tokens;
         let mut place = self.place(visitor, login)?;
+        // The configuration has been checked for this; whoever poses as the server gets no token.
+        if place.group.plan.dial.tls.mode != TlsMode::VerifyFull {
+            let what = "the server is not verified";
+            return Err(Fault::new(FaultKind::Internal, what).into());
+        }
         place.key.target = judge_of(place.group, signed_for)?;
         let shown = tokens.memory.shown(token, visitor.user, &place.key);
         let shown =
