@@ -44,7 +44,7 @@ pub(super) fn line_up(reader: &mut Reader<'_>, verdict: &Verdict, way: Way) {
         reader.front.affect_for(pins, cause);
     }
     let way = way.behind(reader);
-    let decoys = by_name::only_deallocates(verdict);
+    let decoys = by_name::only_takes_names(verdict);
     let names = match by_name::names(verdict) {
         Named::These(names) => names,
         Named::Any => {
@@ -60,7 +60,8 @@ pub(super) fn line_up(reader: &mut Reader<'_>, verdict: &Verdict, way: Way) {
     }
 }
 
-/// Lines the connection up for one name. `decoy`: it is about to be deallocated.
+/// Lines the connection up for one name. `decoy`: it matters only that it is
+/// taken.
 pub(super) fn line_up_name(reader: &mut Reader<'_>, name: &str, way: Way, decoy: bool) {
     if name.as_bytes().starts_with(NAME_PREFIX) {
         reader.back.statements.yield_name(name.as_bytes());

@@ -289,7 +289,8 @@ impl Reader<'_> {
     /// The text with what its RESETs need put in, if anything.
     fn mended(&self, message: &Message<'_>, verdict: &Arc<Verdict>) -> Option<(Vec<u8>, Mended)> {
         let text = message.body().strip_suffix(b"\0")?;
-        Mended::of(text, verdict, &self.front.settings)
+        let open = self.back.tx == TxStatus::Open;
+        Mended::of(text, verdict, &self.front.settings, open)
     }
 
     /// True if requests behind these statements must wait for their outcome.
