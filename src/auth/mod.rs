@@ -2,6 +2,7 @@
 
 mod mysql_hash;
 pub mod options;
+pub mod source;
 pub mod store;
 pub mod userlist;
 

@@ -144,7 +144,11 @@ async fn fetch<E: Engine>(
     let credential = asker.server_credential.clone().unwrap_or(Credential::None);
     let pool = world
         .pools
-        .pool(&key, ServerLogin { credential }, group.plan.pool.clone())
+        .pool(
+            &key,
+            ServerLogin::Fixed(credential),
+            group.plan.pool.clone(),
+        )
         .map_err(|error| unavailable(&error))?;
     let mut lent = pool.borrow().await.map_err(|error| unavailable(&error))?;
     let conn = lent.conn();

@@ -158,11 +158,8 @@ impl<E: Engine> ListenerDesk<E> {
             min_size: min_size.unwrap_or(group.plan.pool.min_size).min(size),
             ..group.plan.pool.clone()
         };
-        let credential = credential(user, proof);
-        let pool = self
-            .world
-            .pools
-            .pool(key, ServerLogin { credential }, options);
+        let login = ServerLogin::Fixed(credential(user, proof));
+        let pool = self.world.pools.pool(key, login, options);
         pool.map_err(|error| {
             tracing::error!(%error, "no pool");
             Fault::new(FaultKind::Internal, "the target is not configured")

@@ -9,10 +9,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use super::asking::{Asker, Refusals};
 use super::entropy;
 use super::open::{Open, OpenError, Opened, Opening, ServerLogin};
 use super::server::{self, ChoreError};
-use crate::model::PoolKey;
+use crate::model::{Credential, PoolKey};
 use crate::net::options::{DialOptions, TlsMode};
 use crate::net::{ClientTls, DialError, Stream, TlsError, TlsRole, TlsSetupError, dial, drive};
 use crate::protocol::{Back, CancelOrder, Chore, ConnectPlan, Engine, TlsWish};
@@ -147,13 +148,48 @@ impl Dialer {
         key: &PoolKey,
         login: &ServerLogin,
     ) -> Result<Opened<E>, OpenError> {
+        let source = match login {
+            ServerLogin::Fixed(credential) => {
+                return self.log_in_as(key, &key.user, credential).await;
+            }
+            ServerLogin::From(source) => source,
+        };
+        let mut asker = Asker {
+            source: &**source,
+            endpoint: self.options.signed_for(),
+            user: &key.user,
+            verified: self.options.tls.mode == TlsMode::VerifyFull,
+            // A store that does not answer speaks against itself, not against the target, whose
+            // time to complete a login is the same.
+            patience: self.options.connect_timeout / 2,
+            refusals: Refusals::default(),
+        };
+        loop {
+            let offer = asker.next().await?;
+            let user = offer.user.as_ref().unwrap_or(&key.user);
+            match self.log_in_as(key, user, &offer.credential).await {
+                Ok(opened) => {
+                    source.accepted(&offer);
+                    return Ok(opened);
+                }
+                Err(error) => asker.failed(offer, error)?,
+            }
+        }
+    }
+
+    async fn log_in_as<E: Engine>(
+        &self,
+        key: &PoolKey,
+        user: &Arc<str>,
+        credential: &Credential,
+    ) -> Result<Opened<E>, OpenError> {
         let deadline = Instant::now() + self.options.connect_timeout;
         let mut stream = dial(&self.options, deadline).await?;
         let plan = ConnectPlan {
-            user: Arc::clone(&key.user),
+            user: Arc::clone(user),
             database: Arc::clone(&key.database),
             variant: key.variant,
-            credential: login.credential.clone(),
+            credential: credential.clone(),
             tls: self.wish,
             ask_public_key: self.options.ask_public_key,
         };

@@ -7,15 +7,18 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 
+use crate::auth::source::{CredentialSource, SourceError};
 use crate::model::{Credential, Fault, FaultKind, PoolKey};
 use crate::net::{DialError, DriveError, Stream};
 use crate::protocol::{ConnectError, Engine, ServerError};
 
 /// What a pool logs in with; user and database are in its key.
 #[derive(Clone, Debug)]
-pub struct ServerLogin {
-    /// What the server is shown.
-    pub credential: Credential,
+pub enum ServerLogin {
+    /// The server is shown the same each time.
+    Fixed(Credential),
+    /// Whatever is right at the time of a login, which may be under another name of the user.
+    From(Arc<dyn CredentialSource>),
 }
 
 /// A connection just logged in.
@@ -55,6 +58,9 @@ pub enum OpenError {
     /// The login failed.
     #[error(transparent)]
     Login(ConnectError),
+    /// There is nothing to log in with.
+    #[error("no credentials for the server: {0}")]
+    Source(#[from] SourceError),
     /// The operator's `init_query` failed.
     #[error("init_query failed: {0}")]
     Init(String),
@@ -88,8 +94,13 @@ impl OpenError {
             Self::Dial(error) if error.is_local() => Blame::Local,
             Self::Login(ConnectError::Refused(error)) if is_full(error) => Blame::Full,
             Self::Dial(_) | Self::TimedOut(_) => Blame::Target,
-            Self::Broken(_) | Self::Login(_) | Self::Init(_) => Blame::Pool,
+            Self::Broken(_) | Self::Login(_) | Self::Source(_) | Self::Init(_) => Blame::Pool,
         }
+    }
+
+    /// True if the server did not believe what it was shown.
+    pub(super) fn is_disbelief(&self) -> bool {
+        matches!(self, Self::Login(ConnectError::Refused(error)) if disbelieves(error))
     }
 }
 
@@ -132,6 +143,11 @@ impl BorrowError {
                     FaultKind::TargetUnavailable,
                     "The proxy could not log in to the database.",
                 ),
+                // As RDS Proxy has it.
+                OpenError::Source(_) => Fault::new(
+                    FaultKind::TargetUnavailable,
+                    "The proxy has no credentials for the database. Check the credentials for this user and try again.",
+                ),
                 _ => Fault::new(
                     FaultKind::TargetUnavailable,
                     "The database cannot be reached.",
@@ -147,4 +163,11 @@ impl BorrowError {
 /// code of the other.
 fn is_full(error: &ServerError) -> bool {
     ["53300", "1040", "1203"].contains(&error.code.as_str())
+}
+
+/// SQLSTATE 28P01, `invalid_password`, and 28000, `invalid_authorization_specification`, which
+/// PostgreSQL answers where PAM or RDS refuses a token; MySQL's 1045, `ER_ACCESS_DENIED_ERROR`, and
+/// 1698, `ER_ACCESS_DENIED_NO_PASSWORD_ERROR`.
+fn disbelieves(error: &ServerError) -> bool {
+    ["28P01", "28000", "1045", "1698"].contains(&error.code.as_str())
 }

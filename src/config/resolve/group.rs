@@ -112,6 +112,7 @@ fn primary(table: &Table<'_>, raw: &raw::TargetGroup) -> Result<TargetPlan, Conf
         dial: DialOptions {
             host: host.into(),
             port,
+            iam_endpoint: None,
             connect_timeout: raw.server_connect_timeout.0,
             keepalive: table.keepalive(
                 raw.tcp_keepalive_idle,
