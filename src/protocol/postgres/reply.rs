@@ -15,6 +15,7 @@ use super::front::PgFront;
 use super::owed::{Fate, Owed, Undo};
 use super::rename;
 use super::reported::Reported;
+use super::track::ROLLED_BACK;
 use super::{inspect, listen, reply_error, shape_reply};
 
 /// A client that watches, and the edits to what it will see.
@@ -312,20 +313,19 @@ impl Reader<'_> {
         if inspect::gives_up(tag) {
             front.inspection.given_up();
         }
-        let rolled_back = tag == b"ROLLBACK\0";
         match back.debts.first_mut() {
             Some(Owed::Scripted(verdict, done)) => {
                 let verdict = Arc::clone(verdict);
                 if let Some(statement) = verdict.statements.get(*done) {
                     *done += 1;
-                    front.settings.complete(statement, rolled_back);
+                    front.settings.complete(statement, tag);
                     by_name::complete(front, back, statement);
                 }
             }
             Some(Owed::Execute(Some(verdict))) => {
                 let verdict = Arc::clone(verdict);
                 for statement in &verdict.statements {
-                    front.settings.complete(statement, rolled_back);
+                    front.settings.complete(statement, tag);
                     by_name::complete(front, back, statement);
                 }
             }
@@ -333,7 +333,7 @@ impl Reader<'_> {
                 back.statements.forget(gone.key);
                 front.named.remove(&gone.name);
             }
-            Some(Owed::Query(Fate::Client) | Owed::Execute(None)) if rolled_back => {
+            Some(Owed::Query(Fate::Client) | Owed::Execute(None)) if tag == ROLLED_BACK => {
                 front.settings.roll_back();
             }
             _ => return,
