@@ -1,9 +1,14 @@
-//! Who may log in: where users come from, and what is stored about them.
+//! Who may log in: where users come from, what is stored about them, and what their tokens prove.
 
+pub mod iam;
 mod mysql_hash;
 pub mod options;
+pub mod refusal;
 pub mod source;
 pub mod store;
 pub mod userlist;
+pub mod verify;
 
+pub use refusal::Refusal;
 pub use store::UserStore;
+pub use verify::{Attempt, TokenVerifier, Verdict};

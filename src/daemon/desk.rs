@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use crate::auth::options::UserOptions;
 use crate::config::plan::{DatabasePlan, ListenerPlan};
 use crate::model::{
-    AuthMethod, Credential, Fault, FaultKind, PinPolicy, PoolKey, PoolMode, Proof, TlsFacts,
-    Verifier,
+    AuthMethod, Credential, Fault, FaultKind, PinPolicy, PoolKey, PoolMode, Proof, Secret,
+    TlsFacts, Verifier,
 };
 use crate::net::ServerTls;
 use crate::pool::ServerLogin;
@@ -103,6 +103,8 @@ impl<E: Engine> ListenerDesk<E> {
             .or(self.plan.auth_method)
             .unwrap_or(visitor.usual_method);
         let verifier = match &known {
+            // Whether there is such a user, the token's judge finds out.
+            _ if method.is_token() => None,
             Some(user) => user.verifier.clone(),
             None => self.ask(visitor).await?,
         };
@@ -199,6 +201,16 @@ impl<E: Engine> Desk<E> for ListenerDesk<E> {
 
     fn candidate<'a>(&'a self, visitor: Visitor<'a>) -> Answer<'a, Candidate> {
         Box::pin(self.find(visitor))
+    }
+
+    fn judge<'a>(
+        &'a self,
+        visitor: Visitor<'a>,
+        login: &'a E::Login,
+        method: AuthMethod,
+        token: Secret,
+    ) -> Answer<'a, Proof> {
+        Box::pin(async move { Err(refused(visitor.user)) })
     }
 
     fn route(
