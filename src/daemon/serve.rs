@@ -49,7 +49,17 @@ impl<E: Engine> House<E> {
         let feeds = Arc::new(Feeds::new(metrics.feeds()));
         let places = Arc::clone(&process.places);
         let rosters = Rosters::default();
-        let world = World::build(Arc::clone(plan), &pools, &feeds, metrics, &places, &rosters)?;
+        let vault = &process.vault;
+        let plan_of_all = Arc::clone(plan);
+        let world = World::build(
+            plan_of_all,
+            &pools,
+            &feeds,
+            metrics,
+            &places,
+            &rosters,
+            vault,
+        )?;
         let world = Arc::new(world);
         world.publish();
         let listeners = plan.listeners.iter().filter(|l| l.engine == E::FAMILY);
@@ -89,6 +99,7 @@ impl<E: Engine> House<E> {
             metrics,
             &self.places,
             &self.rosters,
+            &process.vault,
         )
     }
 

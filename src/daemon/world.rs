@@ -21,6 +21,7 @@ use crate::topology::options::Seed;
 
 use super::accounts::Accounts;
 use super::places::Places;
+use super::vault::Vault;
 
 /// What one configuration amounts to, for the listeners of one engine.
 pub(super) struct World<E: Engine> {
@@ -31,6 +32,7 @@ pub(super) struct World<E: Engine> {
     tls: HashMap<Arc<str>, Arc<ServerTls>>,
     pub(super) accounts: Arc<Accounts>,
     pub(super) places: Arc<Places>,
+    pub(super) vault: Arc<Vault>,
 }
 
 /// A target group and how its servers are reached.
@@ -100,6 +102,7 @@ impl<E: Engine> World<E> {
         metrics: &SessionMetrics,
         places: &Arc<Places>,
         rosters: &Rosters,
+        vault: &Arc<Vault>,
     ) -> Result<Self, BuildError> {
         let tls = load_tls::<E>(&plan)?;
         let mut groups = HashMap::new();
@@ -125,6 +128,7 @@ impl<E: Engine> World<E> {
             tls,
             accounts: Arc::default(),
             places: Arc::clone(places),
+            vault: Arc::clone(vault),
         })
     }
 
@@ -199,6 +203,7 @@ pub fn dialer(group: &GroupPlan, seed: &Seed) -> Result<Dialer, TlsSetupError> {
     Dialer::new(DialOptions {
         host: (&*seed.host).into(),
         port: seed.port,
+        iam_endpoint: seed.iam_endpoint.clone(),
         ..group.dial.clone()
     })
 }

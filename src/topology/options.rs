@@ -32,6 +32,8 @@ pub struct Seed {
     pub host: Arc<str>,
     /// TCP port.
     pub port: u16,
+    /// Name and port that IAM tokens for it are signed for, where they are others.
+    pub iam_endpoint: Option<(Arc<str>, u16)>,
     /// Its role, where it is not to be found out.
     pub role: Option<Role>,
     /// Its availability zone.

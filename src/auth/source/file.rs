@@ -9,24 +9,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::meter::SourceMeter;
-use super::rotating::{Depth, Pace, Reading, Rotating, Store};
+use super::rotating::{Depth, Pace, Reading, Store};
 use super::{Asked, Offer, SourceError};
 use crate::model::{Credential, Secret};
-
-/// The source.
-pub type FileSource = Rotating<FileStore>;
-
-impl FileSource {
-    /// The password in this file; one line break at its end does not count.
-    pub fn of(path: Arc<Path>, meter: Arc<SourceMeter>) -> Self {
-        let store = FileStore {
-            path,
-            known: Mutex::default(),
-        };
-        Self::new(store, PACE, meter)
-    }
-}
 
 /// One file.
 #[derive(Debug)]
@@ -52,6 +37,20 @@ struct Stamp {
 }
 
 impl FileStore {
+    /// A look at a file costs little, and nothing else tells of a change.
+    pub const PACE: Pace = Pace {
+        max_age: Duration::from_secs(1),
+        min_gap: Duration::from_millis(200),
+    };
+
+    /// The password in this file; one line break at its end does not count.
+    pub fn new(path: Arc<Path>) -> Self {
+        Self {
+            path,
+            known: Mutex::default(),
+        }
+    }
+
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -125,22 +124,32 @@ pub fn without_line_break(content: &Secret) -> Secret {
     Secret::new(bytes)
 }
 
-/// A look at a file costs little, and nothing else tells of a change.
-const PACE: Pace = Pace {
-    max_age: Duration::from_secs(1),
-    min_gap: Duration::from_millis(200),
-};
 /// Longer than any token, shorter than what would be a mistake.
 const LONGEST: u64 = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::sync::Arc;
     use std::time::Duration;
 
-    use super::FileSource;
-    use crate::auth::source::{Ask, CredentialSource, Offer, PasswordKeeper, SourceMetrics};
+    use super::FileStore;
+    use crate::auth::source::{
+        Ask, CredentialSource, Offer, PasswordKeeper, Rotating, SourceMetrics,
+    };
     use crate::model::Credential;
+
+    type FileSource = Rotating<FileStore>;
+
+    fn source(path: &Path) -> Arc<FileSource> {
+        let metrics = SourceMetrics::register(&prometheus::Registry::new()).unwrap();
+        let meter = metrics.meter("file", "password");
+        Arc::new(Rotating::new(
+            FileStore::new(path.into()),
+            FileStore::PACE,
+            meter,
+        ))
+    }
 
     fn text(offer: &Offer) -> String {
         match &offer.credential {
@@ -166,12 +175,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("password");
         std::fs::write(&path, "old\n").unwrap();
-        let registry = prometheus::Registry::new();
-        let metrics = SourceMetrics::register(&registry).unwrap();
-        let source = Arc::new(FileSource::of(
-            path.clone().into(),
-            metrics.meter("file", "password"),
-        ));
+        let source = source(&path);
         let old = ask(&source, &[]).await.unwrap();
         assert_eq!(text(&old), "old");
         source.accepted(&old);
@@ -186,15 +190,14 @@ mod tests {
         let former = ask(&source, &[new.clone()]).await.unwrap();
         assert_eq!(text(&former), "old");
         assert!(ask(&source, &[new, former]).await.is_none());
-        assert_eq!(source.password().await.unwrap().password.expose(), b"new");
+        assert_eq!(source.password("any").await.unwrap().expose(), b"new");
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_unreadable_file_is_an_error_and_then_what_is_known_counts() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("password");
-        let metrics = SourceMetrics::register(&prometheus::Registry::new()).unwrap();
-        let source = FileSource::of(path.clone().into(), metrics.meter("file", "password"));
+        let source = source(&path);
         let user = "app".into();
         let asked = Ask {
             endpoint: ("db", 5432),

@@ -91,6 +91,14 @@ impl Keyring {
         self.of(Stage::Current)
     }
 
+    /// The credential that has this user's name, that in force before others; if none has, the one
+    /// in force.
+    pub fn of_user(&self, user: &str) -> Option<&Offer> {
+        let named = |key: &&Key| key.offer.user.as_deref() == Some(user);
+        let own = self.keys.iter().filter(named).min_by_key(|key| key.stage);
+        own.map(|key| &key.offer).or(self.current())
+    }
+
     /// The credential of a stage.
     pub fn of(&self, stage: Stage) -> Option<&Offer> {
         let key = self.keys.iter().find(|key| key.stage == stage);

@@ -3,7 +3,7 @@
 //!
 //! A source may know several at once: while a password is rotated, for some seconds nobody can
 //! say whether the server still takes the old one or takes the new one already. [`Keyring`] is
-//! the policy of which is shown when; where they come from differs: [`FileSource`] here, tokens
+//! the policy of which is shown when; where they come from differs: [`FileStore`] here, tokens
 //! and Secrets Manager in `aws`.
 
 use std::fmt;
@@ -19,7 +19,7 @@ pub mod meter;
 pub mod rotating;
 pub mod tokens;
 
-pub use file::FileSource;
+pub use file::FileStore;
 pub use keyring::Keyring;
 pub use meter::{SourceMeter, SourceMetrics, SourceStatus};
 pub use rotating::{Depth, Pace, Reading, Rotating, Store};
@@ -48,6 +48,9 @@ pub struct Ask<'a> {
     pub refused: &'a [Offer],
 }
 
+/// A source over a file or a secret.
+pub type KeptSource = Rotating<Box<dyn Store>>;
+
 /// Why a source has nothing to offer. Shows no secret.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
@@ -75,28 +78,10 @@ pub trait CredentialSource: fmt::Debug + Send + Sync {
 
 /// A source whose passwords are those of clients too.
 pub trait PasswordKeeper: CredentialSource {
-    /// The password in force. Cancel-safe.
-    fn password(&self) -> Asked<'_, Kept>;
+    /// The password of that user, if several users take turns, else the one in force. Cancel-safe.
+    fn password<'a>(&'a self, user: &'a str) -> Asked<'a, Secret>;
 
-    /// A client has failed to prove that it knows the password: perhaps there is a newer one.
-    /// Returns at once.
-    fn doubt(self: Arc<Self>);
-}
-
-/// A password in force.
-#[derive(Clone, Debug)]
-pub struct Kept {
-    /// Whose; `None`: the source does not say.
-    pub user: Option<Arc<str>>,
-    /// The password.
-    pub password: Secret,
-}
-
-/// A place where a password is kept, as the configuration names it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Place {
-    /// A file that holds it.
-    File(Arc<std::path::Path>),
-    /// A secret of AWS Secrets Manager, by ARN or name.
-    Secret(Arc<str>),
+    /// Reads it again, unless that was done lately: a client has named a user or shown a password
+    /// that is not known, and there may be a newer one. Cancel-safe.
+    fn doubt(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }

@@ -4,8 +4,10 @@
 use super::Source;
 use super::translate::{auth_method, engine};
 use crate::auth::UserStore;
+use crate::auth::options::ServerAuth;
 use crate::config::error::Problems;
-use crate::config::raw::{ClientCert, File, Listener, User};
+use crate::config::raw::{ClientCert, File, Listener, TargetGroup, User};
+use crate::config::raw_aws::ServerAuthMethod;
 use crate::model::{AuthMethod, EngineFamily, Verifier};
 
 /// Adds methods that would let somebody in without proof, show passwords, or cannot work.
@@ -56,13 +58,24 @@ pub(super) fn check_users(
             let table = source.table("target_group", index, &group.name);
             let what = match users.user(name) {
                 None => format!("there is no [[user]] {name:?}, nor is it in the userlist"),
-                Some(user) if user.server_credential.is_none() => {
+                Some(user)
+                    if user.server_credential.is_none()
+                        && user.server_place.is_none()
+                        && user.server_auth.unwrap_or(auth_of(group)) == ServerAuth::Stored =>
+                {
                     format!("the password of {name:?} on the server is not known")
                 }
                 Some(_) => continue,
             };
             problems.add(table.error(key, &what));
         }
+    }
+}
+
+const fn auth_of(group: &TargetGroup) -> ServerAuth {
+    match group.server_auth_method {
+        ServerAuthMethod::Password => ServerAuth::Stored,
+        ServerAuthMethod::Iam => ServerAuth::Iam,
     }
 }
 
@@ -113,6 +126,10 @@ fn locked_out(raw: &File, user: &User, users: &UserStore) -> Option<String> {
         return None;
     }
     let known = users.user(&user.name)?;
+    // What is in a secret is known later.
+    if user.secret_arn.is_some() {
+        return None;
+    }
     let Some(verifier) = &known.verifier else {
         let needs_none = |listener: &Listener| {
             matches!(

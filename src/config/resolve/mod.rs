@@ -16,6 +16,7 @@ use super::wording::did_you_mean;
 use crate::auth::UserStore;
 use crate::net::options::Keepalive;
 
+mod aws;
 mod database;
 mod general;
 mod group;
@@ -158,6 +159,7 @@ pub(super) fn resolve(source: &Source<'_>) -> Result<Plan, ConfigError> {
     let databases = each(&mut problems, &raw.database, |index, database| {
         database::resolve(&source.table("database", index, &database.name), database)
     });
+    let aws = problems.take(aws::resolve(source));
     let before_users = problems.len();
     let listed = problems.take(user::userlist(source)).unwrap_or_default();
     let users = each(&mut problems, &raw.user, |index, user| {
@@ -170,6 +172,7 @@ pub(super) fn resolve(source: &Source<'_>) -> Result<Plan, ConfigError> {
         logins::check_users(source, &users, &mut problems, &mut warnings);
     }
     logins::check_methods(source, &mut problems);
+    aws::check(source, &mut problems);
     problems.finish(|| {
         Some(Plan {
             general: general?,
@@ -177,6 +180,7 @@ pub(super) fn resolve(source: &Source<'_>) -> Result<Plan, ConfigError> {
             groups,
             databases,
             users,
+            aws: aws?,
             warnings,
         })
     })
@@ -201,19 +205,21 @@ fn names(source: &Source<'_>, problems: &mut Problems) {
     let groups = raw.target_group.iter().map(|g| &*g.name).collect();
     let databases = raw.database.iter().map(|d| &*d.name).collect();
     let users = raw.user.iter().map(|u| &*u.name).collect();
-    for (kind, names, needed) in [
-        ("listener", listeners, true),
-        ("target_group", groups, true),
-        ("database", databases, false),
-        ("user", users, false),
+    let secrets = raw.secret.iter().map(|s| &*s.arn).collect();
+    for (kind, key, names, needed) in [
+        ("listener", "name", listeners, true),
+        ("target_group", "name", groups, true),
+        ("database", "name", databases, false),
+        ("user", "name", users, false),
+        ("secret", "arn", secrets, false),
     ] {
         let mut seen = HashSet::new();
         for (index, name) in names.iter().enumerate() {
             let table = source.table(kind, index, name);
             if name.is_empty() {
-                problems.add(table.error("name", "must not be empty"));
+                problems.add(table.error(key, "must not be empty"));
             } else if !seen.insert(name) {
-                problems.add(table.error("name", "another one has this name already"));
+                problems.add(table.error(key, &format!("another one has this {key} already")));
             }
         }
         if needed && names.is_empty() {

@@ -2,6 +2,7 @@
 //! server refuses what was read.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,8 +10,8 @@ use tokio::time::Instant;
 
 use super::keyring::{Choice, Keyring, Stage};
 use super::meter::SourceMeter;
-use super::{Ask, Asked, CredentialSource, Kept, Offer, PasswordKeeper, SourceError};
-use crate::model::Credential;
+use super::{Ask, Asked, CredentialSource, Offer, PasswordKeeper, SourceError};
+use crate::model::{Credential, Secret};
 
 /// Where the credentials of one source are kept.
 pub trait Store: fmt::Debug + Send + Sync + 'static {
@@ -135,12 +136,17 @@ impl<S: Store> Rotating<S> {
     }
 
     /// Reads the store whenever that is due, for as long as anybody else holds the source.
-    pub async fn keep_fresh(source: std::sync::Weak<Self>, pause: Duration) {
+    pub async fn keep_fresh(source: std::sync::Weak<Self>) {
         loop {
             let Some(held) = source.upgrade() else {
                 return;
             };
             held.freshen().await;
+            let pause = if held.is_known() {
+                held.pace.max_age / 2
+            } else {
+                UNTIL_KNOWN
+            };
             drop(held);
             tokio::time::sleep(pause).await;
         }
@@ -258,16 +264,13 @@ impl<S: Store> CredentialSource for Rotating<S> {
 }
 
 impl<S: Store> PasswordKeeper for Rotating<S> {
-    fn password(&self) -> Asked<'_, Kept> {
+    fn password<'a>(&'a self, user: &'a str) -> Asked<'a, Secret> {
         Box::pin(async move {
             self.freshen().await;
             let state = self.state();
-            match (state.ring.current(), &state.error) {
+            match (state.ring.of_user(user), &state.error) {
                 (Some(offer), _) => match &offer.credential {
-                    Credential::Password(password) => Ok(Kept {
-                        user: offer.user.clone(),
-                        password: password.clone(),
-                    }),
+                    Credential::Password(password) => Ok(password.clone()),
                     _ => Err(SourceError::new("it has no password")),
                 },
                 (None, Some(error)) => Err(error.clone()),
@@ -276,14 +279,22 @@ impl<S: Store> PasswordKeeper for Rotating<S> {
         })
     }
 
-    fn doubt(self: Arc<Self>) {
-        let now = Instant::now();
-        let tried = self.state().tried;
-        if tried.is_none_or(|tried| now >= tried + self.pace.min_gap) {
-            tokio::spawn(async move { self.refresh(Depth::Current, now).await });
-        }
+    fn doubt(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async move {
+            let now = Instant::now();
+            let tried = self.state().tried;
+            if tried.is_none_or(|tried| now >= tried + self.pace.min_gap * DOUBT) {
+                self.refresh(Depth::All, now).await;
+            }
+        })
     }
 }
+
+/// Between two attempts to read a store for the first time.
+const UNTIL_KNOWN: Duration = Duration::from_secs(5);
+/// Anybody may name users and passwords that do not exist, so they have a store read more seldom
+/// than servers do, by this factor.
+const DOUBT: u32 = 5;
 
 #[cfg(test)]
 mod tests;
