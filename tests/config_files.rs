@@ -238,6 +238,8 @@ fn table_of(name: &str) -> Option<&'static str> {
         "Target" => "target_group.target",
         "Database" => "database",
         "User" => "user",
+        "Aws" => "aws",
+        "Secret" => "secret",
         _ => panic!("raw.rs has a struct {name} that this test does not know"),
     })
 }
@@ -267,10 +269,13 @@ fn names(keys: &[Documented]) -> BTreeSet<(&str, &str)> {
     keys.iter().map(|k| (&*k.table, &*k.key)).collect()
 }
 
-const RAW: &str = include_str!("../src/config/raw.rs");
+const RAW: &str = concat!(
+    include_str!("../src/config/raw.rs"),
+    include_str!("../src/config/raw_aws.rs"),
+);
 
 /// What is required, and so has no default.
-const REQUIRED: [(&str, &str); 7] = [
+const REQUIRED: [(&str, &str); 8] = [
     ("listener", "name"),
     ("listener", "address"),
     ("target_group", "name"),
@@ -278,6 +283,7 @@ const REQUIRED: [(&str, &str); 7] = [
     ("target_group.target", "address"),
     ("database", "name"),
     ("user", "name"),
+    ("secret", "arn"),
 ];
 
 /// A file of the required keys alone, with one more line in one table.
@@ -286,12 +292,15 @@ fn bare(table: &str, line: &str) -> String {
     format!(
         "[general]\n{}\n[[listener]]\nname = \"l\"\naddress = \"127.0.0.1:1\"\n{}\n\
          [[target_group]]\nname = \"g\"\n{}\n[[target_group.target]]\naddress = \"h:1\"\n\
-         [[database]]\nname = \"d\"\n{}\n[[user]]\nname = \"u\"\n{}\n",
+         [[database]]\nname = \"d\"\n{}\n[[user]]\nname = \"u\"\n{}\n\
+         [aws]\n{}\n[[secret]]\narn = \"s\"\n{}\n",
         extra("general"),
         extra("listener"),
         extra("target_group"),
         extra("database"),
         extra("user"),
+        extra("aws"),
+        extra("secret"),
     )
 }
 

@@ -153,6 +153,7 @@ impl State {
                 Pace {
                     max_age: self.options.secret_refresh,
                     min_gap: SECRET_GAP.min(self.options.secret_refresh),
+                    at_login: false,
                 },
                 metrics.meter("secrets_manager", id),
             ),

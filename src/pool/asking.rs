@@ -16,6 +16,8 @@ pub(super) struct Asker<'a> {
     pub(super) endpoint: (&'a str, u16),
     /// The pool's user.
     pub(super) user: &'a Arc<str>,
+    /// It must be this user: that of the connection to be cancelled.
+    pub(super) only: Option<&'a str>,
     /// The server's certificate is verified in full.
     pub(super) verified: bool,
     /// For the source's answers, all together.
@@ -72,6 +74,7 @@ impl Asker<'_> {
         let ask = Ask {
             endpoint: self.endpoint,
             user: self.user,
+            only: self.only,
             refused: &self.refusals.offers,
         };
         let asked = tokio::time::timeout(limit, self.source.offer(ask)).await;
@@ -135,6 +138,7 @@ mod tests {
             source,
             endpoint: ("db", 5432),
             user: &user,
+            only: None,
             verified: false,
             patience: Duration::from_secs(5),
             refusals: Refusals::default(),

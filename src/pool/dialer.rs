@@ -50,7 +50,7 @@ impl Dialer {
 
     /// Delivers a cancel request on a connection of its own, within the connect timeout, and waits
     /// until the server has acted on it: only then may the connection to be cancelled go to
-    /// somebody else. `key` and `login` are those of that connection. Cancel-safe, but the request
+    /// somebody else. `key`, `login` and `user` are those of that connection. Cancel-safe, but the request
     /// may or may not have been delivered.
     ///
     /// # Errors
@@ -60,6 +60,7 @@ impl Dialer {
         order: &CancelOrder,
         key: &PoolKey,
         login: &ServerLogin,
+        user: &str,
     ) -> Result<(), CancelError> {
         let deadline = Instant::now() + self.options.connect_timeout;
         let deliver = async {
@@ -72,7 +73,8 @@ impl Dialer {
                         mut stream,
                         mut back,
                         mut carry,
-                    } = self.login::<E>(key, login).await?;
+                        ..
+                    } = self.login::<E>(key, login, Some(user)).await?;
                     let chore = Chore::Cancel(*pid);
                     server::run::<E>(&mut stream, &mut back, &mut carry, chore).await?;
                     let mut words = Vec::new();
@@ -147,6 +149,7 @@ impl Dialer {
         &self,
         key: &PoolKey,
         login: &ServerLogin,
+        only: Option<&str>,
     ) -> Result<Opened<E>, OpenError> {
         let source = match login {
             ServerLogin::Fixed(credential) => {
@@ -158,6 +161,7 @@ impl Dialer {
             source: &**source,
             endpoint: self.options.signed_for(),
             user: &key.user,
+            only,
             verified: self.options.tls.mode == TlsMode::VerifyFull,
             // A store that does not answer speaks against itself, not against the target, whose
             // time to complete a login is the same.
@@ -207,13 +211,14 @@ impl Dialer {
             stream,
             back,
             carry,
+            user: Arc::clone(user),
         })
     }
 }
 
 impl<E: Engine> Open<E> for Dialer {
     fn open<'a>(&'a self, key: &'a PoolKey, login: &'a ServerLogin) -> Opening<'a, E> {
-        Box::pin(self.login(key, login))
+        Box::pin(self.login(key, login, None))
     }
 
     fn time_limit(&self) -> Duration {

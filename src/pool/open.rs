@@ -29,6 +29,8 @@ pub struct Opened<E: Engine> {
     pub back: E::Back,
     /// Bytes received beyond the login.
     pub carry: BytesMut,
+    /// Whom it is logged in as.
+    pub user: Arc<str>,
 }
 
 /// A login under way.

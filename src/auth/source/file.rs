@@ -41,6 +41,7 @@ impl FileStore {
     pub const PACE: Pace = Pace {
         max_age: Duration::from_secs(1),
         min_gap: Duration::from_millis(200),
+        at_login: true,
     };
 
     /// The password in this file; one line break at its end does not count.
@@ -165,6 +166,7 @@ mod tests {
         let ask = Ask {
             endpoint: ("db", 5432),
             user: &user,
+            only: None,
             refused,
         };
         source.offer(ask).await.unwrap()
@@ -202,6 +204,7 @@ mod tests {
         let asked = Ask {
             endpoint: ("db", 5432),
             user: &user,
+            only: None,
             refused: &[],
         };
         let error = source.offer(asked).await.unwrap_err().to_string();

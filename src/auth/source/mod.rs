@@ -44,6 +44,8 @@ pub struct Ask<'a> {
     pub endpoint: (&'a str, u16),
     /// The pool's user.
     pub user: &'a Arc<str>,
+    /// It must be this user of those that take turns: that of the connection to be cancelled.
+    pub only: Option<&'a str>,
     /// What the server has refused in this login, in order.
     pub refused: &'a [Offer],
 }
@@ -81,7 +83,7 @@ pub trait PasswordKeeper: CredentialSource {
     /// The password of that user, if several users take turns, else the one in force. Cancel-safe.
     fn password<'a>(&'a self, user: &'a str) -> Asked<'a, Secret>;
 
-    /// Reads it again, unless that was done lately: a client has named a user or shown a password
-    /// that is not known, and there may be a newer one. Cancel-safe.
+    /// Reads it again, after a pause if that was done lately: a client has named a user or shown a
+    /// password that is not known, and there may be a newer one. Cancel-safe.
     fn doubt(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }

@@ -267,6 +267,7 @@ mod tests {
         let ask = Ask {
             endpoint: (host, 5432),
             user: &user,
+            only: None,
             refused,
         };
         source.offer(ask).await

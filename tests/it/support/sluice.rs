@@ -30,6 +30,9 @@ pub struct Settings {
     group: Section,
     users: Vec<Section>,
     databases: Vec<Section>,
+    secrets: Vec<Section>,
+    aws: Section,
+    environment: Vec<(String, String)>,
     server_port: u16,
 }
 
@@ -76,6 +79,9 @@ impl Settings {
             group: section(group),
             users: users.iter().map(user).collect(),
             databases: Vec::new(),
+            secrets: Vec::new(),
+            aws: Section::new(),
+            environment: Vec::new(),
             server_port,
         }
     }
@@ -127,6 +133,24 @@ impl Settings {
         self
     }
 
+    /// Adds a `[[secret]]`.
+    pub fn secret<const N: usize>(mut self, entries: [(&str, Value); N]) -> Self {
+        self.secrets.push(section(entries));
+        self
+    }
+
+    /// Sets a key of `[aws]`.
+    pub fn aws(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.aws.insert(key.into(), value.into());
+        self
+    }
+
+    /// Sets a variable in the proxy's environment.
+    pub fn environment(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
     fn render(&self, port: u16, admin_port: u16) -> String {
         let mut text = String::from("[general]\n");
         let _ = writeln!(text, "admin_address = \"127.0.0.1:{admin_port}\"");
@@ -140,7 +164,13 @@ impl Settings {
             "[[target_group.target]]\naddress = \"127.0.0.1:{}\"",
             self.server_port
         );
-        for (name, sections) in [("user", &self.users), ("database", &self.databases)] {
+        text.push_str("[aws]\n");
+        render_section(&mut text, &self.aws);
+        for (name, sections) in [
+            ("user", &self.users),
+            ("database", &self.databases),
+            ("secret", &self.secrets),
+        ] {
             for entries in sections {
                 let _ = writeln!(text, "[[{name}]]");
                 render_section(&mut text, entries);
@@ -265,12 +295,12 @@ impl Sluice {
             dir,
             ended: false,
         };
-        proxy.spawn();
+        proxy.spawn(&settings.environment);
         proxy.wait_ready();
         proxy
     }
 
-    fn spawn(&mut self) {
+    fn spawn(&mut self, environment: &[(String, String)]) {
         let log = File::options()
             .create(true)
             .append(true)
@@ -282,6 +312,7 @@ impl Sluice {
             .arg("--config")
             .arg(self.dir.path().join("sluice.toml"));
         command.env_remove("RUST_LOG").env("RUST_BACKTRACE", "1");
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         command
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())

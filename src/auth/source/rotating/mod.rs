@@ -50,6 +50,9 @@ pub struct Pace {
     pub max_age: Duration,
     /// Shortest time from one reading to the next, whatever the occasion.
     pub min_gap: Duration,
+    /// A login may wait for a reading although something is known. Otherwise [`Rotating::keep_fresh`]
+    /// reads beside it.
+    pub at_login: bool,
 }
 
 /// The source.
@@ -63,9 +66,17 @@ pub struct Rotating<S> {
     reading: tokio::sync::Mutex<()>,
 }
 
+/// How many readings had begun when somebody asked.
+#[derive(Clone, Copy, Debug)]
+struct Asking(u64);
+
 #[derive(Debug, Default)]
 struct State {
     ring: Keyring,
+    /// Readings begun so far.
+    begun: u64,
+    /// The number of the last that ended.
+    ended: u64,
     /// When the last reading began, whatever became of it.
     tried: Option<Instant>,
     /// When the last began that succeeded.
@@ -87,19 +98,47 @@ impl<S: Store> Rotating<S> {
 
     /// Reads the store, unless that was begun since `asked` by somebody else. Waits until it may
     /// be read again. Cancel-safe: the next one reads instead.
-    async fn refresh(&self, depth: Depth, asked: Instant) {
+    async fn refresh(&self, depth: Depth, asked: Asking) {
         let _alone = self.reading.lock().await;
-        let tried = self.state().tried;
-        if tried.is_some_and(|tried| tried >= asked) {
-            return;
+        if self.state().ended <= asked.0 {
+            self.read(depth).await;
         }
+    }
+
+    /// Reads the store if what is known is older than it should be. Cancel-safe.
+    pub async fn freshen(&self) {
+        if self.is_stale() {
+            let _alone = self.reading.lock().await;
+            if self.is_stale() {
+                self.read(Depth::Current).await;
+            }
+        }
+    }
+
+    /// Reads the store, if a login is to wait for that.
+    async fn prepare(&self) {
+        if self.pace.at_login || !self.is_known() {
+            self.freshen().await;
+        }
+    }
+
+    fn is_stale(&self) -> bool {
+        let now = Instant::now();
+        let fresh = |read: Instant| now < read + self.pace.max_age;
+        !self.state().read.is_some_and(fresh)
+    }
+
+    /// Reads the store as soon as it may be read. To be called by one at a time.
+    async fn read(&self, depth: Depth) {
+        let tried = self.state().tried;
         if let Some(tried) = tried {
             tokio::time::sleep_until(tried + self.pace.min_gap).await;
         }
         let began = Instant::now();
-        self.state().tried = Some(began);
+        let number = self.state().begin(began);
         let result = self.store.read(depth).await;
         let mut state = self.state();
+        state.ended = number;
         match result {
             Ok(reading) => {
                 let new = state.take(reading);
@@ -120,18 +159,6 @@ impl<S: Store> Rotating<S> {
                 self.meter.failed(&error);
                 state.error = Some(error);
             }
-        }
-    }
-
-    /// Reads the store if what is known is older than it should be. Cancel-safe.
-    pub async fn freshen(&self) {
-        let now = Instant::now();
-        let due = self
-            .state()
-            .read
-            .is_none_or(|read| now >= read + self.pace.max_age);
-        if due {
-            self.refresh(Depth::Current, now).await;
         }
     }
 
@@ -171,7 +198,7 @@ impl<S: Store> Rotating<S> {
             .is_some_and(|tried| now < tried + self.pace.min_gap);
         !soon
             || !matches!(
-                state.ring.choose(ask.refused, now.into_std()),
+                state.ring.choose(ask.refused, ask.only, now.into_std()),
                 Choice::Offer(_)
             )
     }
@@ -179,7 +206,7 @@ impl<S: Store> Rotating<S> {
     fn choose(&self, ask: &Ask<'_>) -> Result<Option<Offer>, SourceError> {
         let state = self.state();
         let now = Instant::now().into_std();
-        match (state.ring.choose(ask.refused, now), &state.error) {
+        match (state.ring.choose(ask.refused, ask.only, now), &state.error) {
             (Choice::Offer(offer), _) => Ok(Some(offer.clone())),
             // The server's own words say more.
             (_, _) if !ask.refused.is_empty() => Ok(None),
@@ -196,12 +223,22 @@ impl<S: Store> Rotating<S> {
         }
     }
 
+    fn asking(&self) -> Asking {
+        Asking(self.state().begun)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
+    fn begin(&mut self, now: Instant) -> u64 {
+        self.tried = Some(now);
+        self.begun += 1;
+        self.begun
+    }
+
     /// Returns the version in force, if it is another than before.
     fn take(&mut self, reading: Reading) -> Option<Arc<str>> {
         let before = self.ring.current().cloned();
@@ -225,13 +262,13 @@ impl State {
 impl<S: Store> CredentialSource for Rotating<S> {
     fn offer<'a>(&'a self, ask: Ask<'a>) -> Asked<'a, Option<Offer>> {
         Box::pin(async move {
-            let now = Instant::now();
+            let (now, asked) = (Instant::now(), self.asking());
             match ask.refused.last() {
                 None => {
-                    self.freshen().await;
+                    self.prepare().await;
                     // If all rest, there may be something newer.
                     if self.choose(&ask).is_err() && self.is_known() {
-                        self.refresh(Depth::All, now).await;
+                        self.refresh(Depth::All, asked).await;
                     }
                 }
                 Some(refused) => {
@@ -242,7 +279,7 @@ impl<S: Store> CredentialSource for Rotating<S> {
                         "server refused credentials; looking for newer ones"
                     );
                     if self.should_look(&ask, now) {
-                        self.refresh(Depth::All, now).await;
+                        self.refresh(Depth::All, asked).await;
                     }
                 }
             }
@@ -266,7 +303,12 @@ impl<S: Store> CredentialSource for Rotating<S> {
 impl<S: Store> PasswordKeeper for Rotating<S> {
     fn password<'a>(&'a self, user: &'a str) -> Asked<'a, Secret> {
         Box::pin(async move {
-            self.freshen().await;
+            let asked = self.asking();
+            self.prepare().await;
+            // Two users take turns, and it may be this one's again.
+            if self.state().ring.has_former(user) {
+                self.refresh(Depth::All, asked).await;
+            }
             let state = self.state();
             match (state.ring.of_user(user), &state.error) {
                 (Some(offer), _) => match &offer.credential {
@@ -281,11 +323,13 @@ impl<S: Store> PasswordKeeper for Rotating<S> {
 
     fn doubt(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async move {
-            let now = Instant::now();
+            let asked = self.asking();
+            // Not with the lock: servers' refusals wait for nobody's guesses.
             let tried = self.state().tried;
-            if tried.is_none_or(|tried| now >= tried + self.pace.min_gap * DOUBT) {
-                self.refresh(Depth::All, now).await;
+            if let Some(tried) = tried {
+                tokio::time::sleep_until(tried + self.pace.min_gap * DOUBT).await;
             }
+            self.refresh(Depth::All, asked).await;
         })
     }
 }
