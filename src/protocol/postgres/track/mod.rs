@@ -18,7 +18,7 @@ use crate::sql::statement::{
 use crate::sql::touches::Touch;
 
 /// The settings of a session, now and if its transaction is rolled back.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Tracked {
     now: Both,
     /// In force if the transaction is rolled back.
