@@ -99,6 +99,7 @@ fn every_file_loads() {
         "pgbouncer-migration.toml",
         "rds-mysql.toml",
         "rds-postgres.toml",
+        "rds-secrets.toml",
         "reference.toml",
         "sidecar.toml",
     ];
@@ -152,7 +153,12 @@ fn minimal_connects_this_machine_to_this_machine() {
 
 #[test]
 fn rds_and_lambda_verify_the_server_and_require_tls() {
-    for name in ["rds-postgres.toml", "rds-mysql.toml", "lambda.toml"] {
+    for name in [
+        "rds-postgres.toml",
+        "rds-mysql.toml",
+        "rds-secrets.toml",
+        "lambda.toml",
+    ] {
         let plan = load(name);
         assert!(plan.listeners[0].require_tls, "{name}");
         let tls = &plan.groups[0].dial.tls;

@@ -174,6 +174,13 @@ pub fn sign(
 ) -> Result<(Secret, SystemTime), SourceError> {
     let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let issued = UNIX_EPOCH + Duration::from_secs(seconds);
+    let bracketed;
+    let host = if host.contains(':') && !host.starts_with('[') {
+        bracketed = format!("[{host}]");
+        &bracketed
+    } else {
+        host
+    };
     let presign = Presign {
         host,
         port,

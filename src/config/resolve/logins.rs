@@ -26,11 +26,15 @@ pub(super) fn check_methods(source: &Source<'_>, problems: &mut Problems) {
             problems.add(table.error("auth_method", &problem));
         }
     }
-    for (index, user) in raw.user.iter().enumerate() {
-        if let Some(method) = user.auth_method.map(auth_method)
+    let users = raw.user.iter().enumerate();
+    let users = users.map(|(index, user)| ("user", index, &user.name, user.auth_method));
+    let secrets = raw.secret.iter().enumerate();
+    let secrets = secrets.map(|(index, secret)| ("secret", index, &secret.arn, secret.auth_method));
+    for (kind, index, name, method) in users.chain(secrets) {
+        if let Some(method) = method.map(auth_method)
             && let Some(what) = refused_for_user(&raw.listener, method)
         {
-            let table = source.table("user", index, &user.name);
+            let table = source.table(kind, index, name);
             problems.add(table.error("auth_method", &what));
         }
     }

@@ -3,3 +3,4 @@
 mod bed;
 mod files;
 mod rotation;
+mod tokens;

@@ -437,6 +437,6 @@ pub fn is_direct() -> bool {
 }
 
 /// The binary under test: the one built with the tests, or another that `SLUICE_TEST_PROGRAM` names.
-fn program() -> std::ffi::OsString {
+pub fn program() -> std::ffi::OsString {
     std::env::var_os("SLUICE_TEST_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_sluice").into())
 }
