@@ -98,8 +98,10 @@ impl Bed {
                 let tls = crate::support::certs::Certs::shared().client_config(None);
                 let login = wire::Login::new(port, &database.name, (user, password)).tls(tls);
                 let wire = wire::Wire::connect(&login);
-                wire.map(Client::Postgres)
-                    .map_err(|refused| format!("{refused:?}"))
+                wire.map(Client::Postgres).map_err(|refused| match refused {
+                    wire::Refused::Error(message) => text(&message),
+                    wire::Refused::Io(error) => error.to_string(),
+                })
             }
             Self::MySql(database) => {
                 let login = mysql::login::Login::new(port, &database.name, (user, password));
@@ -126,7 +128,7 @@ impl Client {
             Self::Postgres(wire) => {
                 let replies = wire.simple(sql);
                 let row = replies.iter().find(|message| message.tag == b'D');
-                let row = row.ok_or_else(|| format!("{replies:?}"))?;
+                let row = row.ok_or_else(|| replies.iter().map(text).collect::<String>())?;
                 Ok(String::from_utf8_lossy(&row.body[6..]).into_owned())
             }
             Self::MySql(wire) => {
@@ -139,6 +141,10 @@ impl Client {
             }
         }
     }
+}
+
+fn text(message: &wire::backend::Message) -> String {
+    String::from_utf8_lossy(&message.body).replace('\0', " ")
 }
 
 /// Clients at work until they are told to stop.

@@ -169,9 +169,9 @@ impl Secret {
 
     /// User and password in force.
     pub fn read(&self) -> (String, String) {
-        let read = self
-            .moto
-            .secrets("GetSecretValue", &json!({ "SecretId": self.arn }));
+        // Without a stage, moto tells the first version for ever.
+        let request = json!({ "SecretId": self.arn, "VersionStage": "AWSCURRENT" });
+        let read = self.moto.secrets("GetSecretValue", &request);
         let value: Value = serde_json::from_str(read["SecretString"].as_str().unwrap()).unwrap();
         let field = |name: &str| value[name].as_str().unwrap().to_owned();
         (field("username"), field("password"))

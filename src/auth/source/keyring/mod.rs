@@ -140,6 +140,10 @@ impl Keyring {
     pub fn refused(&mut self, version: &str, now: Instant) {
         if self.good.as_deref() == Some(version) {
             self.good = None;
+            // The server has changed its mind, perhaps in favour of another.
+            for key in &mut self.keys {
+                key.rests_until = None;
+            }
         }
         let found = self
             .keys

@@ -121,3 +121,15 @@ fn an_empty_ring_has_nothing() {
     ));
     assert!(ring.current().is_none() && ring.in_use().is_none());
 }
+
+#[test]
+fn when_the_one_that_worked_is_refused_the_others_need_not_rest() {
+    let (mut ring, now) = (ring(&ALL), Instant::now());
+    ring.refused("now", now);
+    ring.refused("new", now);
+    ring.accepted(&"old".into());
+    assert_eq!(chosen(&ring, &[], now).unwrap(), "old");
+    ring.refused("old", now);
+    assert_eq!(chosen(&ring, &["old"], now).unwrap(), "now");
+    assert_eq!(chosen(&ring, &["old", "now"], now).unwrap(), "new");
+}
