@@ -1,11 +1,13 @@
 //! Who may log in: where users come from, what is stored about them, and what their tokens prove.
 
 pub mod iam;
+pub mod jwt;
 mod mysql_hash;
 pub mod options;
 pub mod refusal;
 pub mod source;
 pub mod store;
+pub mod throttle;
 pub mod userlist;
 pub mod verify;
 

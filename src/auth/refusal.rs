@@ -37,6 +37,8 @@ pub enum Refusal {
     RefusedByPolicy,
     /// The database does not accept it.
     RefusedByDatabase,
+    /// Nobody can be asked about it, because the client wants a database that is not configured.
+    UnknownDatabase,
     /// It was issued by somebody else.
     WrongIssuer,
     /// It is meant for somebody else.
@@ -69,6 +71,7 @@ impl Refusal {
             Self::BadSignature => "bad_signature",
             Self::RefusedByPolicy => "refused_by_policy",
             Self::RefusedByDatabase => "refused_by_database",
+            Self::UnknownDatabase => "unknown_database",
             Self::WrongIssuer => "wrong_issuer",
             Self::WrongAudience => "wrong_audience",
             Self::WrongSubject => "wrong_subject",
@@ -98,10 +101,11 @@ impl Refusal {
             | Self::BadSignature
             | Self::RefusedByPolicy
             | Self::RefusedByDatabase
+            | Self::UnknownDatabase
             | Self::WrongIssuer
             | Self::WrongAudience
             | Self::WrongSubject
-            | Self::KeysUnavailable => "check the token for this user and try again",
+            | Self::KeysUnavailable => "check token, user and database, and try again",
         }
     }
 

@@ -27,6 +27,8 @@ pub enum Verdict {
     },
     /// Nothing speaks against it, but only the database can say.
     AskDatabase {
+        /// The host and port that it is signed for, in small letters.
+        signed_for: (String, u16),
         /// From then on it is not valid any more.
         until: SystemTime,
     },
@@ -56,6 +58,7 @@ impl TokenVerifier for Delegated {
         let token = Token::parse(attempt.token)?;
         self.audience.check(&token, attempt.user, now)?;
         Ok(Verdict::AskDatabase {
+            signed_for: (token.host.to_ascii_lowercase(), token.port),
             until: token.expires(),
         })
     }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth::UserStore;
-use crate::auth::options::{AuthQuery, BringerOptions, ServerAuth};
+use crate::auth::iam::KeyRing;
+use crate::auth::options::{
+    AuthQuery, BringerOptions, IssuerOptions, ListenerTokenOptions, ServerAuth, TokenOptions,
+};
 use crate::aws::options::AwsOptions;
 use crate::model::{AuthMethod, EngineFamily, PinPolicy, Pins, PoolMode, TargetRole};
 use crate::net::options::{DialOptions, ListenOptions, ServerTlsOptions};
@@ -28,6 +31,8 @@ pub struct Plan {
     pub users: UserStore,
     /// AWS.
     pub aws: AwsPlan,
+    /// Tokens of clients, and what they are verified with.
+    pub tokens: TokenPlan,
     /// What works but should not stay so; for the log.
     pub warnings: Vec<String>,
 }
@@ -39,6 +44,17 @@ pub struct AwsPlan {
     pub options: AwsOptions,
     /// Secrets, each of which brings the user that it names.
     pub bringers: Vec<BringerOptions>,
+}
+
+/// Tokens of clients, and what they are verified with.
+#[derive(Clone, Debug)]
+pub struct TokenPlan {
+    /// Clocks, caches and limits.
+    pub options: TokenOptions,
+    /// Keys that IAM tokens may be signed with.
+    pub keys: KeyRing,
+    /// Who issues JSON Web Tokens.
+    pub issuers: Vec<Arc<IssuerOptions>>,
 }
 
 /// The process.
@@ -79,6 +95,8 @@ pub struct ListenerPlan {
     pub auth_method: Option<AuthMethod>,
     /// Clients without TLS may seal their passwords with a key of ours.
     pub public_key_retrieval: bool,
+    /// Which tokens are taken.
+    pub tokens: ListenerTokenOptions,
     /// Pool mode, where it differs from the group's.
     pub pool_mode: Option<PoolMode>,
     /// Which servers statements go to.

@@ -22,6 +22,7 @@ use crate::telemetry::{LogHandle, log};
 mod accounts;
 pub mod admin;
 mod desk;
+mod judging;
 mod lifecycle;
 mod places;
 mod process;
@@ -30,6 +31,7 @@ mod sealing;
 mod serve;
 mod standing;
 mod status;
+mod tokens;
 mod vault;
 mod world;
 

@@ -49,16 +49,15 @@ impl<E: Engine> House<E> {
         let feeds = Arc::new(Feeds::new(metrics.feeds()));
         let places = Arc::clone(&process.places);
         let rosters = Rosters::default();
-        let vault = &process.vault;
-        let plan_of_all = Arc::clone(plan);
         let world = World::build(
-            plan_of_all,
+            Arc::clone(plan),
             &pools,
             &feeds,
             metrics,
+            &process.token_metrics,
             &places,
             &rosters,
-            vault,
+            &process.vault,
         )?;
         let world = Arc::new(world);
         world.publish();
@@ -97,6 +96,7 @@ impl<E: Engine> House<E> {
             &self.pools,
             &self.feeds,
             metrics,
+            &process.token_metrics,
             &self.places,
             &self.rosters,
             &process.vault,

@@ -124,6 +124,11 @@ pub enum BorrowError {
 }
 
 impl BorrowError {
+    /// True if the server did not believe what it was shown.
+    pub fn is_disbelief(&self) -> bool {
+        matches!(self, Self::Unavailable(error) if error.is_disbelief())
+    }
+
     /// What the client is told. A server's own words are passed on, as they name the client's
     /// own user and database; details of our side are not.
     pub fn fault(&self) -> Fault {

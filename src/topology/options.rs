@@ -42,6 +42,16 @@ pub struct Seed {
     pub other_region: bool,
 }
 
+impl Seed {
+    /// Name and port that IAM tokens for it are signed for.
+    pub fn signed_for(&self) -> (&str, u16) {
+        match &self.iam_endpoint {
+            Some((host, port)) => (host, *port),
+            None => (&self.host, self.port),
+        }
+    }
+}
+
 /// How servers are looked at, and what is made of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthOptions {

@@ -17,6 +17,7 @@
 
 mod credentials;
 mod differential;
+mod iam;
 mod mysql;
 mod postgres;
 mod support;

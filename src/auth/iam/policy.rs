@@ -200,7 +200,7 @@ fn parts(arn: &str) -> Option<[&str; ARN_PARTS]> {
 
 /// `*` stands for any characters, also none, and `?` for one. Takes time in proportion to the
 /// product of the lengths at worst.
-fn glob(pattern: &str, text: &str) -> bool {
+pub fn glob(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) =
         (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t) = (0, 0);

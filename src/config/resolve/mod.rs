@@ -23,6 +23,7 @@ mod group;
 mod host;
 mod listener;
 mod logins;
+mod tokens;
 mod topology;
 mod translate;
 mod user;
@@ -173,6 +174,7 @@ pub(super) fn resolve(source: &Source<'_>) -> Result<Plan, ConfigError> {
     }
     logins::check_methods(source, &mut problems);
     aws::check(source, &mut problems);
+    let tokens = tokens::resolve(source, &mut problems);
     problems.finish(|| {
         Some(Plan {
             general: general?,
@@ -181,6 +183,7 @@ pub(super) fn resolve(source: &Source<'_>) -> Result<Plan, ConfigError> {
             databases,
             users,
             aws: aws?,
+            tokens: tokens?,
             warnings,
         })
     })
@@ -206,12 +209,18 @@ fn names(source: &Source<'_>, problems: &mut Problems) {
     let databases = raw.database.iter().map(|d| &*d.name).collect();
     let users = raw.user.iter().map(|u| &*u.name).collect();
     let secrets = raw.secret.iter().map(|s| &*s.arn).collect();
+    let keys = raw.iam_key.iter().map(|k| &*k.access_key_id).collect();
+    let policies = raw.iam_policy.iter().map(|p| &*p.name).collect();
+    let issuers = raw.jwt_issuer.iter().map(|i| &*i.name).collect();
     for (kind, key, names, needed) in [
         ("listener", "name", listeners, true),
         ("target_group", "name", groups, true),
         ("database", "name", databases, false),
         ("user", "name", users, false),
         ("secret", "arn", secrets, false),
+        ("iam_key", "access_key_id", keys, false),
+        ("iam_policy", "name", policies, false),
+        ("jwt_issuer", "name", issuers, false),
     ] {
         let mut seen = HashSet::new();
         for (index, name) in names.iter().enumerate() {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::translate::{auth_method, pins, pool_mode, target_role};
-use super::{Source, Table};
+use super::{Source, Table, tokens};
 use crate::auth::options::{Place, ServerAuth, UserOptions};
 use crate::auth::store::verifier;
 use crate::auth::userlist;
@@ -45,6 +45,7 @@ pub(super) fn resolve(
         password_place: places.password,
         server_place: places.server,
         server_auth: server_auth(raw),
+        iam_verification: raw.iam_verification.map(tokens::verification),
         certificate_names: raw.certificate_names.clone(),
         pool_mode: raw.pool_mode.map(pool_mode),
         filtered_pins: raw.session_pinning_filters.as_deref().map(pins),

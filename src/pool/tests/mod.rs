@@ -17,6 +17,7 @@ pub(super) mod fake;
 mod giving_back;
 mod sharing;
 mod storm;
+mod trials;
 mod upkeep;
 
 use fake::{Fake, FakeOpener, FakeServer};

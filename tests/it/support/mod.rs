@@ -2,6 +2,7 @@
 
 pub mod aws;
 pub mod certs;
+pub mod iam;
 pub mod link;
 pub mod mysql;
 pub mod noise;

@@ -33,6 +33,7 @@ pub struct Settings {
     secrets: Vec<Section>,
     aws: Section,
     environment: Vec<(String, String)>,
+    extra: String,
     server_port: u16,
 }
 
@@ -82,6 +83,7 @@ impl Settings {
             secrets: Vec::new(),
             aws: Section::new(),
             environment: Vec::new(),
+            extra: String::new(),
             server_port,
         }
     }
@@ -151,6 +153,12 @@ impl Settings {
         self
     }
 
+    /// Adds tables of other kinds, as they are to stand in the file.
+    pub fn extra(mut self, tables: &str) -> Self {
+        self.extra.push_str(tables);
+        self
+    }
+
     fn render(&self, port: u16, admin_port: u16) -> String {
         let mut text = String::from("[general]\n");
         let _ = writeln!(text, "admin_address = \"127.0.0.1:{admin_port}\"");
@@ -176,6 +184,7 @@ impl Settings {
                 render_section(&mut text, entries);
             }
         }
+        text.push_str(&self.extra);
         text
     }
 }
