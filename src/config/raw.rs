@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::inline::Inline;
+use super::raw_aws::{Aws, Secret, ServerAuthMethod};
 use super::raw_tokens::{IamKey, IamPolicy, IamVerification, JwtIssuer, Tokens};
 use super::units::{Fraction, Percent, Size, Time};
 
@@ -32,6 +33,12 @@ pub struct File {
     /// Users.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub user: Vec<User>,
+    /// AWS.
+    #[serde(default)]
+    pub aws: Aws,
+    /// Secrets that bring the users they name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secret: Vec<Secret>,
     /// Tokens of clients.
     #[serde(default)]
     pub tokens: Tokens,
@@ -508,6 +515,15 @@ pub struct TargetGroup {
     /// "1KB" to "1MB", default "1MB". Dynamic, for new clients.
     #[serde(default = "a_megabyte")]
     pub max_statement_size: Size,
+    /// How Sluice proves to the servers who it is: "password", the one that is stored for a user or
+    /// what the client has proven, or "iam", tokens of its own for every user that has no password
+    /// or secret for the server (RDS Proxy's end-to-end IAM), which need `server_tls_mode` =
+    /// "verify-full". Default "password". Dynamic, for new connections.
+    #[serde(default = "password")]
+    pub server_auth_method: ServerAuthMethod,
+    /// Region that its tokens are signed for. Default: the one in the server's name, if that is an
+    /// endpoint of RDS, else that of `[aws]`. Dynamic, for new connections.
+    pub server_iam_region: Option<String>,
     /// "disable", "prefer", "require", "verify-ca" or "verify-full". Default "prefer". Dynamic.
     #[serde(default = "prefer")]
     pub server_tls_mode: TlsMode,
@@ -562,6 +578,9 @@ pub struct Target {
     /// without one, a single server is the primary. Default "auto". Dynamic.
     #[serde(default = "auto")]
     pub role: TargetRoleHint,
+    /// `host:port` of the database's own endpoint, for which IAM tokens are signed, where `address`
+    /// is another way to it. Default: `address`. Dynamic.
+    pub iam_endpoint: Option<String>,
     /// Its availability zone: see `general.zone`. Default: not known. Dynamic.
     pub zone: Option<String>,
     /// It is in another region than the primary. Default false. Dynamic.
@@ -607,6 +626,10 @@ pub struct User {
     pub password_file: Option<PathBuf>,
     /// Environment variable that holds it. Dynamic.
     pub password_env: Option<String>,
+    /// ARN or name of a secret in AWS Secrets Manager with `username` and `password`, in place of
+    /// the three above: clients prove that they know this password, and Sluice logs in to the
+    /// server with both. Default: none. Dynamic, the content too.
+    pub secret_arn: Option<String>,
     /// As the listener's; refused if any listener must not use it, and without effect on listeners
     /// of another `engine`. Default: the listener's. Dynamic.
     pub auth_method: Option<AuthMethod>,
@@ -625,6 +648,12 @@ pub struct User {
     pub server_password_file: Option<PathBuf>,
     /// Environment variable that holds it. Dynamic.
     pub server_password_env: Option<String>,
+    /// ARN or name of a secret in AWS Secrets Manager with the name and password on the server, in
+    /// place of the three above and of `server_user`. Default: none. Dynamic, the content too.
+    pub server_secret_arn: Option<String>,
+    /// As the target group's. Default: "password" if there is a password or secret for the server,
+    /// else the target group's. Dynamic, for new connections.
+    pub server_auth_method: Option<ServerAuthMethod>,
     /// Default: the database's, listener's or target group's. Dynamic.
     pub pool_mode: Option<PoolMode>,
     /// Default: the database's or target group's. Dynamic, for new clients.
@@ -660,6 +689,7 @@ defaults! {
     delegate: IamVerification = IamVerification::Delegate;
     tls_1_2: TlsVersion = TlsVersion::V1_2;
     prefer: TlsMode = TlsMode::Prefer;
+    password: ServerAuthMethod = ServerAuthMethod::Password;
     transaction: PoolMode = PoolMode::Transaction;
     read_write: TargetRole = TargetRole::ReadWrite;
     auto: TargetRoleHint = TargetRoleHint::Auto;

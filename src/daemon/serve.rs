@@ -57,6 +57,7 @@ impl<E: Engine> House<E> {
             &process.token_metrics,
             &places,
             &rosters,
+            &process.vault,
         )?;
         let world = Arc::new(world);
         world.publish();
@@ -98,6 +99,7 @@ impl<E: Engine> House<E> {
             &process.token_metrics,
             &self.places,
             &self.rosters,
+            &process.vault,
         )
     }
 

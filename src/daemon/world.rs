@@ -23,6 +23,7 @@ use crate::topology::options::Seed;
 use super::accounts::Accounts;
 use super::places::Places;
 use super::tokens::{TokenMetrics, Tokens};
+use super::vault::Vault;
 
 /// What one configuration amounts to, for the listeners of one engine.
 pub(super) struct World<E: Engine> {
@@ -34,6 +35,7 @@ pub(super) struct World<E: Engine> {
     pub(super) accounts: Arc<Accounts>,
     pub(super) tokens: Tokens,
     pub(super) places: Arc<Places>,
+    pub(super) vault: Arc<Vault>,
 }
 
 /// A target group and how its servers are reached.
@@ -112,6 +114,7 @@ impl<E: Engine> World<E> {
         token_metrics: &TokenMetrics,
         places: &Arc<Places>,
         rosters: &Rosters,
+        vault: &Arc<Vault>,
     ) -> Result<Self, BuildError> {
         let tls = load_tls::<E>(&plan)?;
         let tokens = Tokens::new(&plan.tokens, token_metrics);
@@ -140,6 +143,7 @@ impl<E: Engine> World<E> {
             accounts: Arc::default(),
             tokens,
             places: Arc::clone(places),
+            vault: Arc::clone(vault),
         })
     }
 
@@ -214,6 +218,7 @@ pub fn dialer(group: &GroupPlan, seed: &Seed) -> Result<Dialer, TlsSetupError> {
     Dialer::new(DialOptions {
         host: (&*seed.host).into(),
         port: seed.port,
+        iam_endpoint: seed.iam_endpoint.clone(),
         ..group.dial.clone()
     })
 }

@@ -151,6 +151,7 @@ async fn first<E: Engine>(
         stream,
         back,
         carry,
+        ..
     } = opened;
     server::within(limit, server::run::<E>(stream, back, carry, chore)).await
 }

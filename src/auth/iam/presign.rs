@@ -57,7 +57,13 @@ impl Presign<'_> {
     /// If something in it cannot be signed.
     pub fn token(&self) -> Result<Secret, SignError> {
         let mut token = format!("{}:{}/?{}", self.host, self.port, self.query());
-        for (name, value) in self.signed()? {
+        // As a browser would, it signs the name in small letters.
+        let host = self.host.to_ascii_lowercase();
+        let signed = Presign {
+            host: &host,
+            ..*self
+        };
+        for (name, value) in signed.signed()? {
             token.push('&');
             token.push_str(&name);
             token.push('=');

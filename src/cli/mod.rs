@@ -13,6 +13,10 @@ use crate::daemon::{self, BuildError, DaemonError};
 use crate::demo::{self, DemoOptions};
 use crate::net::ServerTls;
 
+mod token;
+
+use token::TokenOptions;
+
 /// A database proxy that multiplexes thousands of clients over few server connections.
 #[derive(Debug, Parser)]
 #[command(name = "sluice", version, about)]
@@ -29,6 +33,8 @@ enum Command {
     Check(ConfigFile),
     /// Show Sluice at work, in front of a throwaway PostgreSQL on this machine.
     Demo(DemoOptions),
+    /// Print an IAM token for a database user, as `aws rds generate-db-auth-token` does.
+    Token(TokenOptions),
 }
 
 #[derive(Debug, Args)]
@@ -50,6 +56,7 @@ pub fn main() -> ExitCode {
         Command::Run(ConfigFile { file }) => run(&file),
         Command::Check(ConfigFile { file }) => check(&file),
         Command::Demo(options) => demo::run(&options),
+        Command::Token(options) => token::run(&options),
     }
 }
 
