@@ -79,15 +79,18 @@ impl Aws {
     ///
     /// # Errors
     /// Those of `work`, or if there is no thread.
-    pub async fn run<T: Send + 'static>(
+    pub fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, SourceError>> + Send + 'static,
-    ) -> Result<T, SourceError> {
-        let start = || async { Thread::start() };
-        let thread = self.0.thread.get_or_try_init(start).await;
-        let thread = thread.map_err(|e| SourceError::new(format_args!("no thread: {e}")))?;
-        let done = thread.run(work).await;
-        done.unwrap_or_else(|| Err(SourceError::new("the AWS SDK failed unexpectedly")))
+    ) -> Asked<'_, T> {
+        let work = Box::pin(work);
+        Box::pin(async move {
+            let start = || async { Thread::start() };
+            let thread = self.0.thread.get_or_try_init(start).await;
+            let thread = thread.map_err(|e| SourceError::new(format_args!("no thread: {e}")))?;
+            let done = thread.run(work).await;
+            done.unwrap_or_else(|| Err(SourceError::new("the AWS SDK failed unexpectedly")))
+        })
     }
 
     /// A client of Secrets Manager in that region, else in the usual one.

@@ -22,7 +22,8 @@ use crate::topology::options::Seed;
 
 use super::accounts::Accounts;
 use super::places::Places;
-use super::tokens::{TokenMetrics, Tokens};
+use super::process::Process;
+use super::tokens::Tokens;
 use super::vault::Vault;
 
 /// What one configuration amounts to, for the listeners of one engine.
@@ -110,14 +111,12 @@ impl<E: Engine> World<E> {
         plan: Arc<Plan>,
         pools: &Pools<E>,
         feeds: &Arc<Feeds<E>>,
-        metrics: &SessionMetrics,
-        token_metrics: &TokenMetrics,
+        process: &Process,
         places: &Arc<Places>,
         rosters: &Rosters,
-        vault: &Arc<Vault>,
     ) -> Result<Self, BuildError> {
         let tls = load_tls::<E>(&plan)?;
-        let tokens = Tokens::new(&plan.tokens, token_metrics);
+        let tokens = Tokens::new(&plan.tokens, &process.token_metrics);
         let tokens = tokens.map_err(|(issuer, source)| BuildError::Issuer { issuer, source })?;
         let mut groups = HashMap::new();
         for group in plan.groups.iter().filter(|g| g.engine == E::FAMILY) {
@@ -129,7 +128,7 @@ impl<E: Engine> World<E> {
             let group = Group {
                 plan: group.clone(),
                 roster: Arc::clone(roster),
-                sites: sites(group, metrics)?,
+                sites: sites(group, &process.session_metrics)?,
                 announcement: Arc::new(Heard::nothing()),
             };
             groups.insert(Arc::clone(&group.plan.name), Arc::new(group));
@@ -143,7 +142,7 @@ impl<E: Engine> World<E> {
             accounts: Arc::default(),
             tokens,
             places: Arc::clone(places),
-            vault: Arc::clone(vault),
+            vault: Arc::clone(&process.vault),
         })
     }
 

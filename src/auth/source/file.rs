@@ -183,13 +183,13 @@ mod tests {
         source.accepted(&old);
         std::fs::write(&path, "new\r\n").unwrap();
         // The server has changed, too: the file is read at once.
-        let new = ask(&source, &[old.clone()]).await.unwrap();
+        let new = ask(&source, std::slice::from_ref(&old)).await.unwrap();
         assert_eq!(text(&new), "new");
         // Or it has not yet.
-        let former = ask(&source, &[new.clone()]).await;
+        let former = ask(&source, std::slice::from_ref(&new)).await;
         assert!(former.is_none(), "it was refused a moment ago");
         tokio::time::sleep(Duration::from_millis(1100)).await;
-        let former = ask(&source, &[new.clone()]).await.unwrap();
+        let former = ask(&source, std::slice::from_ref(&new)).await.unwrap();
         assert_eq!(text(&former), "old");
         assert!(ask(&source, &[new, former]).await.is_none());
         assert_eq!(source.password("any").await.unwrap().expose(), b"new");

@@ -47,8 +47,11 @@ pub struct TokenSource {
     tokens: Cache<For, Token>,
     made: AtomicU64,
     metrics: Arc<SourceMetrics>,
-    meters: Mutex<HashMap<(Box<str>, u16), Arc<SourceMeter>>>,
+    meters: Mutex<HashMap<Endpoint, Arc<SourceMeter>>>,
 }
+
+/// Host and port.
+type Endpoint = (Box<str>, u16);
 
 /// Host, port and user.
 type For = (Box<str>, u16, Arc<str>);
