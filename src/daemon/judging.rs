@@ -170,7 +170,7 @@ impl<E: Engine> ListenerDesk<E> {
         tokens.let_try(visitor.peer.ip(), visitor.user)?;
         let ask = async {
             let pool = self.pool_for_trial(&place)?;
-            let shown = ServerLogin::Fixed(Credential::Password(token.clone()));
+            let shown = ServerLogin::Fixed(Credential::Token(token.clone()));
             let outcome = pool.try_login(shown).await;
             if outcome.is_err() {
                 self.world.pools.discard(pool);
@@ -178,6 +178,7 @@ impl<E: Engine> ListenerDesk<E> {
             match outcome {
                 Ok(()) => Ok(until),
                 Err(error) if error.is_disbelief() => Err(Refusal::RefusedByDatabase.into()),
+                Err(error) if error.is_unasked() => Err(Refusal::NotAskedFor.into()),
                 Err(error) => Err(Trouble::Fault(error.fault())),
             }
         };

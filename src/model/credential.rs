@@ -120,6 +120,9 @@ pub enum Credential {
     None,
     /// A password, used for whichever method the server asks.
     Password(Secret),
+    /// A token, shown where the server asks for a password in the clear inside TLS, and nowhere
+    /// else. A login that succeeds without that fails: it would say nothing about the token.
+    Token(Secret),
     /// Keys that a client revealed by its own SCRAM login (pass-through).
     ScramKeys(ScramKeys),
     /// SHA-1 of the password, which a client revealed by its own login (pass-through).

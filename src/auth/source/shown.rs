@@ -50,7 +50,7 @@ impl ShownTokens {
         let fitting = kept.tokens.iter().filter(|(_, token)| fits(token));
         let mut offers = fitting.map(|(number, token)| Offer {
             user: None,
-            credential: Credential::Password(token.token.clone()),
+            credential: Credential::Token(token.token.clone()),
             version: format!("shown {number}").into(),
             verified_only: true,
         });
@@ -116,7 +116,7 @@ mod tests {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(now);
         let offer = tokens.next(ask, now).map_err(|error| error.to_string())?;
         Ok(offer.map(|offer| match offer.credential {
-            Credential::Password(token) => String::from_utf8(token.expose().to_vec()).unwrap(),
+            Credential::Token(token) => String::from_utf8(token.expose().to_vec()).unwrap(),
             other => panic!("{other:?}"),
         }))
     }

@@ -138,6 +138,29 @@ fn the_password_is_left_behind_by_the_cleartext_method_only() {
 }
 
 #[test]
+fn a_token_is_shown_only_to_a_server_that_asks_for_it_in_the_clear() {
+    for method in METHODS
+        .into_iter()
+        .chain([AuthMethod::Iam, AuthMethod::Jwt])
+    {
+        for tls in tls_kinds() {
+            let pair = Pair {
+                credential: Credential::Token(Secret::new("pencil")),
+                tls: tls.clone(),
+                ..Pair::new(method, Some(plain("pencil")), "")
+            };
+            let ending = pair.run();
+            let asks = tls.is_some() && (method.is_token() || method == AuthMethod::Password);
+            assert_eq!(ending.client.is_ok(), asks, "{method:?}");
+            let sent = ending.to_server.windows(6).any(|bytes| bytes == b"pencil");
+            assert_eq!(sent, asks, "{method:?}");
+            let proof = ending.server.ok().and_then(|(_, proof)| proof.token);
+            assert_eq!(proof.is_some(), asks && method.is_token(), "{method:?}");
+        }
+    }
+}
+
+#[test]
 fn keys_revealed_by_a_client_open_the_next_door() {
     let stored = scram("pencil");
     for tls in tls_kinds() {
