@@ -63,7 +63,10 @@ impl Presign<'_> {
             host: &host,
             ..*self
         };
-        for (name, value) in signed.signed()? {
+        let mut params = signed.signed()?;
+        // In botocore's order: what is signed goes before the signature.
+        params.sort_by_key(|(name, _)| name == "X-Amz-Signature");
+        for (name, value) in params {
             token.push('&');
             token.push_str(&name);
             token.push('=');

@@ -228,7 +228,7 @@ fn names(source: &Source<'_>, problems: &mut Problems) {
             if name.is_empty() {
                 problems.add(table.error(key, "must not be empty"));
             } else if !seen.insert(name) {
-                problems.add(table.error(key, &format!("another one has this {key} already")));
+                problems.add(table.error(key, "another one has this name already"));
             }
         }
         if needed && names.is_empty() {

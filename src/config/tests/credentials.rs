@@ -132,7 +132,7 @@ fn aws_keys_are_checked() {
     );
     told(
         "[[secret]]\narn = \"x\"\n[[secret]]\narn = \"x\"\n",
-        &["sluice.toml:17:7: secret \"x\", `arn`: another one has this arn already"],
+        &["sluice.toml:17:7: secret \"x\", `arn`: another one has this name already"],
     );
     told(
         "[[secret]]\narn = \"x\"\nauth_method = \"password\"\n",

@@ -3,7 +3,7 @@
 use std::{fs, sync::Arc, thread, time::Duration};
 
 use super::bed::{Bed, Load};
-use crate::support::{mysql::Kind, sluice::Sluice};
+use crate::support::{mysql::Kind, sluice::Sluice, wait};
 
 const STEP: Duration = Duration::from_millis(2500);
 
@@ -33,14 +33,19 @@ fn changes(bed: Bed) {
     thread::sleep(STEP);
     bed.set_password(&user, "second");
     thread::sleep(STEP);
-    // Then the server first; the file follows at once.
-    bed.set_password(&user, "third");
-    fs::write(&file, "third\n").unwrap();
-    thread::sleep(STEP);
     let done = load.done();
     let failures = load.end();
     assert!(failures.is_empty(), "{failures:?}");
     assert!(done > 100, "{done}");
+    // Then the server first: what it refuses is read again at once.
+    bed.set_password(&user, "third");
+    fs::write(&file, "third\n").unwrap();
+    wait::until_true("an end of the old connections", || {
+        proxy.metric("sluice_database_connections", "") < 1.0
+    });
+    let mut client = bed.log_in(proxy.port, "shop", "shop secret").unwrap();
+    assert_eq!(client.ask(bed.who()).unwrap(), user);
+    drop(client);
     let source = &proxy.status()["credentials"][0];
     assert_eq!(source["kind"], "file", "{source}");
     assert!(source["refusals"].as_u64().unwrap() >= 1, "{source}");

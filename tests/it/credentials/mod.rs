@@ -2,5 +2,6 @@
 
 mod bed;
 mod files;
+mod own_tokens;
 mod rotation;
 mod tokens;

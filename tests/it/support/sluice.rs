@@ -28,6 +28,7 @@ pub struct Settings {
     general: Section,
     listener: Section,
     group: Section,
+    target: Section,
     users: Vec<Section>,
     databases: Vec<Section>,
     secrets: Vec<Section>,
@@ -78,6 +79,7 @@ impl Settings {
             general: section([("log_level", "info".into())]),
             listener: section(listener),
             group: section(group),
+            target: Section::new(),
             users: users.iter().map(user).collect(),
             databases: Vec::new(),
             secrets: Vec::new(),
@@ -109,6 +111,12 @@ impl Settings {
     /// Sets a key of the target group.
     pub fn group(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.group.insert(key.into(), value.into());
+        self
+    }
+
+    /// Sets a key of the group's target.
+    pub fn target(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.target.insert(key.into(), value.into());
         self
     }
 
@@ -172,6 +180,7 @@ impl Settings {
             "[[target_group.target]]\naddress = \"127.0.0.1:{}\"",
             self.server_port
         );
+        render_section(&mut text, &self.target);
         text.push_str("[aws]\n");
         render_section(&mut text, &self.aws);
         for (name, sections) in [

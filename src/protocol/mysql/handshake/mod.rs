@@ -193,32 +193,20 @@ fn what_a_client_reveals_opens_the_next_door() {
 }
 
 #[test]
-fn a_token_is_shown_only_to_a_server_that_asks_for_it_in_the_clear() {
-    for method in [
-        AuthMethod::Trust,
-        AuthMethod::CachingSha2,
-        AuthMethod::Native,
-        AuthMethod::Sha256,
-        AuthMethod::Password,
-        AuthMethod::Iam,
-        AuthMethod::Jwt,
-    ] {
-        for tls in [None, Some(TlsFacts::default())] {
-            for announcement in [None, Some(maria())] {
-                let pair = Pair {
-                    credential: Credential::Token(Secret::new("pencil")),
-                    tls: tls.clone(),
-                    announcement,
-                    ..Pair::new(method, Some(plain("pencil")), "")
-                };
-                let ending = pair.run();
-                let asks = tls.is_some() && (method.is_token() || method == AuthMethod::Password);
-                assert_eq!(ending.client.is_ok(), asks, "{method:?}");
-                let sent = ending.to_server.windows(6).any(|bytes| bytes == b"pencil");
-                assert_eq!(sent, asks, "{method:?}");
-                let proof = ending.server.ok().and_then(|(_, proof)| proof.token);
-                assert_eq!(proof.is_some(), asks && method.is_token(), "{method:?}");
-            }
+fn a_token_is_shown_to_a_server_that_asks_for_it_in_the_clear() {
+    for method in [AuthMethod::Iam, AuthMethod::Jwt, AuthMethod::Password] {
+        for announcement in [None, Some(maria())] {
+            let pair = Pair {
+                credential: Credential::Token(Secret::new("pencil")),
+                tls: Some(TlsFacts::default()),
+                announcement,
+                ..Pair::new(method, Some(plain("pencil")), "")
+            };
+            let ending = pair.run();
+            assert!(ending.client.is_ok(), "{method:?}");
+            let (_, proof) = ending.server.unwrap();
+            let token = proof.token.map(|token| token.expose().to_vec());
+            assert_eq!(token, method.is_token().then(|| b"pencil".to_vec()));
         }
     }
 }

@@ -138,25 +138,55 @@ fn the_password_is_left_behind_by_the_cleartext_method_only() {
 }
 
 #[test]
-fn a_token_is_shown_only_to_a_server_that_asks_for_it_in_the_clear() {
-    for method in METHODS
-        .into_iter()
-        .chain([AuthMethod::Iam, AuthMethod::Jwt])
-    {
-        for tls in tls_kinds() {
-            let pair = Pair {
-                credential: Credential::Token(Secret::new("pencil")),
-                tls: tls.clone(),
-                ..Pair::new(method, Some(plain("pencil")), "")
-            };
-            let ending = pair.run();
-            let asks = tls.is_some() && (method.is_token() || method == AuthMethod::Password);
-            assert_eq!(ending.client.is_ok(), asks, "{method:?}");
-            let sent = ending.to_server.windows(6).any(|bytes| bytes == b"pencil");
-            assert_eq!(sent, asks, "{method:?}");
-            let proof = ending.server.ok().and_then(|(_, proof)| proof.token);
-            assert_eq!(proof.is_some(), asks && method.is_token(), "{method:?}");
+fn a_token_is_shown_to_a_server_that_asks_for_it_in_the_clear() {
+    for method in [AuthMethod::Iam, AuthMethod::Jwt, AuthMethod::Password] {
+        let pair = Pair {
+            credential: Credential::Token(Secret::new("pencil")),
+            tls: Some(Tls::honest(Some(b"hash"), None)),
+            ..Pair::new(method, Some(plain("pencil")), "")
+        };
+        let ending = pair.run();
+        assert!(ending.client.is_ok(), "{method:?}");
+        let (_, proof) = ending.server.unwrap();
+        let token = proof.token.map(|token| token.expose().to_vec());
+        assert_eq!(token, method.is_token().then(|| b"pencil".to_vec()));
+    }
+}
+
+#[test]
+fn a_token_is_not_shown_to_a_server_that_asks_for_something_else_or_nothing() {
+    let mut scram = Vec::new();
+    message::authentication_sasl(&mut scram, true);
+    let (mut nothing, mut md5, mut clear) = (Vec::new(), Vec::new(), Vec::new());
+    message::authentication_ok(&mut nothing);
+    message::authentication_md5(&mut md5, [1; 4]);
+    message::authentication_cleartext(&mut clear);
+    for (request, tls) in [
+        (&nothing, true),
+        (&scram, true),
+        (&md5, true),
+        (&clear, false),
+    ] {
+        let mut pair = Pair::new(AuthMethod::Iam, None, "");
+        pair.credential = Credential::Token(Secret::new("pencil"));
+        let mut connect = Connect::new(pair.plan(), &CLIENT_ENTROPY);
+        let (mut input, mut out) = (BytesMut::new(), BytesMut::new());
+        assert!(matches!(connect.advance(&mut input, &mut out), Ok(Step::Read)));
+        input.extend_from_slice(if tls { b"S" } else { b"N" });
+        if tls {
+            assert!(matches!(connect.advance(&mut input, &mut out), Ok(Step::UpgradeTls)));
+            connect.secured(&TlsFacts::default());
         }
+        input.extend_from_slice(request);
+        let failed = loop {
+            match connect.advance(&mut input, &mut out) {
+                Ok(Step::Read) if input.is_empty() => panic!("{request:?} is answered"),
+                Ok(_) => {}
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(matches!(failed, ConnectError::Unasked), tls, "{failed}");
+        assert!(!out.windows(6).any(|bytes| bytes == b"pencil"));
     }
 }
 
