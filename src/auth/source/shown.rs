@@ -137,7 +137,9 @@ mod tests {
         };
         let (one, two) = (refused("shown 1"), refused("shown 2"));
         assert_eq!(
-            next(&tokens, "db", &[one.clone()], 0).unwrap().as_deref(),
+            next(&tokens, "db", std::slice::from_ref(&one), 0)
+                .unwrap()
+                .as_deref(),
             Some("a")
         );
         assert_eq!(next(&tokens, "db", &[one, two], 0).unwrap(), None);

@@ -35,8 +35,10 @@ pub(super) struct Tokens {
     pub(super) memory: Memory,
     pub(super) metrics: TokenMetrics,
     /// What clients have shown, by group and user.
-    shown: Mutex<HashMap<(Arc<str>, Arc<str>), Arc<ShownTokens>>>,
+    shown: Mutex<HashMap<GroupAndUser, Arc<ShownTokens>>>,
 }
+
+type GroupAndUser = (Arc<str>, Arc<str>);
 
 /// How a token is verified; names the metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

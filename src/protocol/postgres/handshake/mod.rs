@@ -3,13 +3,16 @@
 mod pair;
 mod props;
 
-use pair::{Ending, Pair, Tls};
+use bytes::BytesMut;
 
-use super::frame;
+use pair::{CLIENT_ENTROPY, Ending, Pair, Tls};
+
+use super::connect::Connect;
 use super::scram::derive_verifier;
-use crate::model::{AuthMethod, Credential, FaultKind, Secret, Verifier};
-use crate::protocol::ConnectError;
+use super::{frame, message};
+use crate::model::{AuthMethod, Credential, FaultKind, Secret, TlsFacts, Verifier};
 use crate::protocol::postgres::md5;
+use crate::protocol::{ConnectError, Exchange, Step};
 
 const METHODS: [AuthMethod; 5] = [
     AuthMethod::Trust,
@@ -156,7 +159,7 @@ fn a_token_is_shown_to_a_server_that_asks_for_it_in_the_clear() {
 #[test]
 fn a_token_is_not_shown_to_a_server_that_asks_for_something_else_or_nothing() {
     let mut scram = Vec::new();
-    message::authentication_sasl(&mut scram, true);
+    message::authentication_sasl(&mut scram, &["SCRAM-SHA-256"]);
     let (mut nothing, mut md5, mut clear) = (Vec::new(), Vec::new(), Vec::new());
     message::authentication_ok(&mut nothing);
     message::authentication_md5(&mut md5, [1; 4]);
@@ -171,10 +174,16 @@ fn a_token_is_not_shown_to_a_server_that_asks_for_something_else_or_nothing() {
         pair.credential = Credential::Token(Secret::new("pencil"));
         let mut connect = Connect::new(pair.plan(), &CLIENT_ENTROPY);
         let (mut input, mut out) = (BytesMut::new(), BytesMut::new());
-        assert!(matches!(connect.advance(&mut input, &mut out), Ok(Step::Read)));
+        assert!(matches!(
+            connect.advance(&mut input, &mut out),
+            Ok(Step::Read)
+        ));
         input.extend_from_slice(if tls { b"S" } else { b"N" });
         if tls {
-            assert!(matches!(connect.advance(&mut input, &mut out), Ok(Step::UpgradeTls)));
+            assert!(matches!(
+                connect.advance(&mut input, &mut out),
+                Ok(Step::UpgradeTls)
+            ));
             connect.secured(&TlsFacts::default());
         }
         input.extend_from_slice(request);
