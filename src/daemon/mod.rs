@@ -29,8 +29,10 @@ mod process;
 mod reach;
 mod sealing;
 mod serve;
+mod standing;
 mod status;
 mod tokens;
+mod vault;
 mod world;
 
 pub use world::{BuildError, dialer};
@@ -221,6 +223,7 @@ impl Daemon {
             "clients": status::sessions(&self.process.sessions),
             "pools": pools,
             "targets": targets,
+            "credentials": status::sources(self.process.vault.metrics()),
         })
     }
 
@@ -240,6 +243,7 @@ impl Daemon {
             self.postgres.prepare(&plan, &self.process)?,
             self.mysql.prepare(&plan, &self.process)?,
         );
+        self.process.vault.adopt(&plan);
         self.postgres.reload(postgres);
         self.mysql.reload(mysql);
         self.logs.set_filter(&plan.general.log.filter)?;

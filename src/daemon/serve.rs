@@ -45,19 +45,10 @@ impl<E: Engine> House<E> {
     /// Builds what the plan says for this engine. Must run inside the runtime.
     pub(super) fn build(plan: &Arc<Plan>, process: &Process) -> Result<Self, BuildError> {
         let pools = Pools::new(Arc::clone(&process.pool_metrics));
-        let metrics = &process.session_metrics;
-        let feeds = Arc::new(Feeds::new(metrics.feeds()));
+        let feeds = Arc::new(Feeds::new(process.session_metrics.feeds()));
         let places = Arc::clone(&process.places);
         let rosters = Rosters::default();
-        let world = World::build(
-            Arc::clone(plan),
-            &pools,
-            &feeds,
-            metrics,
-            &process.token_metrics,
-            &places,
-            &rosters,
-        )?;
+        let world = World::build(Arc::clone(plan), &pools, &feeds, process, &places, &rosters)?;
         let world = Arc::new(world);
         world.publish();
         let listeners = plan.listeners.iter().filter(|l| l.engine == E::FAMILY);
@@ -89,13 +80,11 @@ impl<E: Engine> House<E> {
         plan: &Arc<Plan>,
         process: &Process,
     ) -> Result<World<E>, BuildError> {
-        let metrics = &process.session_metrics;
         World::build(
             Arc::clone(plan),
             &self.pools,
             &self.feeds,
-            metrics,
-            &process.token_metrics,
+            process,
             &self.places,
             &self.rosters,
         )

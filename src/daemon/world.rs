@@ -22,7 +22,9 @@ use crate::topology::options::Seed;
 
 use super::accounts::Accounts;
 use super::places::Places;
-use super::tokens::{TokenMetrics, Tokens};
+use super::process::Process;
+use super::tokens::Tokens;
+use super::vault::Vault;
 
 /// What one configuration amounts to, for the listeners of one engine.
 pub(super) struct World<E: Engine> {
@@ -34,6 +36,7 @@ pub(super) struct World<E: Engine> {
     pub(super) accounts: Arc<Accounts>,
     pub(super) tokens: Tokens,
     pub(super) places: Arc<Places>,
+    pub(super) vault: Arc<Vault>,
 }
 
 /// A target group and how its servers are reached.
@@ -108,13 +111,12 @@ impl<E: Engine> World<E> {
         plan: Arc<Plan>,
         pools: &Pools<E>,
         feeds: &Arc<Feeds<E>>,
-        metrics: &SessionMetrics,
-        token_metrics: &TokenMetrics,
+        process: &Process,
         places: &Arc<Places>,
         rosters: &Rosters,
     ) -> Result<Self, BuildError> {
         let tls = load_tls::<E>(&plan)?;
-        let tokens = Tokens::new(&plan.tokens, token_metrics);
+        let tokens = Tokens::new(&plan.tokens, &process.token_metrics);
         let tokens = tokens.map_err(|(issuer, source)| BuildError::Issuer { issuer, source })?;
         let mut groups = HashMap::new();
         for group in plan.groups.iter().filter(|g| g.engine == E::FAMILY) {
@@ -126,7 +128,7 @@ impl<E: Engine> World<E> {
             let group = Group {
                 plan: group.clone(),
                 roster: Arc::clone(roster),
-                sites: sites(group, metrics)?,
+                sites: sites(group, &process.session_metrics)?,
                 announcement: Arc::new(Heard::nothing()),
             };
             groups.insert(Arc::clone(&group.plan.name), Arc::new(group));
@@ -140,6 +142,7 @@ impl<E: Engine> World<E> {
             accounts: Arc::default(),
             tokens,
             places: Arc::clone(places),
+            vault: Arc::clone(&process.vault),
         })
     }
 
@@ -214,6 +217,7 @@ pub fn dialer(group: &GroupPlan, seed: &Seed) -> Result<Dialer, TlsSetupError> {
     Dialer::new(DialOptions {
         host: (&*seed.host).into(),
         port: seed.port,
+        iam_endpoint: seed.iam_endpoint.clone(),
         ..group.dial.clone()
     })
 }

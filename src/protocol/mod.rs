@@ -468,6 +468,9 @@ pub enum ConnectError {
     /// The server asked for a proof that we cannot give.
     #[error("cannot log in: {0}")]
     Credential(&'static str),
+    /// The server does not ask for a token, so it cannot say whether the token is good.
+    #[error("the server does not ask for the token in the clear inside TLS")]
+    Unasked,
     /// The server does not speak TLS, which is required.
     #[error("server does not offer TLS")]
     NoTls,

@@ -221,6 +221,11 @@ impl<E: Engine> Door<'_, E> {
         let tls = self.tls_role();
         let proof = drive_unsaid(stream, &mut prove, input, &mut unsaid, &tls, LOGIN_INPUT).await;
         words.extend_from_slice(&unsaid);
+        if let Err(DriveError::Exchange(fault)) = &proof
+            && fault.kind == FaultKind::AuthenticationFailed
+        {
+            self.desk.disproved(login.user());
+        }
         let proof = proof.map_err(LoginError::from)?;
         let Some(token) = proof.token else {
             return Ok(proof);

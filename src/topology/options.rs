@@ -32,12 +32,24 @@ pub struct Seed {
     pub host: Arc<str>,
     /// TCP port.
     pub port: u16,
+    /// Name and port that IAM tokens for it are signed for, where they are others.
+    pub iam_endpoint: Option<(Arc<str>, u16)>,
     /// Its role, where it is not to be found out.
     pub role: Option<Role>,
     /// Its availability zone.
     pub zone: Option<Arc<str>>,
     /// It is in another region than the primary.
     pub other_region: bool,
+}
+
+impl Seed {
+    /// Name and port that IAM tokens for it are signed for.
+    pub fn signed_for(&self) -> (&str, u16) {
+        match &self.iam_endpoint {
+            Some((host, port)) => (host, *port),
+            None => (&self.host, self.port),
+        }
+    }
 }
 
 /// How servers are looked at, and what is made of it.

@@ -210,6 +210,7 @@ impl FakeServer {
             stream,
             back,
             carry: BytesMut::new(),
+            user: "app".into(),
         })
     }
 }

@@ -28,8 +28,12 @@ pub struct Settings {
     general: Section,
     listener: Section,
     group: Section,
+    target: Section,
     users: Vec<Section>,
     databases: Vec<Section>,
+    secrets: Vec<Section>,
+    aws: Section,
+    environment: Vec<(String, String)>,
     extra: String,
     server_port: u16,
 }
@@ -75,8 +79,12 @@ impl Settings {
             general: section([("log_level", "info".into())]),
             listener: section(listener),
             group: section(group),
+            target: Section::new(),
             users: users.iter().map(user).collect(),
             databases: Vec::new(),
+            secrets: Vec::new(),
+            aws: Section::new(),
+            environment: Vec::new(),
             extra: String::new(),
             server_port,
         }
@@ -106,6 +114,12 @@ impl Settings {
         self
     }
 
+    /// Sets a key of the group's target.
+    pub fn target(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.target.insert(key.into(), value.into());
+        self
+    }
+
     /// Sets a key of a user, who is added if unknown.
     pub fn user(mut self, name: &str, key: &str, value: impl Into<Value>) -> Self {
         let known = self
@@ -129,6 +143,24 @@ impl Settings {
         self
     }
 
+    /// Adds a `[[secret]]`.
+    pub fn secret<const N: usize>(mut self, entries: [(&str, Value); N]) -> Self {
+        self.secrets.push(section(entries));
+        self
+    }
+
+    /// Sets a key of `[aws]`.
+    pub fn aws(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.aws.insert(key.into(), value.into());
+        self
+    }
+
+    /// Sets a variable in the proxy's environment.
+    pub fn environment(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
     /// Adds tables of other kinds, as they are to stand in the file.
     pub fn extra(mut self, tables: &str) -> Self {
         self.extra.push_str(tables);
@@ -148,7 +180,14 @@ impl Settings {
             "[[target_group.target]]\naddress = \"127.0.0.1:{}\"",
             self.server_port
         );
-        for (name, sections) in [("user", &self.users), ("database", &self.databases)] {
+        render_section(&mut text, &self.target);
+        text.push_str("[aws]\n");
+        render_section(&mut text, &self.aws);
+        for (name, sections) in [
+            ("user", &self.users),
+            ("database", &self.databases),
+            ("secret", &self.secrets),
+        ] {
             for entries in sections {
                 let _ = writeln!(text, "[[{name}]]");
                 render_section(&mut text, entries);
@@ -274,12 +313,12 @@ impl Sluice {
             dir,
             ended: false,
         };
-        proxy.spawn();
+        proxy.spawn(&settings.environment);
         proxy.wait_ready();
         proxy
     }
 
-    fn spawn(&mut self) {
+    fn spawn(&mut self, environment: &[(String, String)]) {
         let log = File::options()
             .create(true)
             .append(true)
@@ -291,6 +330,7 @@ impl Sluice {
             .arg("--config")
             .arg(self.dir.path().join("sluice.toml"));
         command.env_remove("RUST_LOG").env("RUST_BACKTRACE", "1");
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         command
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
@@ -415,6 +455,6 @@ pub fn is_direct() -> bool {
 }
 
 /// The binary under test: the one built with the tests, or another that `SLUICE_TEST_PROGRAM` names.
-fn program() -> std::ffi::OsString {
+pub fn program() -> std::ffi::OsString {
     std::env::var_os("SLUICE_TEST_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_sluice").into())
 }

@@ -8,10 +8,15 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::auth::jwt::publisher::Publisher;
 use crate::config::{self, Plan};
 use crate::daemon::{self, BuildError, DaemonError};
 use crate::demo::{self, DemoOptions};
 use crate::net::ServerTls;
+
+mod token;
+
+use token::TokenOptions;
 
 /// A database proxy that multiplexes thousands of clients over few server connections.
 #[derive(Debug, Parser)]
@@ -29,6 +34,8 @@ enum Command {
     Check(ConfigFile),
     /// Show Sluice at work, in front of a throwaway PostgreSQL on this machine.
     Demo(DemoOptions),
+    /// Print an IAM token for a database user, as `aws rds generate-db-auth-token` does.
+    Token(TokenOptions),
 }
 
 #[derive(Debug, Args)]
@@ -50,6 +57,7 @@ pub fn main() -> ExitCode {
         Command::Run(ConfigFile { file }) => run(&file),
         Command::Check(ConfigFile { file }) => check(&file),
         Command::Demo(options) => demo::run(&options),
+        Command::Token(options) => token::run(&options),
     }
 }
 
@@ -97,6 +105,13 @@ fn try_tls(plan: &Plan) -> Result<(), BuildError> {
                 source,
             })?;
         }
+    }
+    for issuer in &plan.tokens.issuers {
+        let publisher = Publisher::new(Arc::clone(issuer));
+        publisher.map_err(|source| BuildError::Issuer {
+            issuer: Arc::clone(&issuer.name),
+            source,
+        })?;
     }
     Ok(())
 }
