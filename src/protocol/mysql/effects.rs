@@ -20,7 +20,7 @@ pub fn learn(back: &mut MyBack, front: Option<&mut MyFront>, ok: &OkPacket<'_>) 
     // Replies to Sluice's own settings tell what is known; chores belong to nobody's session.
     let own = match back.debts.front().map(|owed| &owed.fate) {
         Some(Fate::Client(_) | Fate::Probe | Fate::Warnings | Fate::InsertId) => false,
-        Some(Fate::Replay | Fate::Prepare(_) | Fate::Chore) | None => true,
+        Some(Fate::Replay | Fate::Prepare(_) | Fate::UserVariables | Fate::Chore) | None => true,
     };
     if own {
         return;

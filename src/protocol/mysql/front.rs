@@ -7,12 +7,13 @@ use bytes::Bytes;
 use foldhash::fast::RandomState;
 
 use super::capability::Capabilities;
-use super::login::{Assurance, Flavor, Login, Sequence};
+use super::login::{Assurance, Challenge, Flavor, Login, Sequence};
 use super::rules;
 use super::settings::Settings;
 use super::statements::Held;
 use super::status::Status;
 use super::told::Tracking;
+use super::unseen::Unseen;
 use super::warnings::Warnings;
 use crate::model::{Fault, FaultKind, Finding, PinReason, Pins, PoolMode};
 use crate::protocol::{self, Errand, FrontSettings};
@@ -45,6 +46,8 @@ pub struct MyFront {
     pub(super) request: Request,
     /// Sequence numbers of the login, for its last packet.
     pub(super) sequence: Arc<Sequence>,
+    /// What it has been challenged with last.
+    pub(super) challenge: Arc<Challenge>,
     /// What that packet assures the client of.
     pub(super) assurance: Option<Assurance>,
     /// Sequence number of the next packet to the client.
@@ -52,6 +55,7 @@ pub struct MyFront {
     /// Status as last told to the client.
     pub(super) status: Status,
     pub(super) last: Last,
+    pub(super) unseen: Unseen,
     pub(super) errand: Option<Errand<u64>>,
     pub(super) requests: u64,
     pub(super) policy: Arc<FrontSettings>,
@@ -106,6 +110,8 @@ pub struct Last {
     pub found_rows: u64,
     /// What `SHOW WARNINGS` shows.
     pub warnings: Warnings,
+    /// Sluice has asked the server connection something since.
+    pub interrupted: bool,
     /// The client has asked what nobody knew any more, and may do so again: it keeps its server
     /// connection from one command to the next.
     pub asks: bool,
@@ -162,10 +168,12 @@ impl MyFront {
             running: None,
             request: Request::default(),
             sequence: Arc::clone(&login.sequence),
+            challenge: Arc::clone(&login.challenge),
             assurance: Some(Arc::clone(&login.assurance)),
             next_seq: 0,
             status: Status::AUTOCOMMIT,
             last: Last::before(login.flavor),
+            unseen: Unseen::default(),
             errand: None,
             requests: 0,
             policy,
@@ -201,6 +209,8 @@ impl MyFront {
 
     /// Notes what a text about to be executed does.
     pub(super) fn affect(&mut self, verdict: &Verdict, cause: impl FnOnce() -> String) {
+        let share = self.policy.pins.verify;
+        self.unseen.heed(verdict.touches, share, self.session);
         let before = self.pins;
         for reason in rules::pins(verdict).since(before).iter() {
             self.pins.insert(reason);
@@ -270,6 +280,7 @@ impl MyFront {
         self.statements.clear();
         self.running = None;
         self.last = Last::before(self.flavor);
+        self.unseen = Unseen::default();
         self.objects = Objects::default();
         self.tracking = Tracking::default();
         let mut pins = Pins::NONE;

@@ -8,7 +8,9 @@ use super::front::MyFront;
 use super::grammar::Shape;
 use super::owed::{Fate, Owed};
 use super::settings;
+use super::settled;
 use super::status::Status;
+use super::unseen::{self, Doubt};
 use crate::model::PinReason;
 
 /// See [`Engine::inquire`](crate::protocol::Engine::inquire).
@@ -65,7 +67,22 @@ pub fn inspect(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) ->
         back.owe(Owed::new(Fate::InsertId, Shape::Results));
         front.last.insert_id_open = false;
     }
+    ask_for_variables(front, back, request);
+    front.last.interrupted |= !request.is_empty();
     !request.is_empty()
+}
+
+/// What code of users has left, if some may have run.
+fn ask_for_variables(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) {
+    match front.unseen.doubt() {
+        Doubt::None => {}
+        _ if back.blind => settled::unanswered(front, back),
+        _ => {
+            front.unseen.asked();
+            put_query(request, back.capabilities, unseen::question(back.flavor()));
+            back.owe(Owed::new(Fate::UserVariables, Shape::Results));
+        }
+    }
 }
 
 fn may_leave(front: &MyFront, back: &MyBack) -> bool {

@@ -52,10 +52,13 @@ pub(super) fn execute(
     let (verdict, types) = (held.verdict.clone(), held.types.clone());
     let text = held.statement.text.clone();
     let (status, header) = (reader.back.status, command.header);
-    match before_execution(front, status, header, &verdict, reader.replies) {
-        Recall::Answered => return Ok(reader.drop_command(command)),
-        Recall::After(sql) => reader.run_before(&sql),
-        Recall::Server => {}
+    let recalled = before_execution(front, status, header, &verdict, reader.replies);
+    if recalled == Recall::Answered {
+        return Ok(reader.drop_command(command));
+    }
+    reader.restore(&verdict);
+    if let Recall::After(sql) = recalled {
+        reader.run_before(&sql);
     }
     let front = &mut *reader.front;
     front.begin();
@@ -67,7 +70,6 @@ pub(super) fn execute(
     let mode = front.settings.mode_of(front.flavor);
     front.affect(&verdict, || fingerprint(&text, mode));
     reader.back.dirty |= reader.front.holds_filtered();
-    reader.restore(&verdict);
     reader.front.running = Some(Running { verdict, done: 0 });
     let Some(known) = reader.back.statements.get(key) else {
         return Ok(0);

@@ -54,7 +54,7 @@ pub fn recall(
         return answer(front, header, column, &session, replies);
     }
     // A connection that has been the client's since its last command knows these itself.
-    if front.is_pinned() || status.has(Status::IN_TRANS) {
+    if is_kept(front, status) {
         return Recall::Server;
     }
     if let Some(name) = asked(words, "row_count()") {
@@ -91,8 +91,7 @@ pub fn before_execution(
     replies: &mut Vec<u8>,
 ) -> Recall {
     let touches = verdict.touches;
-    let kept = front.is_pinned() || status.has(Status::IN_TRANS);
-    if kept || !touches.intersects(LOST_WITH_CONNECTION) {
+    if is_kept(front, status) || !touches.intersects(LOST_WITH_CONNECTION) {
         return Recall::Server;
     }
     if let Some(sql) = primer(front, touches, touches.contains(Touch::Diagnostics)) {
@@ -100,6 +99,12 @@ pub fn before_execution(
     }
     lost(front, header, replies);
     Recall::Answered
+}
+
+/// True if the client's last command is the last that the server connection has seen.
+fn is_kept(front: &MyFront, status: Status) -> bool {
+    let holds = front.is_pinned() || status.has(Status::IN_TRANS);
+    holds && !front.last.interrupted
 }
 
 fn lost(front: &mut MyFront, header: Header, replies: &mut Vec<u8>) {

@@ -1,12 +1,16 @@
 //! What the end of a reply means: for the client's books, and for Sluice's own questions.
 
+use super::back::MyBack;
 use super::effects;
+use super::front::MyFront;
 use super::message::{Err, Ok as OkPacket};
 use super::owed::{Fate, Owed, Then};
 use super::reply::{Packet, ReplyReader, server_error};
 use super::statements::{Draft, Held};
 use super::status::Status;
+use super::unseen::Doubt;
 use super::wire::Reader;
+use crate::model::PinReason;
 
 /// The reply to a preparation (MySQL protocol, `COM_STMT_PREPARE_OK`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +115,13 @@ pub(super) fn complete(reader: &mut ReplyReader<'_>, ok: &OkPacket<'_>) {
                 watcher.front.last.warnings.complete();
             }
         }
+        Fate::UserVariables => {
+            if let Some(watcher) = &mut reader.watcher
+                && watcher.front.unseen.answered()
+            {
+                found(watcher.front, reader.back, PinReason::UserVariable);
+            }
+        }
         Fate::Replay | Fate::Prepare(_) | Fate::Probe | Fate::Chore => {}
     }
 }
@@ -172,6 +183,12 @@ pub(super) fn row(reader: &mut ReplyReader<'_>, payload: &[u8]) {
                 watcher.front.last.warnings.keep(payload);
             }
         }
+        Fate::UserVariables => {
+            if let Some(watcher) = &mut reader.watcher {
+                let front = &mut *watcher.front;
+                front.unseen.row(payload, &front.settings);
+            }
+        }
         _ => {}
     }
 }
@@ -193,6 +210,13 @@ pub(super) fn failed(reader: &mut ReplyReader<'_>, packet: &Packet<'_>, err: &Er
                 watcher.front.replay_failed.get_or_insert_with(wire);
             }
         }
+        // There is nobody to ask here.
+        Fate::UserVariables => {
+            reader.back.blind = true;
+            if let Some(watcher) = &mut reader.watcher {
+                unanswered(watcher.front, reader.back);
+            }
+        }
         Fate::Prepare(_) => {
             if let Some(watcher) = &mut reader.watcher {
                 watcher.front.prepare_failed = Some(bytes::Bytes::copy_from_slice(packet.payload));
@@ -203,6 +227,20 @@ pub(super) fn failed(reader: &mut ReplyReader<'_>, packet: &Packet<'_>, err: &Er
                 effects::failed(watcher.front, reader.back);
             }
         }
+    }
+}
+
+/// The connection may hold what another client must not see.
+pub(super) fn found(front: &mut MyFront, back: &mut MyBack, reason: PinReason) {
+    front.pin(reason);
+    back.dirty |= front.holds_filtered();
+}
+
+/// Nobody tells what code of users has left.
+pub(super) fn unanswered(front: &mut MyFront, back: &mut MyBack) {
+    back.suspect = true;
+    if front.unseen.settle() == Doubt::Routines {
+        found(front, back, PinReason::CodeBlock);
     }
 }
 

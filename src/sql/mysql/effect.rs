@@ -77,7 +77,7 @@ pub(super) fn effect<'a>(
             touches: Touches::of(Touch::Do),
             ..calls::read(&cursor, called)
         },
-        Command::Write => Effect::NONE,
+        Command::Write => Effect::touch(Touches::of(Touch::TableWrite)),
         Command::Set => set::set(cursor()),
         Command::Transaction => transaction::transaction(cursor()),
         Command::Show => show(cursor()),
@@ -188,9 +188,9 @@ fn load(mut cursor: Cursor<'_>) -> Effect {
     }
     cursor.take_any(&[b"low_priority", b"concurrent"]);
     if cursor.take_word(b"local") {
-        return Effect::touch(Touches::of(Touch::LoadLocal));
+        return Effect::touch(Touches::of(Touch::LoadLocal).with(Touch::TableWrite));
     }
-    Effect::NONE
+    Effect::touch(Touches::of(Touch::TableWrite))
 }
 
 fn lock(mut cursor: Cursor<'_>) -> Effect {

@@ -31,3 +31,4 @@ mod server_loss;
 mod settings;
 mod texts;
 mod tools;
+mod unseen;

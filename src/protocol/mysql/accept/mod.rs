@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use super::capability::Capabilities;
 use super::frame::take_packet;
 use super::greeting::{Greeting, scramble, unheard};
-use super::login::{Announcement, Assurance, Flavor, Login, SCRAMBLE_LEN, Sequence};
+use super::login::{Announcement, Assurance, Challenge, Flavor, Login, SCRAMBLE_LEN, Sequence};
 use super::response::{self, Response, Unreadable};
 use super::{fault, plugin};
 use crate::model::{Fault, FaultKind, Secret, TlsFacts};
@@ -124,7 +124,8 @@ impl Hello {
             tls: self.tls,
             plugin: plugin.into(),
             answer: Mutex::new(Some(Secret::new(response.answer))),
-            scramble: self.greeting.scramble,
+            challenge: Challenge::new(self.greeting.scramble),
+            again: false,
             attributes: attributes.into(),
             application: String::from_utf8_lossy(application.unwrap_or_default()).into(),
             sequence: Arc::clone(&self.sequence),

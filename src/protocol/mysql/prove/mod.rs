@@ -25,7 +25,7 @@ use super::capability::Capabilities;
 use super::fault;
 use super::frame::put_packet;
 use super::greeting::scramble;
-use super::login::{Assurance, Flavor, Login, SCRAMBLE_LEN, Sequence};
+use super::login::{Assurance, Challenge, Flavor, Login, SCRAMBLE_LEN, Sequence};
 use super::plugin::{self, ed25519};
 use crate::model::{AuthMethod, Fault, FaultKind, Proof, SealingKey, Secret, TlsFacts, Verifier};
 use crate::protocol::bytes::put_cstr;
@@ -65,6 +65,10 @@ pub struct Prove {
     /// What it has said with its name.
     answer: Option<Secret>,
     scramble: [u8; SCRAMBLE_LEN],
+    /// Where the client's last challenge is kept.
+    challenge: Arc<Challenge>,
+    /// The client has been challenged before, and may answer that.
+    again: bool,
     /// Randomness for the challenge after a switch.
     fresh: [u8; ed25519::NONCE_LEN],
     tls: bool,
@@ -137,7 +141,9 @@ impl Prove {
             named: login.plugin.clone(),
             greeted: usual_plugin(login.flavor),
             can_switch: login.capabilities.has(Capabilities::PLUGIN_AUTH),
-            scramble: login.scramble,
+            scramble: login.challenge.last(),
+            challenge: Arc::clone(&login.challenge),
+            again: login.again,
             fresh: entropy.first_chunk().copied().unwrap_or_default(),
             tls: demand.tls.is_some(),
             certificate: demand
@@ -146,7 +152,7 @@ impl Prove {
                 .and_then(|tls| tls.fingerprint)
                 .filter(|_| login.flavor == Flavor::MariaDb),
             assurance: Arc::clone(&login.assurance),
-            greeting: login.scramble,
+            greeting: login.challenge.last(),
             verifier: demand.verifier,
             decoy_key: demand.decoy_key,
             check: None,
@@ -184,8 +190,9 @@ impl Prove {
             )));
         }
         // The greeting's challenge is too short for a signature. A client that does not know the
-        // plugin of the greeting names its own and sends nothing with it.
-        let greeted = *plugin == *self.greeted;
+        // plugin of the greeting, or waits for a challenge in COM_CHANGE_USER, names its own and
+        // sends nothing with it.
+        let greeted = *plugin == *self.greeted && !self.again;
         let signs = matches!(self.method, Method::Ed25519 | Method::Parsec);
         let named = *self.named == *plugin && !signs;
         let answer = self.answer.take();
@@ -201,9 +208,10 @@ impl Prove {
             )));
         }
         // As MariaDB does; the assurance is made with the first challenge.
-        let keeps = self.method == Method::Native && self.certificate.is_some();
-        if !keeps || self.scramble == [0; SCRAMBLE_LEN] {
+        let keeps = self.again || self.method == Method::Native && self.certificate.is_some();
+        if !keeps {
             self.scramble = scramble(self.fresh.first_chunk().copied().unwrap_or_default());
+            self.challenge.renew(self.scramble);
         }
         put_packet(out, self.sequence.take(), |out| {
             out.put_u8(SWITCH);

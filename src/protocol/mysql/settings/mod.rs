@@ -24,6 +24,8 @@ use super::tracker::{self, Change};
 use crate::sql::mysql::Mode;
 use crate::sql::mysql::verdict::{Literal, LiteralKind};
 
+mod users;
+
 /// Settings of a session.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Settings {
