@@ -12,7 +12,6 @@ use crate::config::{self, Plan};
 use crate::daemon::{self, BuildError, DaemonError};
 use crate::demo::{self, DemoOptions};
 use crate::net::ServerTls;
-use crate::pool::Dialer;
 
 /// A database proxy that multiplexes thousands of clients over few server connections.
 #[derive(Debug, Parser)]
@@ -91,11 +90,13 @@ fn try_tls(plan: &Plan) -> Result<(), BuildError> {
         }
     }
     for group in &plan.groups {
-        let dialer = Dialer::new(group.primary.dial.clone());
-        dialer.map_err(|source| BuildError::Group {
-            group: Arc::clone(&group.name),
-            source,
-        })?;
+        for seed in &group.topology.seeds {
+            let dialer = daemon::dialer(group, seed);
+            dialer.map_err(|source| BuildError::Group {
+                group: Arc::clone(&group.name),
+                source,
+            })?;
+        }
     }
     Ok(())
 }

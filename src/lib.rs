@@ -24,6 +24,7 @@
 //! | 2 | [`net`] | sockets, TLS, dialling, listening; tokio begins here | 0–1 |
 //! | 3 | [`auth`] | users and what is stored about them | 0–2, not `protocol` |
 //! | 4 | [`pool`] | server connections, on deadpool under our own policy | 0–3 |
+//! | 4 | [`topology`] | which servers a group has, and which of them is what | 0–3 |
 //! | 5 | [`session`] | one client from accept to close | 0–4 |
 //! | 6 | [`config`] | the file: raw, checked, planned | `model`, anyone's options, checks of users and log filters |
 //! | 7 | [`daemon`], [`demo`], [`cli`] | the program | all |
@@ -62,3 +63,4 @@ pub mod protocol;
 pub mod session;
 pub mod sql;
 pub mod telemetry;
+pub mod topology;

@@ -142,7 +142,7 @@ fn minimal_connects_this_machine_to_this_machine() {
         panic!("{:?}", plan.listeners);
     };
     assert_eq!(listener.listen.address.to_string(), "127.0.0.1:6432");
-    assert_eq!(&*plan.groups[0].primary.name, "127.0.0.1:5432");
+    assert_eq!(&*plan.groups[0].topology.seeds[0].name, "127.0.0.1:5432");
     let user = plan.users.user("postgres").unwrap();
     assert!(matches!(
         user.server_credential,
@@ -155,7 +155,7 @@ fn rds_and_lambda_verify_the_server_and_require_tls() {
     for name in ["rds-postgres.toml", "rds-mysql.toml", "lambda.toml"] {
         let plan = load(name);
         assert!(plan.listeners[0].require_tls, "{name}");
-        let tls = &plan.groups[0].primary.dial.tls;
+        let tls = &plan.groups[0].dial.tls;
         assert_eq!(tls.mode, TlsMode::VerifyFull, "{name}");
         assert!(tls.ca_file.is_some(), "{name}");
     }

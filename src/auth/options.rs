@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{AuthMethod, Credential, Pins, PoolMode, Verifier};
+use crate::model::{AuthMethod, Credential, Pins, PoolMode, TargetRole, Verifier};
 
 /// A user from the configuration.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub struct UserOptions {
     pub pool_mode: Option<PoolMode>,
     /// Reasons that do not pin, where they differ from the database's or group's.
     pub filtered_pins: Option<Pins>,
+    /// Which servers its statements go to, where that differs from the listener's.
+    pub target_role: Option<TargetRole>,
     /// Pool size, where it differs from the database's or group's.
     pub pool_size: Option<u32>,
     /// Most clients logged in as this user at once; 0: no limit.
@@ -47,6 +49,7 @@ impl UserOptions {
             server_credential,
             pool_mode: None,
             filtered_pins: None,
+            target_role: None,
             pool_size: None,
             max_client_connections: 0,
         }

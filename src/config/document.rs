@@ -23,7 +23,8 @@ pub(super) struct Place<'a> {
     pub(super) index: usize,
     /// Name of this repetition, for the message; may be empty.
     pub(super) name: &'a str,
-    /// The key, with dots into tables inside this one; empty for the table itself.
+    /// The key, with dots into tables inside this one, and
+    /// the number of a repetition, from 0, before a key of one that is repeated; empty for the table itself.
     pub(super) key: String,
 }
 
@@ -65,6 +66,12 @@ impl<'a> Document<'a> {
             _ => table,
         };
         for key in place.key.split('.') {
+            if let DeValue::Array(tables) = found.get_ref()
+                && let Some(table) = key.parse().ok().and_then(|index: usize| tables.get(index))
+            {
+                found = table;
+                continue;
+            }
             let inner = match found.get_ref() {
                 DeValue::Array(tables) => tables.first(),
                 _ => Some(found),

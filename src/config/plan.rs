@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use crate::auth::UserStore;
 use crate::auth::options::AuthQuery;
-use crate::model::{AuthMethod, EngineFamily, PinPolicy, Pins, PoolMode, TargetName};
+use crate::model::{AuthMethod, EngineFamily, PinPolicy, Pins, PoolMode, TargetRole};
 use crate::net::options::{DialOptions, ListenOptions, ServerTlsOptions};
 use crate::pool::options::{PoolOptions, TargetOptions};
 use crate::telemetry::options::LogOptions;
+use crate::topology::options::TopologyOptions;
 
 /// Everything that the daemon is built from.
 #[derive(Clone, Debug)]
@@ -68,6 +69,8 @@ pub struct ListenerPlan {
     pub public_key_retrieval: bool,
     /// Pool mode, where it differs from the group's.
     pub pool_mode: Option<PoolMode>,
+    /// Which servers statements go to.
+    pub target_role: TargetRole,
     /// Most clients; 0: no limit.
     pub max_client_conn: usize,
     /// Limits of each client.
@@ -100,12 +103,18 @@ pub struct GroupPlan {
     pub name: Arc<str>,
     /// What is spoken.
     pub engine: EngineFamily,
-    /// The primary.
-    pub primary: TargetPlan,
-    /// Limits over its pools.
+    /// How its servers are reached, each by its own name and address.
+    pub dial: DialOptions,
+    /// The servers, and how they are watched.
+    pub topology: TopologyOptions,
+    /// Limits over the pools of one server.
     pub limits: TargetOptions,
     /// Its pools.
     pub pool: PoolOptions,
+    /// Size of pools on replicas, where it differs.
+    pub replica_pool_size: Option<u32>,
+    /// Reads of read-only sessions go to the primary where no replica is well.
+    pub reads_fall_back: bool,
     /// When a server connection goes back.
     pub pool_mode: PoolMode,
     /// What pins.
@@ -118,15 +127,6 @@ pub struct GroupPlan {
     pub max_statement_bytes: usize,
     /// Where users come from besides the configuration.
     pub auth_query: Option<AuthQuery>,
-}
-
-/// A server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TargetPlan {
-    /// `host:port`.
-    pub name: TargetName,
-    /// How it is reached.
-    pub dial: DialOptions,
 }
 
 /// A database with settings of its own.

@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +56,9 @@ pub struct General {
     pub shutdown_timeout: Time,
     /// Users in the format of PgBouncer's `auth_file`. Default: none. Dynamic.
     pub userlist_file: Option<PathBuf>,
+    /// The availability zone that this process runs in: replicas in it are preferred. Default: not
+    /// known. Dynamic.
+    pub zone: Option<String>,
 }
 
 impl Default for General {
@@ -69,6 +73,7 @@ impl Default for General {
             log_connections: true,
             shutdown_timeout: Time::secs(30),
             userlist_file: None,
+            zone: None,
         }
     }
 }
@@ -101,6 +106,40 @@ pub enum PoolMode {
     Transaction,
     /// When the client disconnects.
     Session,
+}
+
+/// Where a client's statements go; names as RDS Proxy's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetRole {
+    /// To the primary.
+    ReadWrite,
+    /// To a replica.
+    ReadOnly,
+    /// Reads to a replica, the rest to the primary.
+    Split,
+}
+
+/// What the configuration says of a server's role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TargetRoleHint {
+    /// Nothing: the server is asked.
+    Auto,
+    /// It is the primary.
+    Primary,
+    /// It is a replica.
+    Replica,
+}
+
+/// What read-only sessions do while no replica is well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WithoutReplica {
+    /// They wait.
+    Wait,
+    /// They use the primary.
+    Primary,
 }
 
 /// How clients prove who they are; names as PgBouncer's `auth_type` and MySQL's plugins.
@@ -249,6 +288,11 @@ pub struct Listener {
     pub public_key_retrieval: bool,
     /// "transaction" or "session". Default: the target group's. Dynamic.
     pub pool_mode: Option<PoolMode>,
+    /// Where statements go: "read_write", all to the primary; "read_only", all to a replica;
+    /// "split", what only reads to a replica and the rest to the primary. Default "read_write".
+    /// Dynamic, for new clients.
+    #[serde(default = "read_write")]
+    pub target_role: TargetRole,
     /// Most clients of this listener. Default 0: no limit of its own. Dynamic.
     #[serde(default)]
     pub max_client_conn: usize,
@@ -303,8 +347,44 @@ pub struct TargetGroup {
     /// "postgresql". Default "postgresql". Restart.
     #[serde(default = "postgresql")]
     pub engine: Engine,
-    /// The servers. One, the primary. Dynamic.
+    /// The servers: a primary and any number of replicas. At least one. Dynamic.
     pub target: Vec<Target>,
+    /// User that looks at the servers: a `[[user]]` or one of the userlist, with a password in the
+    /// clear. Without one, servers are only tried for whether they take connections, and where
+    /// there are several each needs its `role`. Default: none. Dynamic.
+    pub monitor_user: Option<String>,
+    /// Database that it logs in to. Default: "postgres" before PostgreSQL, none before MySQL.
+    /// Dynamic.
+    pub monitor_database: Option<String>,
+    /// Between two looks at a server. From "10ms", default "1s". Dynamic.
+    #[serde(default = "a_second")]
+    pub health_check_interval: Time,
+    /// The same while the group has no primary. From "10ms", default "100ms". Dynamic.
+    #[serde(default = "a_tenth")]
+    pub failover_check_interval: Time,
+    /// Longest that one look may take. Above "0s", default "2s". Dynamic.
+    #[serde(default = "two_seconds")]
+    pub health_check_timeout: Time,
+    /// Looks that must fail in a row before a server is unavailable. At least 1, default 2. Dynamic.
+    #[serde(default = "two")]
+    pub health_check_failures: u32,
+    /// Looks that must succeed in a row before it is available again. At least 1, default 2.
+    /// Dynamic.
+    #[serde(default = "two")]
+    pub health_check_successes: u32,
+    /// Lag beyond which a replica is not used until it has caught up. Default "5s". Dynamic.
+    #[serde(default = "five_seconds")]
+    pub max_replica_lag: Time,
+    /// The same for replicas in another region. Default "30s". Dynamic.
+    #[serde(default = "half_a_minute")]
+    pub max_replica_lag_other_region: Time,
+    /// What read-only sessions do while no replica is well: "wait", as long as for a connection, as
+    /// RDS Proxy; or "primary", use that. Default "wait". Dynamic, for new clients.
+    #[serde(default = "wait")]
+    pub reads_without_replica: WithoutReplica,
+    /// Server connections for each user and database on each replica. At least 1. Default: as
+    /// `default_pool_size` and what overrides it. Dynamic.
+    pub replica_pool_size: Option<u32>,
     /// Share of the server's own connection limit, less those it reserves. 1 to 100, default 100.
     /// Dynamic.
     #[serde(default = "all")]
@@ -440,6 +520,15 @@ pub struct TargetGroup {
 pub struct Target {
     /// `host:port`; the port may be left out. Required. Dynamic.
     pub address: String,
+    /// "primary", "replica", or "auto": what the server says of itself, which needs `monitor_user`;
+    /// without one, a single server is the primary. Default "auto". Dynamic.
+    #[serde(default = "auto")]
+    pub role: TargetRoleHint,
+    /// Its availability zone: see `general.zone`. Default: not known. Dynamic.
+    pub zone: Option<String>,
+    /// It is in another region than the primary. Default false. Dynamic.
+    #[serde(default)]
+    pub other_region: bool,
 }
 
 /// `[[database]]`
@@ -500,6 +589,8 @@ pub struct User {
     pub pool_mode: Option<PoolMode>,
     /// Default: the database's or target group's. Dynamic, for new clients.
     pub session_pinning_filters: Option<Vec<PinFilter>>,
+    /// Default: the listener's. Dynamic, for new clients.
+    pub target_role: Option<TargetRole>,
     /// At least 1. Default: the database's or target group's. Dynamic.
     pub pool_size: Option<u32>,
     /// Most clients of this user. Default 0: no limit. Dynamic.
@@ -529,9 +620,14 @@ defaults! {
     tls_1_2: TlsVersion = TlsVersion::V1_2;
     prefer: TlsMode = TlsMode::Prefer;
     transaction: PoolMode = PoolMode::Transaction;
+    read_write: TargetRole = TargetRole::ReadWrite;
+    auto: TargetRoleHint = TargetRoleHint::Auto;
+    wait: WithoutReplica = WithoutReplica::Wait;
     all: Percent<1> = Percent(100);
     never: Time = Time::secs(0);
+    a_tenth: Time = Time(Duration::from_millis(100));
     a_second: Time = Time::secs(1);
+    two_seconds: Time = Time::secs(2);
     five_seconds: Time = Time::secs(5);
     ten_seconds: Time = Time::secs(10);
     fifteen_seconds: Time = Time::secs(15);
@@ -542,6 +638,7 @@ defaults! {
     ten_minutes: Time = Time::secs(600);
     half_an_hour: Time = Time::secs(1800);
     an_hour: Time = Time::secs(3600);
+    two: u32 = 2;
     four: u32 = 4;
     eight: u32 = 8;
     twenty: u32 = 20;

@@ -134,9 +134,12 @@ async fn fetch<E: Engine>(
     let Some(asker) = asker else {
         return Err(unavailable(&"auth_user is not configured"));
     };
+    let Some(primary) = group.roster.snapshot().primary.clone() else {
+        return Err(unavailable(&"there is no primary"));
+    };
     let key = PoolKey {
         group: Arc::clone(&group.plan.name),
-        target: Arc::clone(&group.plan.primary.name),
+        target: primary,
         user: Arc::clone(&asker.server_user),
         database: Arc::clone(database),
         variant: 0,

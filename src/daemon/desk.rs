@@ -1,7 +1,8 @@
 //! What a listener answers its clients' sessions: see [`crate::session::desk`].
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::auth::options::UserOptions;
 use crate::config::plan::{DatabasePlan, ListenerPlan};
@@ -10,10 +11,11 @@ use crate::model::{
     Verifier,
 };
 use crate::net::ServerTls;
+use crate::pool::ServerLogin;
 use crate::pool::options::PoolOptions;
-use crate::pool::{Pool, ServerLogin};
 use crate::protocol::{Engine, FrontSettings, TlsOffer};
 use crate::session::desk::{Answer, Candidate, Desk, Route, Visitor};
+use crate::session::destination::{Access, Destinations, Terms};
 use crate::session::options::SessionOptions;
 
 use super::places::Claim;
@@ -29,6 +31,9 @@ pub(super) struct ListenerDesk<E: Engine> {
     options: Arc<SessionOptions>,
     /// Shared by all sessions that agree in these.
     shared: Mutex<HashMap<OptionsKey, Arc<SessionOptions>>>,
+    accesses: Mutex<HashMap<PoolKey, Weak<Access<E>>>>,
+    /// Clients that have come, so that they do not all begin with the same replica.
+    turn: AtomicUsize,
 }
 
 /// Target group, pool mode and what pins.
@@ -50,6 +55,8 @@ impl<E: Engine> ListenerDesk<E> {
             plan: plan.clone(),
             tls,
             shared: Mutex::default(),
+            accesses: Mutex::default(),
+            turn: AtomicUsize::new(0),
         }
     }
 
@@ -140,33 +147,33 @@ impl<E: Engine> ListenerDesk<E> {
             .await
     }
 
-    fn pool(
+    /// What clients that agree in `key` share; a newer login takes effect for all.
+    fn access(
         &self,
-        key: &PoolKey,
+        key: PoolKey,
         group: &Group<E>,
         user: Option<&UserOptions>,
         database: Option<&DatabasePlan>,
         proof: &Proof,
-    ) -> Result<Arc<Pool<E>>, Fault> {
-        let size = user
-            .and_then(|u| u.pool_size)
-            .or(database.and_then(|d| d.pool_size))
-            .unwrap_or(group.plan.pool.size);
-        let min_size = database.and_then(|d| d.min_pool_size);
-        let options = PoolOptions {
-            size,
-            min_size: min_size.unwrap_or(group.plan.pool.min_size).min(size),
-            ..group.plan.pool.clone()
+    ) -> Arc<Access<E>> {
+        let terms = terms(group, user, database);
+        let login = ServerLogin {
+            credential: credential(user, proof),
         };
-        let credential = credential(user, proof);
-        let pool = self
-            .world
-            .pools
-            .pool(key, ServerLogin { credential }, options);
-        pool.map_err(|error| {
-            tracing::error!(%error, "no pool");
-            Fault::new(FaultKind::Internal, "the target is not configured")
-        })
+        let mut accesses = self.accesses.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = accesses.get(&key).and_then(Weak::upgrade);
+        if let Some(known) = known.filter(|known| *known.terms() == terms) {
+            drop(accesses);
+            known.renew(login);
+            return known;
+        }
+        accesses.retain(|_, access| access.strong_count() > 0);
+        let pools = self.world.pools.clone();
+        let roster = Arc::clone(&group.roster);
+        let access = Access::new(pools, roster, key.clone(), login, terms);
+        let access = Arc::new(access);
+        accesses.insert(key, Arc::downgrade(&access));
+        access
     }
 }
 
@@ -242,23 +249,47 @@ impl<E: Engine> Desk<E> for ListenerDesk<E> {
         let affinity = E::affinity(login, server_database);
         let key = PoolKey {
             group: Arc::clone(&group.plan.name),
-            target: Arc::clone(&group.plan.primary.name),
+            target: "".into(),
             user: Arc::clone(user.map_or(visitor.user, |u| &u.server_user)),
             database: affinity.database,
             variant: affinity.variant,
         };
-        let pool = self.pool(&key, group, user, database, proof)?;
-        let channel = self.world.feeds.channel(&pool);
+        let role = user.and_then(|u| u.target_role);
+        let access = self.access(key, group, user, database, proof);
+        let channel = self.world.feeds.channel(&access);
         Ok(Route {
-            pool,
-            key,
+            destinations: Destinations::new(access, self.turn.fetch_add(1, Ordering::Relaxed)),
+            role: role.unwrap_or(self.plan.target_role),
             database: Arc::clone(server_database),
-            dialer: Arc::clone(&group.dialer),
             options: self.shared_options(group, mode, pins),
             channel,
-            metrics: Arc::clone(&group.metrics),
             places: Box::new(taken),
         })
+    }
+}
+
+/// Limits of the pools of a user and database on each server.
+fn terms<E: Engine>(
+    group: &Group<E>,
+    user: Option<&UserOptions>,
+    database: Option<&DatabasePlan>,
+) -> Terms {
+    let plan = &group.plan;
+    let own_size = user
+        .and_then(|u| u.pool_size)
+        .or(database.and_then(|d| d.pool_size));
+    let min_size = database.and_then(|d| d.min_pool_size);
+    let options = |size: u32| PoolOptions {
+        size,
+        min_size: min_size.unwrap_or(plan.pool.min_size).min(size),
+        ..plan.pool.clone()
+    };
+    let size = own_size.unwrap_or(plan.pool.size);
+    Terms {
+        primary: options(size),
+        replica: options(plan.replica_pool_size.unwrap_or(size)),
+        patient: plan.topology.may_change(),
+        reads_fall_back: plan.reads_fall_back,
     }
 }
 

@@ -31,7 +31,7 @@ mod serve;
 mod status;
 mod world;
 
-pub use world::BuildError;
+pub use world::{BuildError, dialer};
 
 use admin::{Admin, Readiness};
 use process::{Process, quotas};

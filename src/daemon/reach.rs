@@ -40,16 +40,16 @@ impl Reach {
         }
         lock(&self.states).clear();
         for group in world.groups.values() {
-            let (name, target) = (&group.plan.name, &group.plan.primary.name);
-            let gauge = self.gauge.member(&[name, target]);
-            let watcher = Watcher::<E> {
-                target: Arc::clone(target),
-                dialer: Arc::clone(&group.dialer),
-                heard: Arc::clone(&group.announcement),
-                states: Arc::clone(&self.states),
-                gauge,
-            };
-            watchers.push(tokio::spawn(watcher.run()));
+            for site in group.sites.values() {
+                let watcher = Watcher::<E> {
+                    target: Arc::clone(&site.name),
+                    dialer: Arc::clone(&site.dialer),
+                    heard: Arc::clone(&group.announcement),
+                    states: Arc::clone(&self.states),
+                    gauge: self.gauge.member(&[&group.plan.name, &site.name]),
+                };
+                watchers.push(tokio::spawn(watcher.run()));
+            }
         }
     }
 

@@ -28,7 +28,7 @@ use super::desk::ListenerDesk;
 use super::places::Places;
 use super::process::Process;
 use super::reach::Reach;
-use super::world::{BuildError, World};
+use super::world::{BuildError, Rosters, World};
 
 /// One engine at work.
 pub(super) struct House<E: Engine> {
@@ -37,6 +37,7 @@ pub(super) struct House<E: Engine> {
     pools: Pools<E>,
     feeds: Arc<Feeds<E>>,
     places: Arc<Places>,
+    rosters: Rosters,
     reach: Reach,
 }
 
@@ -47,8 +48,10 @@ impl<E: Engine> House<E> {
         let metrics = &process.session_metrics;
         let feeds = Arc::new(Feeds::new(metrics.feeds()));
         let places = Arc::clone(&process.places);
-        let world = World::build(Arc::clone(plan), &pools, &feeds, metrics, &places)?;
+        let rosters = Rosters::default();
+        let world = World::build(Arc::clone(plan), &pools, &feeds, metrics, &places, &rosters)?;
         let world = Arc::new(world);
+        world.publish();
         let listeners = plan.listeners.iter().filter(|l| l.engine == E::FAMILY);
         let desks = listeners
             .map(|listener| {
@@ -67,6 +70,7 @@ impl<E: Engine> House<E> {
             pools,
             feeds,
             places,
+            rosters,
             reach,
         })
     }
@@ -84,12 +88,14 @@ impl<E: Engine> House<E> {
             &self.feeds,
             metrics,
             &self.places,
+            &self.rosters,
         )
     }
 
     /// Puts a new plan in force.
     pub(super) fn reload(&self, world: World<E>) {
         let world = Arc::new(world);
+        world.publish();
         for (name, desk) in &self.desks {
             // A removed listener goes on until the restart that its removal needs.
             if let Some(listener) = world.listener(name) {

@@ -9,6 +9,7 @@ pub mod pin;
 pub mod pool_mode;
 pub mod progress;
 pub mod secret;
+pub mod target;
 pub mod tls_facts;
 
 pub use credential::{
@@ -21,4 +22,5 @@ pub use pin::{Finding, PinPolicy, PinReason, Pins, Share};
 pub use pool_mode::PoolMode;
 pub use progress::{Progress, TxStatus};
 pub use secret::Secret;
+pub use target::{Member, Position, Role, Snapshot, StateReason, TargetRole, TargetState};
 pub use tls_facts::TlsFacts;

@@ -92,6 +92,13 @@ impl<E: Engine> Borrowed<E> {
         loan.map_or(Duration::ZERO, |loan| loan.idle_for(now))
     }
 
+    /// Puts it back as it came, unused.
+    pub(super) fn put_back(mut self) {
+        if let Some(loan) = self.loan.take() {
+            self.pool.place(loan);
+        }
+    }
+
     fn put(mut self) {
         if let Some(loan) = self.loan.take() {
             self.pool.put(loan);

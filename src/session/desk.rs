@@ -7,12 +7,11 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use super::destination::Destinations;
 use super::feed::Channel;
-use super::metrics::TargetMetrics;
 use super::options::SessionOptions;
-use crate::model::{AuthMethod, Fault, PoolKey, Proof, SealingKey, TlsFacts, Verifier};
+use crate::model::{AuthMethod, Fault, PoolKey, Proof, SealingKey, TargetRole, TlsFacts, Verifier};
 use crate::net::ServerTls;
-use crate::pool::{Dialer, Pool};
 use crate::protocol::{Engine, TlsOffer};
 
 /// A listener's knowledge, at the time when a client comes.
@@ -69,20 +68,31 @@ pub struct Candidate {
 
 /// Where a client is served.
 pub struct Route<E: Engine> {
-    /// Its pool.
-    pub pool: Arc<Pool<E>>,
-    /// What the pool shares between sessions.
-    pub key: PoolKey,
+    /// The servers, and its pools there.
+    pub destinations: Destinations<E>,
+    /// Which of them its statements may go to.
+    pub role: TargetRole,
     /// Name that the server knows the database by.
     pub database: Arc<str>,
-    /// Reaches the same server, for cancelling.
-    pub dialer: Arc<Dialer>,
     /// Limits and policy, the user's and database's own included.
     pub options: Arc<SessionOptions>,
     /// What the servers of its database send unasked.
     pub channel: Arc<Channel<E>>,
-    /// Metrics of the target.
-    pub metrics: Arc<TargetMetrics>,
     /// Held while the session lives: its places under the limits of its user and database.
     pub places: Box<dyn Any + Send + Sync>,
+}
+
+impl<E: Engine> Route<E> {
+    /// The pool that serves it at this moment, for those who look on: without a primary, it has
+    /// the group's name for a server.
+    pub fn shown_pool(&mut self) -> PoolKey {
+        if let Some(way) = self.destinations.primary() {
+            return way.pool.key().clone();
+        }
+        let key = self.destinations.access().key();
+        PoolKey {
+            target: Arc::clone(&key.group),
+            ..key.clone()
+        }
+    }
 }

@@ -6,24 +6,23 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
+use super::destination::Way;
 use super::options::SessionOptions;
-use crate::pool::{Borrowed, Dialer, Pool};
+use crate::pool::Borrowed;
 use crate::protocol::{Back, CancelOrder, Chore, Engine};
 
 /// Sends cancel requests, one at a time, and makes sure that none is under way when the server
 /// connection goes to somebody else.
 pub(super) struct Canceller<E: Engine> {
-    dialer: Arc<Dialer>,
-    pool: Arc<Pool<E>>,
+    way: Arc<Way<E>>,
     under_way: Option<JoinHandle<()>>,
 }
 
 impl<E: Engine> Canceller<E> {
-    /// For connections of `pool`, to the server behind `dialer`.
-    pub(super) fn new(dialer: Arc<Dialer>, pool: Arc<Pool<E>>) -> Self {
+    /// For connections of that pool.
+    pub(super) const fn new(way: Arc<Way<E>>) -> Self {
         Self {
-            dialer,
-            pool,
+            way,
             under_way: None,
         }
     }
@@ -37,8 +36,9 @@ impl<E: Engine> Canceller<E> {
         let Some(order) = order.filter(|_| !busy) else {
             return;
         };
-        let (dialer, pool) = (Arc::clone(&self.dialer), Arc::clone(&self.pool));
+        let way = Arc::clone(&self.way);
         self.under_way = Some(tokio::spawn(async move {
+            let (dialer, pool) = (&way.site.dialer, &way.pool);
             if let Err(error) = dialer.cancel::<E>(&order, pool.key(), &pool.login()).await {
                 tracing::warn!(%error, "cancel request failed");
             }

@@ -18,14 +18,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
+use super::destination::Access;
 use super::metrics::FeedMetrics;
-use crate::model::TargetName;
 use crate::net::Stream;
 use crate::pool::{OpenError, Opened, Pool};
 use crate::protocol::{Engine, Feed};
 
-/// Group, target and database.
-type FeedKey = (Arc<str>, TargetName, Arc<str>);
+/// Group and database.
+type FeedKey = (Arc<str>, Arc<str>);
 
 /// The feeds of one engine.
 pub struct Feeds<E: Engine> {
@@ -38,7 +38,7 @@ pub struct Channel<E: Engine> {
     /// What is followed.
     pub feed: Arc<E::Feed>,
     /// By user.
-    pools: Mutex<HashMap<Arc<str>, Weak<Pool<E>>, RandomState>>,
+    accesses: Mutex<HashMap<Arc<str>, Weak<Access<E>>, RandomState>>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -51,15 +51,11 @@ impl<E: Engine> Feeds<E> {
         }
     }
 
-    /// The feed of the database that `pool` is for; from now on a connection may be opened as the
-    /// pool's user. To be called inside the runtime.
-    pub fn channel(&self, pool: &Arc<Pool<E>>) -> Arc<Channel<E>> {
-        let key = pool.key();
-        let place = (
-            Arc::clone(&key.group),
-            Arc::clone(&key.target),
-            Arc::clone(&key.database),
-        );
+    /// The feed of the database that `access` is for, which is that of its primary; from now on a
+    /// connection may be opened as the access's user. To be called inside the runtime.
+    pub fn channel(&self, access: &Arc<Access<E>>) -> Arc<Channel<E>> {
+        let key = access.key();
+        let place = (Arc::clone(&key.group), Arc::clone(&key.database));
         let mut channels = lock(&self.channels);
         let known = channels.get(&place).and_then(Weak::upgrade);
         let channel = known.unwrap_or_else(|| {
@@ -69,19 +65,19 @@ impl<E: Engine> Feeds<E> {
             channel
         });
         drop(channels);
-        let mut pools = lock(&channel.pools);
-        let known = pools.get(&key.user);
+        let mut accesses = lock(&channel.accesses);
+        let known = accesses.get(&key.user);
         if known.is_none_or(|known| known.strong_count() == 0) {
-            pools.insert(Arc::clone(&key.user), Arc::downgrade(pool));
+            accesses.insert(Arc::clone(&key.user), Arc::downgrade(access));
         }
-        drop(pools);
+        drop(accesses);
         channel
     }
 
     fn start(&self) -> Arc<Channel<E>> {
         let channel: Arc<Channel<E>> = Arc::new(Channel {
             feed: Arc::new(E::feed(random())),
-            pools: Mutex::default(),
+            accesses: Mutex::default(),
             task: Mutex::new(None),
         });
         let line: Line<E> = Line {
@@ -157,9 +153,9 @@ impl<E: Engine> Line<E> {
             })
             .await;
             let channel = self.channel.upgrade()?;
-            let pool = lock(&channel.pools).get(&user).and_then(Weak::upgrade);
-            if pool.is_some() {
-                return pool;
+            let access = lock(&channel.accesses).get(&user).and_then(Weak::upgrade);
+            if let Some(way) = access.and_then(|access| access.primary()) {
+                return Some(Arc::clone(&way.pool));
             }
             drop(channel);
             sleep(LOOK_AGAIN).await;
@@ -184,7 +180,7 @@ impl<E: Engine> Line<E> {
                 request = self.request() => request,
                 _ = ticks.tick() => {
                     if pool.epoch() != epoch {
-                        return Err("the server's address or credentials have changed".into());
+                        return Err("the primary, its address or credentials have changed".into());
                     }
                     if self.feed.follower(0).is_some() {
                         alone_since = None;

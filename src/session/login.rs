@@ -1,20 +1,23 @@
 //! From an accepted socket to a client that may send its first request.
 
+use std::convert::Infallible;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 
 use aws_lc_rs::rand;
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Instant;
 
+use super::borrow::{Lent, borrow_at_once, borrow_in_turn, usual_aim};
 use super::desk::{Desk, Route, Visitor};
 use super::exchange::Client;
 use super::handle::{Bell, Handle};
 use super::pipe::Outbox;
 use super::registry::{CancelGuard, CancelKeys};
-use crate::model::{Fault, FaultKind, Proof, TlsFacts};
+use crate::model::{Fault, FaultKind, Proof, Role, TlsFacts};
 use crate::net::{DriveError, Stream, TlsRole, detect_direct_tls, drive, drive_unsaid};
-use crate::pool::{Borrowed, CloseReason, ServerConn};
+use crate::pool::{CloseReason, ServerConn};
 use crate::protocol::{
     Attach, Back, Caller, Engine, Entropy, Front, HelloOffer, Login, Opening, ProofDemand, Script,
 };
@@ -130,22 +133,26 @@ impl<E: Engine> Door<'_, E> {
             .prove(socket, input, words, login, facts.as_ref())
             .await?;
         let visitor = self.visitor(login, facts.as_ref());
-        let found = self.desk.route(visitor, login, &proof).and_then(|route| {
-            let policy = Arc::clone(&route.options.front);
-            let mut front = E::front(login, &route.database, policy)?;
-            let bell = Waker::from(Arc::new(Bell(Arc::clone(self.handle))));
-            E::tune(&mut front, &route.channel.feed, &route.key.user, bell);
-            Ok((route.pool.greeting(front.profile()), front, route))
-        });
+        let found = self
+            .desk
+            .route(visitor, login, &proof)
+            .and_then(|mut route| {
+                let policy = Arc::clone(&route.options.front);
+                let mut front = E::front(login, &route.database, policy)?;
+                let bell = Waker::from(Arc::new(Bell(Arc::clone(self.handle))));
+                let user = &route.destinations.access().key().user;
+                E::tune(&mut front, &route.channel.feed, user, bell);
+                Ok((remembered(&mut route, front.profile()), front, route))
+            });
         // What ends the proof goes out with the welcome, where that follows at once.
         if !matches!(found, Ok((Some(_), ..))) {
             say(socket, words).await?;
             words.clear();
         }
-        let (remembered, mut front, route) = found?;
+        let (remembered, mut front, mut route) = found?;
         let greeting = match remembered {
             Some(greeting) => greeting,
-            None => greeting(&mut front, &route).await?,
+            None => greeting(&mut front, &mut route).await?,
         };
         Ok((front, route, greeting))
     }
@@ -231,25 +238,46 @@ impl<E: Engine> Door<'_, E> {
 /// connection says that has been brought to them.
 async fn greeting<E: Engine>(
     front: &mut E::Front,
-    route: &Route<E>,
+    route: &mut Route<E>,
 ) -> Result<E::Greeting, LoginError> {
     let profile = front.profile();
-    if let Some(greeting) = route.pool.greeting(profile) {
+    if let Some(greeting) = remembered(route, profile) {
         return Ok(greeting);
     }
     let limit = route.options.login_timeout;
-    let mut lent: Borrowed<E> = loop {
-        let mut lent = route.pool.borrow().await.map_err(|error| error.fault())?;
-        let settled = tokio::time::timeout(limit, settle::<E>(front, lent.conn())).await;
+    let (mut server, way) = loop {
+        let Lent {
+            mut server, way, ..
+        } = borrow(route).await?;
+        let settled = tokio::time::timeout(limit, settle::<E>(front, server.conn())).await;
         if settled.map_err(|_| silent())?? {
-            break lent;
+            break (server, way);
         }
-        lent.close(CloseReason::Unfit);
+        server.close(CloseReason::Unfit);
     };
-    let greeting = lent.conn().back.greeting();
-    route.pool.remember_greeting(profile, greeting.clone());
-    lent.give_back();
+    let greeting = server.conn().back.greeting();
+    way.pool.remember_greeting(profile, greeting.clone());
+    server.give_back();
     Ok(greeting)
+}
+
+/// The greeting remembered for clients of this profile, where they will be served.
+fn remembered<E: Engine>(route: &mut Route<E>, profile: u64) -> Option<E::Greeting> {
+    match usual_aim(route.role) {
+        Role::Primary => route.destinations.primary()?.pool.greeting(profile),
+        Role::Replica => route.destinations.replica()?.pool.greeting(profile),
+    }
+}
+
+async fn borrow<E: Engine>(route: &mut Route<E>) -> Result<Lent<E>, LoginError> {
+    let aim = usual_aim(route.role);
+    if let Some(lent) = borrow_at_once(route, aim) {
+        return Ok(lent);
+    }
+    let patience = |_: &mut Context<'_>| Poll::<Infallible>::Pending;
+    let start = Instant::now();
+    let lent = borrow_in_turn(&mut route.destinations, aim, start, patience).await;
+    lent.map_err(|missed| LoginError::Fault(missed.fault()))
 }
 
 /// Brings a server connection to the client's settings and waits for the server's word on them;

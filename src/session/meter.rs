@@ -57,9 +57,16 @@ impl ClientMeter {
     }
 
     /// The client works with this target from now on.
-    pub fn bound(&mut self, target: Arc<TargetMetrics>) {
+    pub fn bound(&mut self, target: &Arc<TargetMetrics>) {
+        if self
+            .target
+            .as_ref()
+            .is_some_and(|known| Arc::ptr_eq(known, target))
+        {
+            return;
+        }
         self.hold(false);
-        self.target = Some(target);
+        self.target = Some(Arc::clone(target));
         self.hold(true);
     }
 
@@ -226,13 +233,13 @@ mod tests {
         let registry = MetricRegistry::new().unwrap();
         let metrics = SessionMetrics::new(&registry).unwrap();
         let mut meter = ClientMeter::new(metrics.listener("app"));
-        meter.bound(metrics.target("main", "db:1"));
+        meter.bound(&metrics.target("main", "db:1"));
         meter.transaction(true);
         meter.transaction(true);
         meter.pins(pins(&[PinReason::Setting]));
         meter.pins(pins(&[PinReason::Setting, PinReason::Listen]));
         meter.responded(Duration::from_millis(2), Duration::from_millis(1));
-        meter.bound(metrics.target("main", "db:2"));
+        meter.bound(&metrics.target("main", "db:2"));
         let gauges = |at: &str| {
             let of = |name| {
                 value(

@@ -10,7 +10,9 @@ use crate::model::{Fault, FaultKind};
 use crate::net::Stream;
 use crate::protocol::{Addressee, Engine, Front, Login};
 
+mod borrow;
 pub mod desk;
+pub mod destination;
 mod errand;
 mod exchange;
 mod farewell;
@@ -24,6 +26,7 @@ mod pipe;
 pub mod registry;
 mod relay;
 mod relogin;
+pub mod roster;
 mod tally;
 
 use desk::{Desk, Route};
@@ -166,19 +169,18 @@ fn introduce<E: Engine>(
 ) -> (Box<Relay<E>>, CancelGuard<E::CancelKey>) {
     let LoggedIn {
         client,
-        route,
+        mut route,
         login,
         cancel,
     } = *arrived;
-    let options = &route.options;
+    let options = Arc::clone(&route.options);
     let handle = &entry.handle;
     let tls = client.stream.is_tls();
     if tls {
         meter.encrypted();
     }
-    handle.identify(identity(&*login, &route, tls));
+    handle.identify(identity(&*login, &mut route, tls));
     meter.logged_in();
-    meter.bound(Arc::clone(&route.metrics));
     if options.log_connections {
         info!(
             session = %handle.id,
@@ -240,13 +242,14 @@ pub async fn tell(mut stream: Stream, words: Vec<u8>) {
 }
 
 /// Who a client is, and where it is served.
-fn identity<E: Engine>(login: &E::Login, route: &Route<E>, tls: bool) -> Identity {
+fn identity<E: Engine>(login: &E::Login, route: &mut Route<E>, tls: bool) -> Identity {
+    let pool = route.shown_pool();
     let options = &route.options;
     Identity {
         user: Arc::clone(login.user()),
         database: Arc::clone(login.database()),
         application: login.application().into(),
-        pool: route.key.clone(),
+        pool,
         tls,
         limits: Limits {
             idle: ticks(options.idle_client_timeout),

@@ -1,14 +1,14 @@
 //! One client's life after its login: wait for a request, borrow a server connection, exchange,
 //! give it back.
 
-use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
+use tokio::time::Instant;
 
 use super::Hall;
+use super::borrow::{Lent, Missed, borrow_at_once, borrow_in_turn, usual_aim};
 use super::desk::{Desk, Route};
 use super::errand::Errands;
 use super::exchange::{Client, Exchange, Outcome};
@@ -16,9 +16,9 @@ use super::farewell::{Canceller, part};
 use super::handle::{Handle, Phase, Signal};
 use super::pipe::poll_read;
 use super::tally::Tally;
-use crate::model::{Fault, FaultKind, TxStatus};
+use crate::model::{Fault, FaultKind, Role, TxStatus};
 use crate::net::scratch::with_scratch;
-use crate::pool::{BorrowError, Borrowed, CloseReason};
+use crate::pool::{BorrowError, CloseReason};
 use crate::protocol::{Back, Engine, Front, Wants};
 
 /// A logged-in client and all that serves it.
@@ -164,21 +164,28 @@ impl<E: Engine> Relay<E> {
 
     /// Borrows a server connection; `None` if the request has been answered with an error and
     /// the session goes on. Cancel-safe.
-    async fn borrow(&mut self) -> Result<Option<Borrowed<E>>, End> {
-        let pool = Arc::clone(&self.route.pool);
-        let mut borrow = pin!(pool.borrow());
-        let result = std::future::poll_fn(|cx| {
-            if let Poll::Ready(result) = borrow.as_mut().poll(cx) {
-                return Poll::Ready(result.map_err(Missed::Borrow));
-            }
-            self.poll_waiting(cx).map(Err)
-        })
-        .await;
-        match result {
+    async fn borrow(&mut self) -> Result<Option<Lent<E>>, End> {
+        let aim = usual_aim(self.route.role);
+        if let Some(lent) = borrow_at_once(&mut self.route, aim) {
+            return Ok(Some(lent));
+        }
+        Box::pin(self.borrow_waiting(aim)).await
+    }
+
+    async fn borrow_waiting(&mut self, aim: Role) -> Result<Option<Lent<E>>, End> {
+        let start = Instant::now();
+        let Self {
+            client,
+            handle,
+            route,
+            ..
+        } = &mut *self;
+        let interrupt = |cx: &mut Context<'_>| poll_waiting(client, handle, cx);
+        match borrow_in_turn(&mut route.destinations, aim, start, interrupt).await {
             Ok(lent) => Ok(Some(lent)),
-            Err(Missed::ClientGone) => Err(End::ClientGone),
-            Err(Missed::End(fault)) => Err(End::Fault(fault)),
-            Err(Missed::Cancelled) => {
+            Err(Missed::Interrupted(Interrupt::ClientGone)) => Err(End::ClientGone),
+            Err(Missed::Interrupted(Interrupt::End(fault))) => Err(End::Fault(fault)),
+            Err(Missed::Interrupted(Interrupt::Cancelled)) => {
                 self.decline(&Fault::new(
                     FaultKind::Cancelled,
                     "canceling statement due to user request",
@@ -186,32 +193,13 @@ impl<E: Engine> Relay<E> {
                 Ok(None)
             }
             Err(Missed::Borrow(BorrowError::Closed)) => Err(End::Fault(shutting_down())),
-            Err(Missed::Borrow(error)) => {
-                tracing::warn!(session = %self.handle.id, %error, "no server connection");
-                self.decline(&error.fault());
+            Err(missed) => {
+                let fault = missed.fault();
+                tracing::warn!(session = %self.handle.id, reason = ?missed, "no server connection");
+                self.decline(&fault);
                 Ok(None)
             }
         }
-    }
-
-    /// Watches the client while it waits for a server connection.
-    fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<Missed> {
-        self.handle.listen(cx.waker());
-        if self.handle.take(Signal::Cancel) {
-            return Poll::Ready(Missed::Cancelled);
-        }
-        if self.handle.take(Signal::Kill) {
-            return Poll::Ready(Missed::End(terminated()));
-        }
-        // A client that waits may send more; enough of it is kept to see whether it leaves.
-        while self.client.inbox.len() < WAITING_INBOX {
-            match read_client(&mut self.client, cx) {
-                Poll::Ready(0) => return Poll::Ready(Missed::ClientGone),
-                Poll::Ready(_) => {}
-                Poll::Pending => break,
-            }
-        }
-        Poll::Pending
     }
 
     /// Answers the request at hand with an error; the session goes on.
@@ -228,9 +216,14 @@ impl<E: Engine> Relay<E> {
     }
 
     /// Exchanges with a server connection until it may go back. Not cancel-safe.
-    async fn converse(&mut self, mut lent: Borrowed<E>) -> Result<(), End> {
-        let Route { dialer, pool, .. } = &self.route;
-        let mut canceller = Canceller::new(Arc::clone(dialer), Arc::clone(pool));
+    async fn converse(&mut self, lent: Lent<E>) -> Result<(), End> {
+        let Lent {
+            server: mut lent,
+            way,
+            _place,
+        } = lent;
+        self.tally.meter.bound(&way.site.metrics);
+        let mut canceller = Canceller::new(way);
         let mut exchange = Exchange::new(
             &mut self.client,
             lent.conn(),
@@ -280,6 +273,30 @@ impl<E: Engine> Relay<E> {
     }
 }
 
+/// Watches the client while it waits for a server connection.
+fn poll_waiting<E: Engine>(
+    client: &mut Client<E>,
+    handle: &Handle,
+    cx: &mut Context<'_>,
+) -> Poll<Interrupt> {
+    handle.listen(cx.waker());
+    if handle.take(Signal::Cancel) {
+        return Poll::Ready(Interrupt::Cancelled);
+    }
+    if handle.take(Signal::Kill) {
+        return Poll::Ready(Interrupt::End(terminated()));
+    }
+    // A client that waits may send more; enough of it is kept to see whether it leaves.
+    while client.inbox.len() < WAITING_INBOX {
+        match read_client(client, cx) {
+            Poll::Ready(0) => return Poll::Ready(Interrupt::ClientGone),
+            Poll::Ready(_) => {}
+            Poll::Pending => break,
+        }
+    }
+    Poll::Pending
+}
+
 /// What a client without server connection needs.
 #[derive(Clone, Copy, Debug)]
 enum Need {
@@ -290,8 +307,8 @@ enum Need {
 }
 
 /// Why a borrow was given up.
-enum Missed {
-    Borrow(BorrowError),
+#[derive(Debug)]
+enum Interrupt {
     Cancelled,
     ClientGone,
     End(Fault),

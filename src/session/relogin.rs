@@ -1,8 +1,6 @@
 //! A client that logs in anew on the same connection, perhaps as another user: a new session as
 //! far as state, user and pool are concerned, and the old one for those who list and cancel.
 
-use std::sync::Arc;
-
 use bytes::Buf;
 use tracing::info;
 
@@ -61,7 +59,7 @@ impl<E: Engine> Relay<E> {
         };
         let client = &mut self.client;
         let mut words = Vec::new();
-        let (mut front, route, greeting) = door
+        let (mut front, mut route, greeting) = door
             .enter(&mut client.stream, &mut client.inbox, &mut words, login)
             .await?;
         let key = E::cancel_key(login, self.handle.id.0, entropy()?);
@@ -69,8 +67,7 @@ impl<E: Engine> Relay<E> {
         say(&mut client.stream, &words).await?;
         client.front = front;
         self.handle
-            .identify(identity(login, &route, client.stream.is_tls()));
-        self.tally.meter.bound(Arc::clone(&route.metrics));
+            .identify(identity(login, &mut route, client.stream.is_tls()));
         self.tally.begun_anew();
         self.route = route;
         Ok(())

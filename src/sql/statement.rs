@@ -93,7 +93,7 @@ impl Statement {
     #[must_use]
     pub fn setting_changes(&self) -> &[SettingChange] {
         match &self.detail {
-            Detail::Settings(changes) => changes,
+            Detail::Settings(changes) | Detail::SettingsByRow(changes) => changes,
             _ => &[],
         }
     }
@@ -106,6 +106,8 @@ pub enum Detail {
     None,
     /// Settings changed, in this order. These are all the settings the statement changes.
     Settings(Box<[SettingChange]>),
+    /// The same, for each row that the statement yields: nothing has changed if it yields none.
+    SettingsByRow(Box<[SettingChange]>),
     /// `LISTEN`; takes effect when the transaction commits.
     Listen(Which),
     /// `UNLISTEN`; takes effect when the transaction commits.

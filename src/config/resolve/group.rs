@@ -1,13 +1,10 @@
 //! One `[[target_group]]`.
 
-use std::sync::Arc;
-
-use super::Table;
-use super::host::host_and_port;
 use super::translate::{engine, pins, pool_mode, tls_mode, tls_version};
+use super::{Table, topology};
 use crate::auth::options::AuthQuery;
 use crate::config::error::ConfigError;
-use crate::config::plan::{GroupPlan, TargetPlan};
+use crate::config::plan::GroupPlan;
 use crate::config::raw;
 use crate::model::{PinPolicy, Share};
 use crate::net::options::{ClientTlsOptions, DialOptions};
@@ -35,7 +32,8 @@ pub(super) fn resolve(
     Ok(GroupPlan {
         name: (&*raw.name).into(),
         engine: engine(raw.engine),
-        primary: primary(table, raw)?,
+        dial: dial(table, raw)?,
+        topology: topology::resolve(table, raw)?,
         limits: TargetOptions {
             max_connections_percent: most,
             max_idle_connections_percent: idle.unwrap_or(most / 2),
@@ -45,6 +43,8 @@ pub(super) fn resolve(
             login_retry: raw.server_login_retry.0,
         },
         pool: pool(raw),
+        replica_pool_size: raw.replica_pool_size,
+        reads_fall_back: raw.reads_without_replica == raw::WithoutReplica::Primary,
         pool_mode: pool_mode(raw.pool_mode),
         pins: PinPolicy {
             filtered: pins(&raw.session_pinning_filters),
@@ -66,6 +66,9 @@ fn check(table: &Table<'_>, raw: &raw::TargetGroup) -> Result<(), ConfigError> {
         return Err(table.error("max_idle_connections_percent", what));
     }
     table.at_least_one("default_pool_size", raw.default_pool_size)?;
+    if let Some(size) = raw.replica_pool_size {
+        table.at_least_one("replica_pool_size", size)?;
+    }
     table.at_least_one("server_login_concurrency", raw.server_login_concurrency)?;
     if raw.max_prepared_statements == 0 {
         return Err(table.error("max_prepared_statements", "must be at least 1"));
@@ -97,39 +100,21 @@ fn pool(raw: &raw::TargetGroup) -> PoolOptions {
     }
 }
 
-fn primary(table: &Table<'_>, raw: &raw::TargetGroup) -> Result<TargetPlan, ConfigError> {
-    let [target] = &*raw.target else {
-        let count = raw.target.len();
-        let what = format!("exactly one [[target_group.target]] is needed, not {count}");
-        return Err(table.error("target", &what));
-    };
-    let Some((host, port)) = host_and_port(&target.address, engine(raw.engine)) else {
-        let what = format!("expected \"host:port\", not {:?}", target.address);
-        return Err(table.error("target.address", &what));
-    };
-    Ok(TargetPlan {
-        name: name(host, port),
-        dial: DialOptions {
-            host: host.into(),
-            port,
-            connect_timeout: raw.server_connect_timeout.0,
-            keepalive: table.keepalive(
-                raw.tcp_keepalive_idle,
-                raw.tcp_keepalive_interval,
-                raw.tcp_keepalive_count,
-                raw.tcp_user_timeout,
-            )?,
-            tls: tls(table, raw)?,
-            ask_public_key: raw.server_public_key_retrieval,
-        },
+/// How every server is reached; host and port are its own.
+fn dial(table: &Table<'_>, raw: &raw::TargetGroup) -> Result<DialOptions, ConfigError> {
+    Ok(DialOptions {
+        host: "".into(),
+        port: 0,
+        connect_timeout: raw.server_connect_timeout.0,
+        keepalive: table.keepalive(
+            raw.tcp_keepalive_idle,
+            raw.tcp_keepalive_interval,
+            raw.tcp_keepalive_count,
+            raw.tcp_user_timeout,
+        )?,
+        tls: tls(table, raw)?,
+        ask_public_key: raw.server_public_key_retrieval,
     })
-}
-
-fn name(host: &str, port: u16) -> Arc<str> {
-    if host.contains(':') {
-        return format!("[{host}]:{port}").into();
-    }
-    format!("{host}:{port}").into()
 }
 
 fn tls(table: &Table<'_>, raw: &raw::TargetGroup) -> Result<ClientTlsOptions, ConfigError> {

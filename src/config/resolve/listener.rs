@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Table;
-use super::translate::{auth_method, client_cert, engine, pool_mode, tls_version};
+use super::translate::{auth_method, client_cert, engine, pool_mode, target_role, tls_version};
 use crate::config::error::ConfigError;
 use crate::config::plan::{ClientLimits, ListenerPlan};
 use crate::config::raw;
@@ -47,6 +47,7 @@ pub(super) fn resolve(
         auth_method: raw.auth_method.map(auth_method),
         public_key_retrieval: raw.public_key_retrieval,
         pool_mode: raw.pool_mode.map(pool_mode),
+        target_role: target_role(raw.target_role),
         max_client_conn: raw.max_client_conn,
         limits: limits(raw),
     })

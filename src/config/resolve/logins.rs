@@ -48,21 +48,20 @@ pub(super) fn check_users(
             .filter_map(|user| locked_out(raw, user, users)),
     );
     for (index, group) in raw.target_group.iter().enumerate() {
-        let Some(name) = group.auth_user.as_deref() else {
-            continue;
-        };
-        match users.user(name) {
-            None => {
-                let table = source.table("target_group", index, &group.name);
-                let what = format!("there is no [[user]] {name:?}, nor is it in the userlist");
-                problems.add(table.error("auth_user", &what));
-            }
-            Some(user) if user.server_credential.is_none() => {
-                let table = source.table("target_group", index, &group.name);
-                let what = format!("the password of {name:?} on the server is not known");
-                problems.add(table.error("auth_user", &what));
-            }
-            Some(_) => {}
+        for (key, name) in [
+            ("auth_user", group.auth_user.as_deref()),
+            ("monitor_user", group.monitor_user.as_deref()),
+        ] {
+            let Some(name) = name else { continue };
+            let table = source.table("target_group", index, &group.name);
+            let what = match users.user(name) {
+                None => format!("there is no [[user]] {name:?}, nor is it in the userlist"),
+                Some(user) if user.server_credential.is_none() => {
+                    format!("the password of {name:?} on the server is not known")
+                }
+                Some(_) => continue,
+            };
+            problems.add(table.error(key, &what));
         }
     }
 }

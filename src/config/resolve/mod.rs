@@ -22,6 +22,7 @@ mod group;
 mod host;
 mod listener;
 mod logins;
+mod topology;
 mod translate;
 mod user;
 

@@ -1,7 +1,7 @@
 //! The file's words in the words of the components.
 
 use crate::config::raw;
-use crate::model::{AuthMethod, EngineFamily, PinReason, Pins, PoolMode};
+use crate::model::{AuthMethod, EngineFamily, PinReason, Pins, PoolMode, Role, TargetRole};
 use crate::net::options::{ClientCert, TlsMode, TlsVersion};
 use crate::telemetry::options::LogFormat;
 
@@ -16,6 +16,22 @@ pub(super) const fn pool_mode(raw: raw::PoolMode) -> PoolMode {
     match raw {
         raw::PoolMode::Transaction => PoolMode::Transaction,
         raw::PoolMode::Session => PoolMode::Session,
+    }
+}
+
+pub(super) const fn target_role(raw: raw::TargetRole) -> TargetRole {
+    match raw {
+        raw::TargetRole::ReadWrite => TargetRole::ReadWrite,
+        raw::TargetRole::ReadOnly => TargetRole::ReadOnly,
+        raw::TargetRole::Split => TargetRole::Split,
+    }
+}
+
+pub(super) const fn role(raw: raw::TargetRoleHint) -> Option<Role> {
+    match raw {
+        raw::TargetRoleHint::Auto => None,
+        raw::TargetRoleHint::Primary => Some(Role::Primary),
+        raw::TargetRoleHint::Replica => Some(Role::Replica),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::translate::{auth_method, pins, pool_mode};
+use super::translate::{auth_method, pins, pool_mode, target_role};
 use super::{Source, Table};
 use crate::auth::options::UserOptions;
 use crate::auth::store::verifier;
@@ -42,6 +42,7 @@ pub(super) fn resolve(
         certificate_names: raw.certificate_names.clone(),
         pool_mode: raw.pool_mode.map(pool_mode),
         filtered_pins: raw.session_pinning_filters.as_deref().map(pins),
+        target_role: raw.target_role.map(target_role),
         pool_size: raw.pool_size,
         max_client_connections: u32::try_from(raw.max_client_conn).unwrap_or(u32::MAX),
     })

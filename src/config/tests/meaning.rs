@@ -51,13 +51,20 @@ fn what_is_left_out_has_its_default() {
     let [group] = &*plan.groups else {
         panic!();
     };
-    assert_eq!(&*group.primary.name, "db:5432");
+    let [target] = &*group.topology.seeds else {
+        panic!();
+    };
+    assert_eq!(&*target.name, "db:5432");
+    assert_eq!(
+        (&*target.host, target.port, target.role),
+        ("db", 5432, None)
+    );
     assert_eq!(group.limits.max_connections_percent, 100);
     assert_eq!(group.limits.max_idle_connections_percent, 50);
     assert_eq!(group.pool.size, 20);
     assert_eq!(group.pool.borrow_timeout, Duration::from_secs(120));
     assert_eq!(group.pool_mode, PoolMode::Transaction);
-    assert_eq!(group.primary.dial.tls.mode, TlsMode::Prefer);
+    assert_eq!(group.dial.tls.mode, TlsMode::Prefer);
     assert_eq!(group.max_statement_bytes, 1 << 20);
     let user = user(&plan, "app");
     assert_eq!(password(user.verifier.as_ref()), b"a secret");

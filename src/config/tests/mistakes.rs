@@ -240,13 +240,41 @@ fn targets() {
             "[[target_group.target]]\naddress = \"db2\"",
         )]),
         &[
-            "sluice.toml:8:1: target_group \"main\", `target`: exactly one [[target_group.target]] is needed, not 2",
+            "sluice.toml:8:1: target_group \"main\", `target.0`: several targets need monitor_user, which finds out who is primary, or a `role` each",
+        ],
+    );
+    let second = |keys: &str| {
+        let line = "role = \"primary\"\n[[target_group.target]]\n";
+        with(&[("address = \"db:5432\"", &format!("{line}{keys}"))])
+    };
+    told(
+        &second("address = \"db2\"\nrole = \"primary\""),
+        &[
+            "sluice.toml:13:8: target_group \"main\", `target.1.role`: another target is the primary already",
+        ],
+    );
+    told(
+        &second("address = \"db\"\nrole = \"replica\""),
+        &[
+            "sluice.toml:12:11: target_group \"main\", `target.1.address`: another target has this address already",
+        ],
+    );
+    told(
+        &with(&[(GROUP, "monitor_user = \"watcher\"")]),
+        &[
+            "sluice.toml:7:16: target_group \"main\", `monitor_user`: there is no [[user]] \"watcher\", nor is it in the userlist",
+        ],
+    );
+    told(
+        &with(&[(GROUP, "health_check_interval = \"9ms\"")]),
+        &[
+            "sluice.toml:7:25: target_group \"main\", `health_check_interval`: must be at least \"10ms\"",
         ],
     );
     told(
         &LEAST.replace("db:5432", "db:port"),
         &[
-            "sluice.toml:9:11: target_group \"main\", `target.address`: expected \"host:port\", not \"db:port\"",
+            "sluice.toml:9:11: target_group \"main\", `target.0.address`: expected \"host:port\", not \"db:port\"",
         ],
     );
     told(
@@ -255,7 +283,7 @@ fn targets() {
             "target = [{ address = \"\" }]",
         ),
         &[
-            "sluice.toml:8:23: target_group \"main\", `target.address`: expected \"host:port\", not \"\"",
+            "sluice.toml:8:23: target_group \"main\", `target.0.address`: expected \"host:port\", not \"\"",
         ],
     );
 }

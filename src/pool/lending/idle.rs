@@ -77,7 +77,7 @@ impl<E: Engine> Pool<E> {
         }
     }
 
-    fn place(&self, loan: Loan<E>) {
+    pub(in crate::pool) fn place(&self, loan: Loan<E>) {
         let handed = if self.line.waiting() > 0 {
             self.line.hand(Handed::Conn(loan))
         } else {

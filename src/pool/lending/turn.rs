@@ -20,18 +20,39 @@ impl<E: Engine> Pool<E> {
     /// Waits in turn for at most the borrow timeout. Cancel-safe: a borrower that leaves gives
     /// up its turn, and a connection handed to it meanwhile goes to the next.
     pub async fn borrow(self: &Arc<Self>) -> Result<Borrowed<E>, BorrowError> {
+        if let Some(borrowed) = self.borrow_at_once() {
+            return Ok(borrowed);
+        }
+        Box::pin(self.borrow_since(Instant::now())).await
+    }
+
+    /// Borrows a connection that lies idle and needs no check, if nobody waits.
+    pub fn borrow_at_once(self: &Arc<Self>) -> Option<Borrowed<E>> {
+        if self.line.waiting() > 0 {
+            return None;
+        }
+        let borrowed = Borrowed::new(self.take_idle()?, Arc::clone(self));
+        if borrowed.idle_for() > self.options.load().check_delay {
+            borrowed.put_back();
+            return None;
+        }
+        self.tally.meters.borrows.inc();
+        Some(borrowed)
+    }
+
+    /// As [`Pool::borrow`], for one who has waited since `start` already.
+    pub async fn borrow_since(
+        self: &Arc<Self>,
+        start: Instant,
+    ) -> Result<Borrowed<E>, BorrowError> {
         self.tally.meters.borrows.inc();
         if self.line.waiting() == 0
             && let Some(loan) = self.take_idle()
         {
             let borrowed = Borrowed::new(loan, Arc::clone(self));
-            let limit = self.options.load().check_delay;
-            if borrowed.idle_for() <= limit {
-                return Ok(borrowed);
-            }
-            return Box::pin(self.borrow_checked(borrowed)).await;
+            return self.borrow_checked(borrowed, start).await;
         }
-        Box::pin(self.borrow_in_turn()).await
+        self.borrow_in_turn(start).await
     }
 
     /// Asks a connection that was idle for long for a sign of life, and takes the next if it
@@ -39,6 +60,7 @@ impl<E: Engine> Pool<E> {
     async fn borrow_checked(
         self: &Arc<Self>,
         borrowed: Borrowed<E>,
+        start: Instant,
     ) -> Result<Borrowed<E>, BorrowError> {
         let options = self.options();
         let mut next = Some(borrowed);
@@ -53,7 +75,7 @@ impl<E: Engine> Pool<E> {
             };
             next = idle.map(|loan| Borrowed::new(loan, Arc::clone(self)));
         }
-        self.borrow_in_turn().await
+        self.borrow_in_turn(start).await
     }
 
     async fn checked(
@@ -75,9 +97,8 @@ impl<E: Engine> Pool<E> {
         }
     }
 
-    async fn borrow_in_turn(self: &Arc<Self>) -> Result<Borrowed<E>, BorrowError> {
+    async fn borrow_in_turn(self: &Arc<Self>, start: Instant) -> Result<Borrowed<E>, BorrowError> {
         let options = self.options();
-        let start = Instant::now();
         let result = self.wait_in_turn(&options, start).await;
         let meters = &self.tally.meters;
         match &result {

@@ -26,6 +26,7 @@ pub mod md5;
 pub mod message;
 mod owed;
 pub mod prove;
+mod put_in;
 pub mod rename;
 mod replay;
 mod reply;

@@ -15,6 +15,7 @@ use super::front::PgFront;
 use super::owed::{Fate, Owed, Undo};
 use super::rename;
 use super::reported::Reported;
+use super::track::ROLLED_BACK;
 use super::{inspect, listen, reply_error, shape_reply};
 
 /// A client that watches, and the edits to what it will see.
@@ -292,11 +293,35 @@ impl Reader<'_> {
         if matches!(self.back.debts.first(), Some(Owed::Inner(_))) {
             return self.answers(message, |owed| matches!(owed, Owed::Inner(b'C')));
         }
+        match self.back.debts.first_mut() {
+            Some(Owed::Mended(mended)) if mended.is_within() => {
+                mended.completed();
+                self.restored();
+                return Ok(Some(self.stream_for(message, Fate::Ours)));
+            }
+            Some(Owed::Restored) => {
+                self.restored();
+                return self.answers(message, |_| true);
+            }
+            _ => {}
+        }
         self.follow(body);
+        if matches!(self.back.debts.first(), Some(Owed::Mended(_))) {
+            // One of ours may come next, but this was the client's.
+            return Ok(Some(self.stream_for(message, Fate::Client)));
+        }
         if matches!(self.back.debts.first(), Some(Owed::Execute(_))) {
             return self.answers(message, |_| true);
         }
         self.stream(message)
+    }
+
+    /// What the client asked for at startup is in force again, behind its RESET.
+    fn restored(&mut self) {
+        if let Some(client) = &mut self.client {
+            client.front.settings.applied(false);
+            self.back.follow(client.front);
+        }
     }
 
     /// Brings what is known of the session up to date with a statement that is complete.
@@ -312,20 +337,27 @@ impl Reader<'_> {
         if inspect::gives_up(tag) {
             front.inspection.given_up();
         }
-        let rolled_back = tag == b"ROLLBACK\0";
         match back.debts.first_mut() {
             Some(Owed::Scripted(verdict, done)) => {
                 let verdict = Arc::clone(verdict);
                 if let Some(statement) = verdict.statements.get(*done) {
                     *done += 1;
-                    front.settings.complete(statement, rolled_back);
+                    front.settings.complete(statement, tag);
+                    by_name::complete(front, back, statement);
+                }
+            }
+            Some(Owed::Mended(mended)) => {
+                if let Some((verdict, done)) = mended.completed()
+                    && let Some(statement) = verdict.statements.get(done)
+                {
+                    front.settings.complete(statement, tag);
                     by_name::complete(front, back, statement);
                 }
             }
             Some(Owed::Execute(Some(verdict))) => {
                 let verdict = Arc::clone(verdict);
                 for statement in &verdict.statements {
-                    front.settings.complete(statement, rolled_back);
+                    front.settings.complete(statement, tag);
                     by_name::complete(front, back, statement);
                 }
             }
@@ -333,7 +365,7 @@ impl Reader<'_> {
                 back.statements.forget(gone.key);
                 front.named.remove(&gone.name);
             }
-            Some(Owed::Query(Fate::Client) | Owed::Execute(None)) if rolled_back => {
+            Some(Owed::Query(Fate::Client) | Owed::Execute(None)) if tag == ROLLED_BACK => {
                 front.settings.roll_back();
             }
             _ => return,

@@ -201,7 +201,7 @@ pub fn inner_pins(prepare: &Statement) -> Pins {
 /// Why the settings that a statement changes cannot be followed, if so. The random seed is state,
 /// not a value, and a reason of its own.
 fn untracked(statement: &Statement) -> Option<PinReason> {
-    let Detail::Settings(changes) = &statement.detail else {
+    let (Detail::Settings(changes) | Detail::SettingsByRow(changes)) = &statement.detail else {
         return statement
             .touches
             .intersects(SETS)

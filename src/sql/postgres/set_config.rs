@@ -21,6 +21,13 @@ pub(super) fn calls(cursor: Cursor<'_>, select: bool) -> (Touches, Detail) {
     };
     match changes {
         Some(changes) => settings(changes),
+        None if select && let Some(change) = of_catalogue(cursor.clone()) => {
+            let (touches, detail) = settings(vec![change]);
+            match detail {
+                Detail::Settings(changes) => (touches, Detail::SettingsByRow(changes)),
+                other => (touches, other),
+            }
+        }
         None if all_local(cursor) => (Touches::of(Touch::SetLocal), Detail::None),
         None => (Touches::of(Touch::SetUnknown), Detail::None),
     }
@@ -60,6 +67,41 @@ fn select_list(mut cursor: Cursor<'_>) -> Option<Vec<SettingChange>> {
             return None;
         }
     }
+}
+
+/// Reads `SELECT set_config(name, 'value', false) FROM pg_settings WHERE name = 'setting'`, by which
+/// `pg_dump` sets what not every server has: one row where the server knows the setting, else none.
+fn of_catalogue(mut cursor: Cursor<'_>) -> Option<SettingChange> {
+    cursor.advance();
+    qualifier(&mut cursor);
+    let function = cursor.advance()?;
+    let called = is_exactly(&function, b"set_config") && cursor.take(Kind::Open);
+    if !called || !cursor.take_word(b"name") || !cursor.take(Kind::Comma) {
+        return None;
+    }
+    let value = cursor.advance().filter(is_string)?;
+    let session = cursor.take(Kind::Comma) && cursor.take_word(b"false");
+    if !session || !cursor.take(Kind::Close) || !cursor.take_word(b"from") {
+        return None;
+    }
+    qualifier(&mut cursor);
+    if !cursor.take_words(&[b"pg_settings", b"where", b"name"]) || !cursor.take_operator(b"=") {
+        return None;
+    }
+    let name = cursor.advance().filter(is_string)?;
+    let change = SettingChange {
+        scope: SettingScope::Session,
+        name: setting_name(&string(&name)?.text),
+        action: SettingAction::Raw(string(&value)?),
+    };
+    cursor.at_end().then_some(change)
+}
+
+fn is_string(token: &Token<'_>) -> bool {
+    matches!(
+        token.kind,
+        Kind::String | Kind::EscapeString | Kind::DollarString
+    )
 }
 
 /// Whether a token is this function name, quoted or not. A quoted name in other case is another

@@ -134,7 +134,6 @@ fn node_postgres_with_options_does_not_pin() {
 }
 
 #[test]
-#[ignore = "pg_dump (15.8, 16.4, 17 and later) pins: `set_config(name, …) from pg_settings` is not understood yet"]
 fn pg_dump_does_not_pin() {
     let (database, proxy) = setting();
     tenants(&database);

@@ -18,7 +18,7 @@ use crate::sql::statement::{
 use crate::sql::touches::Touch;
 
 /// The settings of a session, now and if its transaction is rolled back.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Tracked {
     now: Both,
     /// In force if the transaction is rolled back.
@@ -162,8 +162,8 @@ impl Tracked {
         self.commit();
     }
 
-    /// A statement is complete; `rolled_back`: its command tag says ROLLBACK.
-    pub(super) fn complete(&mut self, statement: &Statement, rolled_back: bool) {
+    /// A statement is complete, with this command tag (zero byte included).
+    pub(super) fn complete(&mut self, statement: &Statement, tag: &[u8]) {
         match &statement.control {
             TransactionControl::None | TransactionControl::Begin(_) => {}
             TransactionControl::Savepoint(name) => {
@@ -176,14 +176,15 @@ impl Tracked {
                 }
             }
             // COMMIT of a failed transaction is a rollback, and its tag says so.
-            _ if rolled_back => self.roll_back(),
+            _ if tag == ROLLED_BACK => self.roll_back(),
             _ => self.commit(),
         }
         let unread = matches!(statement.detail, Detail::None);
         if unread && statement.touches.contains(Touch::SetLocal) {
             self.now.local = unique();
         }
-        for change in statement.setting_changes() {
+        let void = matches!(statement.detail, Detail::SettingsByRow(_)) && tag == NO_ROW;
+        for change in statement.setting_changes().iter().filter(|_| !void) {
             self.change(change);
         }
         if let Detail::Unlisten(which) = &statement.detail {
@@ -324,6 +325,11 @@ impl Tracked {
         }
     }
 }
+
+/// The tag of what ended by a rollback, COMMIT of a failed transaction included.
+pub(super) const ROLLED_BACK: &[u8] = b"ROLLBACK\0";
+/// The tag of a SELECT that has yielded nothing.
+const NO_ROW: &[u8] = b"SELECT 0\0";
 
 /// The items of a `SET`, as constants that mean the same: identifiers and strings do.
 fn list(values: &[Literal]) -> Value {

@@ -1,12 +1,17 @@
 //! The settings of a session as its statements complete.
 
-use super::{ROLE, Settings, Tracked, USER, Value};
+use super::{ROLE, ROLLED_BACK, Settings, Tracked, USER, Value};
 use crate::sql::postgres::classify;
 
 /// Runs statements that all succeed.
 fn run(tracked: &mut Tracked, text: &str) {
     for statement in &classify(text.as_bytes()).statements {
-        tracked.complete(statement, text.starts_with("ROLLBACK"));
+        let tag: &[u8] = if text.starts_with("ROLLBACK") {
+            ROLLED_BACK
+        } else {
+            b"?\0"
+        };
+        tracked.complete(statement, tag);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::verdict;
 use crate::sql::statement::{LiteralKind, SettingAction, SettingChange, SettingScope};
+use crate::sql::touches::Touch;
 
 /// A change in short: scope, name, action.
 fn short(change: &SettingChange) -> String {
@@ -133,6 +134,30 @@ fn set_config_takes_values_as_they_stand() {
     );
     check("select set_config('a', 'b\\c', false)", &[]);
     check("select set_config('a', 'b', false) from t", &[]);
+}
+
+#[test]
+fn what_pg_dump_sets_where_the_server_knows_it_is_read() {
+    check(
+        "SELECT set_config(name, 'view, foreign-table', false) FROM pg_settings WHERE name = 'a'",
+        &["a:=view, foreign-table"],
+    );
+    check(
+        "select pg_catalog.set_config(name, 'b', false) from pg_catalog.pg_settings where name = 'A'",
+        &["a:=b"],
+    );
+    for text in [
+        "select set_config(name, 'b', false) from pg_settings",
+        "select set_config(name, 'b', false) from pg_settings where name like 'a'",
+        "select set_config(name, 'b', false) from pg_settings where name = 'a' or true",
+        "select set_config(name, setting, false) from pg_settings where name = 'a'",
+        "select set_config(name, 'b', false) from s.pg_settings where name = 'a'",
+        "select set_config(name, 'b', false), 1 from pg_settings where name = 'a'",
+        "select set_config(name, $1, false) from pg_settings where name = 'a'",
+    ] {
+        check(text, &[]);
+        assert!(verdict(text).touches.contains(Touch::SetUnknown), "{text}");
+    }
 }
 
 #[test]

@@ -1,0 +1,225 @@
+//! Borrowing a server connection wherever the group has one: who waits for a server that is
+//! gone moves to the one that takes its place.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::desk::Route;
+use super::destination::{Access, Destinations, Way};
+use super::roster::Occupied;
+use crate::model::{Fault, FaultKind, Role, TargetRole};
+use crate::pool::{BorrowError, Borrowed};
+use crate::protocol::Engine;
+
+/// A server connection in a session's hands, and where it leads.
+pub(super) struct Lent<E: Engine> {
+    pub(super) server: Borrowed<E>,
+    pub(super) way: Arc<Way<E>>,
+    /// Counts it among those at work there, where that decides who gets the next.
+    pub(super) _place: Option<Occupied>,
+}
+
+impl<E: Engine> Lent<E> {
+    fn new(server: Borrowed<E>, way: Arc<Way<E>>, aim: Role) -> Self {
+        let place = (aim == Role::Replica).then(|| way.site.occupy());
+        Self {
+            server,
+            way,
+            _place: place,
+        }
+    }
+}
+
+/// Why no connection was borrowed.
+#[derive(Debug)]
+pub(super) enum Missed<I> {
+    /// None was to be had.
+    Borrow(BorrowError),
+    /// The group has no replica at all.
+    NoReplica,
+    /// Something else came first.
+    Interrupted(I),
+}
+
+impl<I> Missed<I> {
+    /// What the client is told, unless something else came first.
+    pub(super) fn fault(&self) -> Fault {
+        match self {
+            Self::Borrow(error) => error.fault(),
+            Self::NoReplica => Fault::new(
+                FaultKind::TargetUnavailable,
+                "The target group has no replica for read-only sessions.",
+            ),
+            Self::Interrupted(_) => Fault::new(FaultKind::Terminated, "interrupted"),
+        }
+    }
+}
+
+/// Where the requests of a session go that does not choose for each.
+pub(super) const fn usual_aim(role: TargetRole) -> Role {
+    match role {
+        TargetRole::ReadOnly => Role::Replica,
+        TargetRole::ReadWrite | TargetRole::Split => Role::Primary,
+    }
+}
+
+/// Borrows what lies idle where the aim is; `None` if it has to be waited for.
+pub(super) fn borrow_at_once<E: Engine>(route: &mut Route<E>, aim: Role) -> Option<Lent<E>> {
+    match aim {
+        Role::Primary => {
+            let way = route.destinations.primary()?;
+            let server = way.pool.borrow_at_once()?;
+            Some(Lent::new(server, Arc::clone(way), aim))
+        }
+        Role::Replica => {
+            let way = route.destinations.replica()?;
+            let server = way.pool.borrow_at_once()?;
+            Some(Lent::new(server, way, aim))
+        }
+    }
+}
+
+/// Borrows where the aim is, waiting in turn until the borrow timeout after `start`; `interrupt`
+/// is polled meanwhile. Cancel-safe.
+pub(super) async fn borrow_in_turn<E: Engine, I>(
+    destinations: &mut Destinations<E>,
+    aim: Role,
+    start: Instant,
+    mut interrupt: impl FnMut(&mut Context<'_>) -> Poll<I>,
+) -> Result<Lent<E>, Missed<I>> {
+    let access = Arc::clone(destinations.access());
+    loop {
+        let way = find(destinations, aim);
+        let epoch = destinations.epoch();
+        let Some(way) = way else {
+            if aim == Role::Replica && !has_replicas(&access) {
+                return Err(Missed::NoReplica);
+            }
+            rest(&access, epoch, start, None, &mut interrupt).await?;
+            continue;
+        };
+        match wait_at(destinations, &way, aim, start, &mut interrupt).await {
+            Wait::Lent(server) => return Ok(Lent::new(server, way, aim)),
+            Wait::Moved => {}
+            Wait::Interrupted(what) => return Err(Missed::Interrupted(what)),
+            Wait::Failed(error @ BorrowError::Unavailable(_)) => {
+                access.roster().suspect(&way.site.name);
+                if !access.terms().patient {
+                    return Err(Missed::Borrow(error));
+                }
+                rest(&access, epoch, start, Some(error), &mut interrupt).await?;
+            }
+            Wait::Failed(error) => return Err(Missed::Borrow(error)),
+        }
+    }
+}
+
+enum Wait<E: Engine, I> {
+    Lent(Borrowed<E>),
+    /// The aim is elsewhere now.
+    Moved,
+    Failed(BorrowError),
+    Interrupted(I),
+}
+
+fn find<E: Engine>(destinations: &mut Destinations<E>, aim: Role) -> Option<Arc<Way<E>>> {
+    match aim {
+        Role::Primary => destinations.primary().map(Arc::clone),
+        Role::Replica => {
+            let falls_back = destinations.access().terms().reads_fall_back;
+            let replica = destinations.replica();
+            if replica.is_none() && falls_back {
+                return destinations.primary().map(Arc::clone);
+            }
+            replica
+        }
+    }
+}
+
+fn has_replicas<E: Engine>(access: &Access<E>) -> bool {
+    let snapshot = access.roster().snapshot();
+    // One whose role is not known may be one.
+    let mut members = snapshot.members.iter();
+    snapshot.paused || members.any(|member| member.role != Some(Role::Primary))
+}
+
+/// Waits in the line of one pool, as long as that is the right one.
+async fn wait_at<E: Engine, I>(
+    destinations: &mut Destinations<E>,
+    way: &Arc<Way<E>>,
+    aim: Role,
+    start: Instant,
+    interrupt: &mut impl FnMut(&mut Context<'_>) -> Poll<I>,
+) -> Wait<E, I> {
+    let roster = Arc::clone(destinations.access().roster());
+    let mut borrow = pin!(way.pool.borrow_since(start));
+    loop {
+        let mut changed = pin!(roster.changed(destinations.epoch()));
+        let result = std::future::poll_fn(|cx| {
+            if let Poll::Ready(result) = borrow.as_mut().poll(cx) {
+                return Poll::Ready(Some(match result {
+                    Ok(server) => Wait::Lent(server),
+                    Err(error) => Wait::Failed(error),
+                }));
+            }
+            if changed.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            interrupt(cx).map(|what| Some(Wait::Interrupted(what)))
+        })
+        .await;
+        if let Some(result) = result {
+            return result;
+        }
+        // Whoever may stay keeps its turn.
+        let stays = match aim {
+            Role::Primary => destinations
+                .primary()
+                .is_some_and(|now| Arc::ptr_eq(&now.pool, &way.pool)),
+            Role::Replica => destinations.serves(&way.site.name),
+        };
+        if !stays {
+            return Wait::Moved;
+        }
+    }
+}
+
+/// Waits until the group has changed, or for a moment if `error` says that the server might be
+/// back by then; not beyond the borrow timeout.
+async fn rest<E: Engine, I>(
+    access: &Access<E>,
+    epoch: u64,
+    start: Instant,
+    error: Option<BorrowError>,
+    interrupt: &mut impl FnMut(&mut Context<'_>) -> Poll<I>,
+) -> Result<(), Missed<I>> {
+    let limit = access.terms().primary.borrow_timeout;
+    let deadline = start.checked_add(limit).unwrap_or(start);
+    let again = error.as_ref().map(|_| Instant::now() + TRY_AGAIN);
+    let until = again.map_or(deadline, |again| again.min(deadline));
+    let mut changed = pin!(access.roster().changed(epoch));
+    let mut over = pin!(sleep_until(until));
+    let late = std::future::poll_fn(|cx| {
+        if changed.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(false));
+        }
+        if over.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(until == deadline));
+        }
+        interrupt(cx).map(|what| Err(Missed::Interrupted(what)))
+    })
+    .await?;
+    match (late, error) {
+        (false, _) => Ok(()),
+        (true, Some(error)) => Err(Missed::Borrow(error)),
+        (true, None) => Err(Missed::Borrow(BorrowError::Timeout(limit))),
+    }
+}
+
+/// A server that could not be reached is tried again after this long by those who wait.
+const TRY_AGAIN: Duration = Duration::from_millis(50);

@@ -1,0 +1,169 @@
+//! The servers of one target group, as its sessions see them: who is primary, how each is
+//! reached, and how busy it is. Outlives configurations, so that a session that stays meets the
+//! servers of today.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, watch};
+
+use super::metrics::TargetMetrics;
+use crate::model::{Snapshot, TargetName};
+use crate::pool::Dialer;
+
+/// The servers of one target group.
+#[derive(Debug)]
+pub struct Roster {
+    group: Arc<str>,
+    view: ArcSwap<View>,
+    /// [`Snapshot::epoch`] of the view.
+    epoch: AtomicU64,
+    changes: watch::Sender<u64>,
+    suspects: Suspects,
+}
+
+/// What was seen at one moment, and the way to each member.
+#[derive(Debug, Default)]
+pub struct View {
+    /// Who is what.
+    pub snapshot: Arc<Snapshot>,
+    /// How each member is reached.
+    pub sites: HashMap<TargetName, Arc<Site>>,
+}
+
+/// One server.
+#[derive(Debug)]
+pub struct Site {
+    /// `host:port`.
+    pub name: TargetName,
+    /// Reaches it.
+    pub dialer: Arc<Dialer>,
+    /// What is counted about it.
+    pub metrics: Arc<TargetMetrics>,
+    outstanding: AtomicU32,
+}
+
+/// Servers about which sessions have doubts.
+#[derive(Debug, Default)]
+struct Suspects {
+    names: std::sync::Mutex<Vec<TargetName>>,
+    bell: Notify,
+}
+
+impl Site {
+    /// A server that nobody works with yet.
+    pub fn new(name: TargetName, dialer: Arc<Dialer>, metrics: Arc<TargetMetrics>) -> Self {
+        Self {
+            name,
+            dialer,
+            metrics,
+            outstanding: AtomicU32::new(0),
+        }
+    }
+
+    /// Sessions that have a connection of it, or wait for one, as far as these were counted.
+    pub fn outstanding(&self) -> u32 {
+        self.outstanding.load(Ordering::Relaxed)
+    }
+
+    /// Counts a session until the guard is dropped.
+    pub fn occupy(self: &Arc<Self>) -> Occupied {
+        self.outstanding.fetch_add(1, Ordering::Relaxed);
+        Occupied(Arc::clone(self))
+    }
+}
+
+/// Counts one session at a site.
+#[derive(Debug)]
+pub struct Occupied(Arc<Site>);
+
+impl Drop for Occupied {
+    fn drop(&mut self) {
+        self.0.outstanding.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Roster {
+    /// A group without servers.
+    pub fn new(group: Arc<str>) -> Self {
+        Self {
+            group,
+            view: ArcSwap::default(),
+            epoch: AtomicU64::new(0),
+            changes: watch::Sender::new(0),
+            suspects: Suspects::default(),
+        }
+    }
+
+    /// Name of the target group.
+    pub fn group(&self) -> &Arc<str> {
+        &self.group
+    }
+
+    /// [`Snapshot::epoch`] of the present view: what was chosen under another is to be chosen
+    /// anew. A single load.
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// The group as it is now.
+    pub fn view(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
+    /// Who is what now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.view.load().snapshot)
+    }
+
+    /// The server of this name, if it is of the group.
+    pub fn site(&self, name: &str) -> Option<Arc<Site>> {
+        self.view.load().sites.get(name).map(Arc::clone)
+    }
+
+    /// Puts a new view in force and wakes who waits for one. By one task at a time.
+    pub fn publish(&self, view: View) {
+        let epoch = view.snapshot.epoch;
+        self.view.store(Arc::new(view));
+        if self.epoch.swap(epoch, Ordering::AcqRel) != epoch {
+            self.changes.send_replace(epoch);
+        }
+    }
+
+    /// Waits until the epoch is another than `seen`. Cancel-safe.
+    pub async fn changed(&self, seen: u64) {
+        let mut changes = self.changes.subscribe();
+        // The sender is ours: it cannot be gone.
+        let _ = changes.wait_for(|epoch| *epoch != seen).await;
+    }
+
+    /// A session has met what speaks against this server: it is to be looked at now.
+    pub fn suspect(&self, name: &TargetName) {
+        let mut names = self.lock_suspects();
+        if !names.contains(name) {
+            names.push(Arc::clone(name));
+        }
+        drop(names);
+        self.suspects.bell.notify_one();
+    }
+
+    /// Waits for servers that are to be looked at. Cancel-safe.
+    pub async fn suspected(&self) -> Vec<TargetName> {
+        loop {
+            let names = std::mem::take(&mut *self.lock_suspects());
+            if !names.is_empty() {
+                return names;
+            }
+            self.suspects.bell.notified().await;
+        }
+    }
+
+    fn lock_suspects(&self) -> std::sync::MutexGuard<'_, Vec<TargetName>> {
+        self.suspects
+            .names
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

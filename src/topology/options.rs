@@ -1,0 +1,71 @@
+//! What configuration decides about the servers of a group and how they are watched.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{Role, TargetName};
+
+/// One group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopologyOptions {
+    /// The servers that the configuration names; at least one.
+    pub seeds: Vec<Seed>,
+    /// How they are looked at.
+    pub health: HealthOptions,
+    /// Our own availability zone, if it is known.
+    pub zone: Option<Arc<str>>,
+}
+
+impl TopologyOptions {
+    /// True if another server may become primary, so that it is worth waiting for one.
+    pub const fn may_change(&self) -> bool {
+        self.seeds.len() > 1 || self.health.monitor.is_some()
+    }
+}
+
+/// A server that the configuration names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seed {
+    /// `host:port`.
+    pub name: TargetName,
+    /// Host name or address.
+    pub host: Arc<str>,
+    /// TCP port.
+    pub port: u16,
+    /// Its role, where it is not to be found out.
+    pub role: Option<Role>,
+    /// Its availability zone.
+    pub zone: Option<Arc<str>>,
+    /// It is in another region than the primary.
+    pub other_region: bool,
+}
+
+/// How servers are looked at, and what is made of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthOptions {
+    /// The user that looks; `None`: servers are only tried for whether they take connections.
+    pub monitor: Option<Monitor>,
+    /// Between two looks at a server.
+    pub interval: Duration,
+    /// The same while the group has no primary.
+    pub failover_interval: Duration,
+    /// Longest that one look may take.
+    pub timeout: Duration,
+    /// Looks that fail in a row before a server is unavailable.
+    pub failures: u32,
+    /// Looks that succeed in a row before it is available again.
+    pub successes: u32,
+    /// Lag beyond which a replica is not used.
+    pub max_lag: Duration,
+    /// The same for replicas in another region.
+    pub max_lag_other_region: Duration,
+}
+
+/// Who looks at servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Monitor {
+    /// A configured user.
+    pub user: Arc<str>,
+    /// The database that it logs in to; empty: none.
+    pub database: Arc<str>,
+}
