@@ -255,7 +255,7 @@ const STATEMENTS: &[&str] = &[
     "set sort_buffer_size = 100000, join_buffer_size = default",
     "set sql_select_limit = 5",
     "set sql_select_limit = default",
-    "set lc_time_names = 'de_DE', lc_messages = 'de_DE'",
+    "set lc_time_names = 'de_DE'",
     "set wait_timeout = 1000, net_write_timeout = 77",
     "set optimizer_switch = 'mrr=off'",
     "set default_storage_engine = myisam",
