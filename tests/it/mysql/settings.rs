@@ -109,10 +109,11 @@ impl Session {
         }
         values.retain(|name, _| !OWN.contains(&&**name));
         for name in ["a", "b", "c"] {
-            let sql = format!(
-                "select concat_ws(' ', hex(@{name}), charset(@{name}), collation(@{name}))"
-            );
-            values.insert(format!("@{name}"), self.wire.value(&sql));
+            // One by one: under some character sets their texts do not mix.
+            for shown in ["", "charset", "collation"] {
+                let sql = format!("select hex({shown}(@{name}))");
+                values.insert(format!("@{name} {shown}"), self.wire.value(&sql));
+            }
         }
         values.insert("database".into(), self.wire.value("select hex(database())"));
         values
