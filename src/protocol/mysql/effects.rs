@@ -19,7 +19,9 @@ use crate::sql::statement::Which;
 pub fn learn(back: &mut MyBack, front: Option<&mut MyFront>, ok: &OkPacket<'_>) {
     // Replies to Sluice's own settings tell what is known; chores belong to nobody's session.
     let own = match back.debts.front().map(|owed| &owed.fate) {
-        Some(Fate::Client(_) | Fate::Probe | Fate::Warnings | Fate::InsertId) => false,
+        Some(Fate::Client(_) | Fate::Probe | Fate::Warnings | Fate::FoundRows | Fate::InsertId) => {
+            false
+        }
         Some(Fate::Replay | Fate::Prepare(_) | Fate::UserVariables | Fate::Chore) | None => true,
     };
     if own {
@@ -46,6 +48,22 @@ pub fn learn(back: &mut MyBack, front: Option<&mut MyFront>, ok: &OkPacket<'_>) 
     }
     if seen.changed && clients {
         unexplained(front);
+    }
+    if clients {
+        choose(front);
+    }
+}
+
+/// The client chooses what it is told: this reply is told by its choice already.
+fn choose(front: &mut MyFront) {
+    let Some(running) = &front.running else {
+        return;
+    };
+    let (verdict, done) = (Arc::clone(&running.verdict), running.done);
+    if let Some(statement) = verdict.statements.get(done)
+        && statement.touches.contains(Touch::SetTracker)
+    {
+        front.tracking.assigned(statement.assignments());
     }
 }
 
@@ -76,12 +94,17 @@ pub fn carried_out(
     match rows {
         Some(rows) => {
             front.last.found_rows = rows;
+            front.last.found_rows_open = running_statement(front)
+                .is_some_and(|it| it.touches.contains(Touch::CalcFoundRows));
+            front.last.found_elsewhere = false;
             front.last.row_count = -1;
         }
         None => {
             front.last.row_count = i64::try_from(ok.affected_rows).unwrap_or(i64::MAX);
             if running_statement(front).is_some_and(|it| it.touches.contains(Touch::Do)) {
                 front.last.found_rows = 1;
+                front.last.found_rows_open = false;
+                front.last.found_elsewhere = false;
             }
         }
     }
@@ -124,7 +147,6 @@ fn apply(front: &mut MyFront, back: &mut MyBack, statement: &Statement, status: 
         back.closing = true;
     }
     if touches.contains(Touch::SetTracker) {
-        front.tracking.assigned(statement.assignments());
         back.untracked = true;
     }
     match &statement.detail {
@@ -142,7 +164,17 @@ fn apply(front: &mut MyFront, back: &mut MyBack, statement: &Statement, status: 
                 front.unpin(PinReason::TempObject);
             }
         }
-        Detail::ReleaseAllLocks => front.unpin(PinReason::AdvisoryLock),
+        Detail::GetLock(name) => {
+            let held = front.objects.locks.entry(name.clone()).or_default();
+            *held = held.saturating_add(1);
+        }
+        Detail::ReleaseLock(name) => released(front, name),
+        Detail::ReleaseAllLocks => {
+            front.objects.locks.clear();
+            front.objects.lock_unclear = false;
+            unlocked(front);
+        }
+        Detail::XaEnd if !in_transaction => front.unpin(PinReason::DistributedTransaction),
         Detail::HandlerOpen(name) => match name {
             Which::One(name) => {
                 front.objects.handlers.insert(name.clone());
@@ -169,6 +201,9 @@ fn apply(front: &mut MyFront, back: &mut MyBack, statement: &Statement, status: 
         }
         _ => {}
     }
+    front.objects.service_lock |= touches.contains(Touch::ServiceLock);
+    let named = matches!(statement.detail, Detail::GetLock(_));
+    front.objects.lock_unclear |= touches.contains(Touch::UserLock) && !named;
     if touches.contains(Touch::TempTable) && !matches!(statement.detail, Detail::TempTable(_)) {
         front.objects.temp_unclear = true;
     }
@@ -179,6 +214,25 @@ fn apply(front: &mut MyFront, back: &mut MyBack, statement: &Statement, status: 
         front.unpin(PinReason::TableLock);
     }
     next_transaction(front, statement, in_transaction);
+}
+
+/// A lock is held once less, if it was held at all; whether it was, the reply's row tells, which need not be read:
+/// more often than counted it is not held in either case.
+fn released(front: &mut MyFront, name: &[u8]) {
+    if let Some(held) = front.objects.locks.get_mut(name) {
+        *held -= 1;
+        if *held == 0 {
+            front.objects.locks.remove(name);
+        }
+    }
+    unlocked(front);
+}
+
+fn unlocked(front: &mut MyFront) {
+    let objects = &front.objects;
+    if objects.locks.is_empty() && !objects.lock_unclear && !objects.service_lock {
+        front.unpin(PinReason::AdvisoryLock);
+    }
 }
 
 /// Modes set for the next transaction alone are gone when a later statement leaves none open.
@@ -201,15 +255,18 @@ pub fn failed(front: &mut MyFront, back: &mut MyBack) {
         front.pin(PinReason::Diagnostics);
     }
     let running = front.running.take();
-    let first = running.is_none_or(|running| {
-        if let Some(statement) = running.verdict.statements.get(running.done)
-            && statement.touches.contains(Touch::SetTracker)
-        {
-            back.untracked = true;
-        }
-        running.done == 0
-    });
-    if first {
+    let failed = running
+        .as_ref()
+        .and_then(|running| running.verdict.statements.get(running.done));
+    if failed.is_some_and(|failed| failed.touches.contains(Touch::SetTracker)) {
+        back.untracked = true;
+    }
+    if let Some(failed) = failed.filter(|failed| failed.touches.contains(Touch::UserLock)) {
+        // It may have taken some before.
+        front.objects.lock_unclear |= !matches!(failed.detail, Detail::GetLock(_));
+        unlocked(front);
+    }
+    if running.is_none_or(|running| running.done == 0) {
         front.forgive(&rules::NOTHING_LEFT_BY_FAILURE);
     }
 }

@@ -36,6 +36,8 @@ pub enum Unread {
     More,
     /// It is malformed.
     Malformed,
+    /// Types have never come.
+    Untyped,
 }
 
 impl Execution {

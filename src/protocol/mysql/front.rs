@@ -1,6 +1,7 @@
 //! One client: what it asked for, what it has prepared, and what it has half sent.
 
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -27,6 +28,8 @@ pub struct MyFront {
     pub(super) session: u64,
     pub(super) capabilities: Capabilities,
     pub(super) flavor: Flavor,
+    /// The client's address.
+    pub(super) peer: IpAddr,
     pub(super) tls: bool,
     /// The collation that it logged in with, by number.
     pub(super) collation: u16,
@@ -108,27 +111,17 @@ pub struct Last {
     pub row_count: i64,
     /// `FOUND_ROWS()`.
     pub found_rows: u64,
+    /// It has to be asked for: the server has counted more rows than it has sent.
+    pub found_rows_open: bool,
     /// What `SHOW WARNINGS` shows.
     pub warnings: Warnings,
     /// Sluice has asked the server connection something since.
     pub interrupted: bool,
+    /// The server connection has counted the rows of others since.
+    pub found_elsewhere: bool,
     /// The client has asked what nobody knew any more, and may do so again: it keeps its server
     /// connection from one command to the next.
     pub asks: bool,
-}
-
-impl Last {
-    /// Before the first command of a session.
-    fn before(flavor: Flavor) -> Self {
-        let found_rows = match flavor {
-            Flavor::MySql => 0,
-            Flavor::MariaDb => 1,
-        };
-        Self {
-            found_rows,
-            ..Self::default()
-        }
-    }
 }
 
 /// Things on the server connection that later statements can take away again.
@@ -140,6 +133,12 @@ pub struct Objects {
     pub(super) handler_unclear: bool,
     pub(super) prepared: HashSet<Box<str>>,
     pub(super) prepared_unclear: bool,
+    /// Named locks, and how often they may be held at most.
+    pub(super) locks: HashMap<Box<[u8]>, u64>,
+    /// Named locks by names that the text does not give.
+    pub(super) lock_unclear: bool,
+    /// Locks of the locking service or of version tokens.
+    pub(super) service_lock: bool,
     /// Modes are set for the next transaction alone.
     pub(super) next_transaction: bool,
 }
@@ -156,6 +155,7 @@ impl MyFront {
             session: 0,
             capabilities: login.capabilities,
             flavor: login.flavor,
+            peer: login.peer,
             tls: login.tls,
             collation: login.collation,
             login: Arc::clone(&settings),
@@ -172,7 +172,7 @@ impl MyFront {
             assurance: Some(Arc::clone(&login.assurance)),
             next_seq: 0,
             status: Status::AUTOCOMMIT,
-            last: Last::before(login.flavor),
+            last: Last::default(),
             unseen: Unseen::default(),
             errand: None,
             requests: 0,
@@ -279,7 +279,7 @@ impl MyFront {
         self.settings = self.login.with_schema(self.settings.schema());
         self.statements.clear();
         self.running = None;
-        self.last = Last::before(self.flavor);
+        self.last = Last::default();
         self.unseen = Unseen::default();
         self.objects = Objects::default();
         self.tracking = Tracking::default();

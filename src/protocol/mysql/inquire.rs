@@ -18,15 +18,19 @@ pub fn inquire(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) {
     if !back.is_quiet() || back.closing {
         return;
     }
+    let renamed = back.untracked || back.unnamed;
     if back.untracked {
         back.untracked = false;
+        // It sets the names, too.
         replay(back, TRACKERS.as_bytes(), request);
     }
     if back.unnamed {
         back.unnamed = false;
         replay(back, settings::FRESH_NAMES, request);
+    }
+    if renamed {
         back.settings = back.settings.with_fresh_names();
-        // A client that keeps the connection goes on with what it logged in with.
+        // A client that keeps the connection goes on with its own.
         let difference = settings::difference(&back.settings, &front.settings);
         if !difference.sql.is_empty() {
             replay(back, &difference.sql, request);
@@ -62,6 +66,11 @@ pub fn inspect(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) ->
     if front.last.warnings.is_open() {
         ask_for_warnings(front, back, request);
     }
+    // Behind the warnings, of which it makes one, and before what returns rows.
+    if std::mem::take(&mut front.last.found_rows_open) {
+        put_query(request, back.capabilities, b"SELECT FOUND_ROWS()");
+        back.owe(Owed::new(Fate::FoundRows, Shape::Results));
+    }
     if front.last.insert_id_open {
         put_query(request, back.capabilities, b"SELECT LAST_INSERT_ID()");
         back.owe(Owed::new(Fate::InsertId, Shape::Results));
@@ -69,6 +78,7 @@ pub fn inspect(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) ->
     }
     ask_for_variables(front, back, request);
     front.last.interrupted |= !request.is_empty();
+    front.last.found_elsewhere |= !request.is_empty();
     !request.is_empty()
 }
 

@@ -1,6 +1,7 @@
 //! What a client says at login (MySQL protocol, `HandshakeResponse41`), and what the servers of
 //! its listener say to anybody (`HandshakeV10`).
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -44,6 +45,8 @@ pub struct Login {
     pub collation: u16,
     /// Whose server Sluice poses as.
     pub flavor: Flavor,
+    /// Its address.
+    pub peer: IpAddr,
     /// The connection uses TLS.
     pub tls: bool,
     /// The plugin that its answer is made with.

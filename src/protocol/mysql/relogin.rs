@@ -58,6 +58,7 @@ fn said(front: &MyFront, payload: &[u8]) -> Option<Login> {
         capabilities: front.capabilities,
         collation,
         flavor: front.flavor,
+        peer: front.peer,
         tls: front.tls,
         plugin: plugin.into(),
         answer: Mutex::new(Some(Secret::new(answer))),

@@ -110,6 +110,7 @@ pub(super) fn complete(reader: &mut ReplyReader<'_>, ok: &OkPacket<'_>) {
                 watcher.front.last.insert_id_open = false;
             }
         }
+        Fate::FoundRows => {}
         Fate::Warnings => {
             if let Some(watcher) = &mut reader.watcher {
                 watcher.front.last.warnings.complete();
@@ -136,6 +137,8 @@ fn answered(reader: &mut ReplyReader<'_>, then: Then) {
         Then::Nothing | Then::Prepared(_) => {}
         Then::Script => front.running = None,
         Then::MultiStatements(on) => {
+            // The server's reply to this is an EOF, not an OK.
+            front.last.row_count = -1;
             front.multi_statements = on;
             reader.back.multi_statements = on;
         }
@@ -173,9 +176,13 @@ pub(super) fn row(reader: &mut ReplyReader<'_>, payload: &[u8]) {
             reader.back.chore.value = wanted.map(<[u8]>::to_vec);
         }
         Fate::InsertId => {
-            let id = value(0).and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
-            if let (Some(watcher), Some(id)) = (&mut reader.watcher, id) {
+            if let (Some(watcher), Some(id)) = (&mut reader.watcher, number(value(0))) {
                 watcher.front.last.insert_id = id;
+            }
+        }
+        Fate::FoundRows => {
+            if let (Some(watcher), Some(rows)) = (&mut reader.watcher, number(value(0))) {
+                watcher.front.last.found_rows = rows;
             }
         }
         Fate::Warnings => {
@@ -193,6 +200,10 @@ pub(super) fn row(reader: &mut ReplyReader<'_>, payload: &[u8]) {
     }
 }
 
+fn number(text: Option<&[u8]>) -> Option<u64> {
+    std::str::from_utf8(text?).ok()?.parse().ok()
+}
+
 /// A reply has ended with an error.
 pub(super) fn failed(reader: &mut ReplyReader<'_>, packet: &Packet<'_>, err: &Err<'_>) {
     let Some(owed) = reader.pop() else {
@@ -205,7 +216,7 @@ pub(super) fn failed(reader: &mut ReplyReader<'_>, packet: &Packet<'_>, err: &Er
                 reader.back.chore.error = Some(server_error(packet, err));
             }
         }
-        Fate::Replay | Fate::Probe | Fate::InsertId | Fate::Warnings => {
+        Fate::Replay | Fate::Probe | Fate::InsertId | Fate::FoundRows | Fate::Warnings => {
             if let Some(watcher) = &mut reader.watcher {
                 watcher.front.replay_failed.get_or_insert_with(wire);
             }

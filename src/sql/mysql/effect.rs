@@ -88,7 +88,7 @@ pub(super) fn effect<'a>(
             many_replies: true,
             ..Effect::touch(Touches::of(Touch::Call))
         },
-        Command::Xa => Effect::touch(Touches::of(Touch::Xa)),
+        Command::Xa => xa(cursor()),
         Command::Lock => lock(cursor()),
         Command::Unlock => unlock(cursor()),
         Command::Flush => flush(cursor()),
@@ -191,6 +191,16 @@ fn load(mut cursor: Cursor<'_>) -> Effect {
         return Effect::touch(Touches::of(Touch::LoadLocal).with(Touch::TableWrite));
     }
     Effect::touch(Touches::of(Touch::TableWrite))
+}
+
+fn xa(mut cursor: Cursor<'_>) -> Effect {
+    cursor.advance();
+    if cursor.take_word(b"recover") {
+        return Effect::NONE;
+    }
+    let ends = cursor.take_any(&[b"commit", b"rollback"]);
+    let detail = if ends { Detail::XaEnd } else { Detail::None };
+    Effect::detail(Touch::Xa, detail)
 }
 
 fn lock(mut cursor: Cursor<'_>) -> Effect {

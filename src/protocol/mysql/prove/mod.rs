@@ -15,6 +15,7 @@
 mod check;
 mod plugins;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
@@ -54,6 +55,7 @@ pub const KEY_FOR_SHA256: u8 = 1;
 /// The client proves who it is.
 pub struct Prove {
     user: Arc<str>,
+    peer: IpAddr,
     sequence: Arc<Sequence>,
     method: Method,
     /// The client has named this plugin.
@@ -136,6 +138,7 @@ impl Prove {
             with_password: answer.as_ref().is_some_and(|a| !is_empty(a.expose())),
             answer,
             user: Arc::clone(&login.user),
+            peer: login.peer,
             sequence: Arc::clone(&login.sequence),
             method: method(&demand),
             named: login.plugin.clone(),
@@ -166,7 +169,7 @@ impl Prove {
     fn fault(&self, refusal: Refusal) -> Fault {
         match refusal {
             Refusal::Fault(fault) => fault,
-            Refusal::Denied => fault::access_denied(&self.user, self.with_password),
+            Refusal::Denied => fault::access_denied(&self.user, self.peer, self.with_password),
         }
     }
 

@@ -20,6 +20,7 @@ fn login(flavor: Flavor, plugin: &str, answer: &[u8]) -> Login {
         capabilities: Capabilities::OWN,
         collation: 45,
         flavor,
+        peer: [127, 0, 0, 1].into(),
         tls: false,
         plugin: plugin.into(),
         answer: Mutex::new(Some(Secret::new(answer))),
