@@ -119,7 +119,8 @@ def django():
     from django.db import connection, models, transaction
 
     class Note(models.Model):
-        client = models.IntegerField()
+        # Without an index, updates of all clients would wait for one another, and deadlock.
+        client = models.IntegerField(db_index=True)
         words = models.TextField()
         at = models.DateTimeField(auto_now_add=True)
 
@@ -146,7 +147,7 @@ def laravel():
     """PDO as Laravel sets it up: settings one by one, and each query prepared, executed and closed."""
     import mysql.connector
 
-    table("create table users (id bigint unsigned auto_increment primary key, email varchar(100) unique, client int, created_at timestamp null)")
+    table("create table users (id bigint unsigned auto_increment primary key, email varchar(100) unique, client int, key (client), created_at timestamp null)")
     modes = "ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
 
     def connect():
@@ -176,7 +177,7 @@ def laravel():
         cursor.execute("START TRANSACTION")
         number = prepared(connection, "insert into `users` (`email`, `client`, `created_at`) values (%s, %s, now())", (email, client))
         cursor.execute("SAVEPOINT trans2")
-        prepared(connection, "update `users` set `email` = %s where `id` = %s", ("x", number))
+        prepared(connection, "update `users` set `email` = %s where `id` = %s", (f"x{number}", number))
         cursor.execute("ROLLBACK TO SAVEPOINT trans2")
         cursor.execute("COMMIT")
         rows = prepared(connection, "select `id`, `email`, @@time_zone from `users` where `client` = %s order by `id` desc limit 1", (client,))
@@ -189,7 +190,7 @@ def laravel():
 
 def rails():
     """Active Record's mysql2 and trilogy adapters."""
-    table("create table posts (id bigint auto_increment primary key, title varchar(100), client int, lock_version int default 0)")
+    table("create table posts (id bigint auto_increment primary key, title varchar(100), client int, key (client), lock_version int default 0)")
     configure = (
         "SET @@SESSION.sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO'), "
         "@@SESSION.sql_auto_is_null = 0, @@SESSION.wait_timeout = 2147483"
@@ -226,7 +227,7 @@ def rails():
 
 def hibernate():
     """Connector/J below HikariCP and Hibernate: autocommit, isolation and read-only switched around each transaction."""
-    table("create table account (id bigint auto_increment primary key, owner int, balance decimal(12, 2) not null)")
+    table("create table account (id bigint auto_increment primary key, owner int, balance decimal(12, 2) not null, key (owner))")
     ask = (
         "/* mysql-connector-j-8.4.0 (Revision: 1c3f5c149e0bfe31c7fbeb24e2d260cd890972c4) */SELECT  "
         "@@session.auto_increment_increment AS auto_increment_increment, @@character_set_client AS character_set_client, "
@@ -272,7 +273,7 @@ def hibernate():
 
 def wordpress():
     """wpdb: names with a collation, modes cut down, pages with SQL_CALC_FOUND_ROWS, options and transients."""
-    table("create table wp_posts (ID bigint unsigned auto_increment primary key, post_author int, post_title text, post_status varchar(20))")
+    table("create table wp_posts (ID bigint unsigned auto_increment primary key, post_author int, key (post_author), post_title text, post_status varchar(20))")
     table("create table wp_options (option_id bigint unsigned auto_increment primary key, option_name varchar(191) unique, option_value longtext, autoload varchar(20))")
 
     def connect():

@@ -48,7 +48,7 @@ pub(super) fn execute(
     };
     // Types that the server knows are those of other clients.
     if execution.types.is_none() && execution.flag_at.is_some() && held.types.is_none() {
-        malformed(reader.front, command, Unread::Untyped, reader.replies);
+        malformed(reader.front, command, Unread::Malformed, reader.replies);
         return Ok(reader.drop_command(command));
     }
     if execution.types.is_some() {
@@ -234,7 +234,7 @@ fn malformed(front: &mut MyFront, command: Command<'_>, why: Unread, replies: &m
     let named = front.capabilities.has(Capabilities::QUERY_ATTRIBUTES);
     let (code, text) = match front.flavor {
         // ER_WRONG_ARGUMENTS
-        Flavor::MySql if named && why == Unread::Untyped => {
+        Flavor::MySql if named && why == Unread::TooFew => {
             (1210, "Incorrect arguments to COM_STMT_EXECUTE")
         }
         // ER_MALFORMED_PACKET

@@ -357,7 +357,6 @@ mod on_mysql {
     }
 
     #[test]
-    #[ignore = "still finds lost character sets of user variables and locales"]
     fn any_settings_are_carried() {
         super::any_settings_are_carried(MySql);
     }
@@ -377,7 +376,6 @@ mod on_mariadb {
     }
 
     #[test]
-    #[ignore = "still finds lost character sets of user variables and locales"]
     fn any_settings_are_carried() {
         super::any_settings_are_carried(MariaDb);
     }

@@ -34,11 +34,6 @@ const ENDS: &[(&str, &[&str], &[&str])] = &[
     ),
     ("table_lock", &["lock tables t write"], &["unlock tables"]),
     (
-        "table_lock",
-        &["flush tables t with read lock"],
-        &["unlock tables"],
-    ),
-    (
         "temp_object",
         &[
             "create temporary table x (i int)",

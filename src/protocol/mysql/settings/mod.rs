@@ -373,7 +373,10 @@ pub fn difference(from: &Settings, to: &Settings) -> Difference {
     } else {
         to.schema.clone()
     };
-    let mut list = List::default();
+    let mut list = List {
+        wide: collations::is_wide(&from.charsets.connection),
+        ..List::default()
+    };
     for name in from.variables.keys() {
         if !to.variables.contains_key(name) {
             list.next();
@@ -418,6 +421,8 @@ pub fn difference(from: &Settings, to: &Settings) -> Difference {
 #[derive(Default)]
 struct List {
     sql: Vec<u8>,
+    /// Constants are read in a character set in which servers do not find names.
+    wide: bool,
 }
 
 impl List {
@@ -452,6 +457,9 @@ impl List {
             .iter()
             .all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'\'' | b'\\'))
         {
+            if self.wide {
+                self.sql.extend_from_slice(b"_utf8mb4");
+            }
             self.sql.push(b'\'');
             self.sql.extend_from_slice(value);
             self.sql.push(b'\'');
