@@ -22,6 +22,7 @@ use crate::telemetry::{LogHandle, log};
 mod accounts;
 pub mod admin;
 mod desk;
+mod judging;
 mod lifecycle;
 mod places;
 mod process;
@@ -29,6 +30,7 @@ mod reach;
 mod sealing;
 mod serve;
 mod status;
+mod tokens;
 mod world;
 
 pub use world::{BuildError, dialer};

@@ -49,7 +49,15 @@ impl<E: Engine> House<E> {
         let feeds = Arc::new(Feeds::new(metrics.feeds()));
         let places = Arc::clone(&process.places);
         let rosters = Rosters::default();
-        let world = World::build(Arc::clone(plan), &pools, &feeds, metrics, &places, &rosters)?;
+        let world = World::build(
+            Arc::clone(plan),
+            &pools,
+            &feeds,
+            metrics,
+            &process.token_metrics,
+            &places,
+            &rosters,
+        )?;
         let world = Arc::new(world);
         world.publish();
         let listeners = plan.listeners.iter().filter(|l| l.engine == E::FAMILY);
@@ -87,6 +95,7 @@ impl<E: Engine> House<E> {
             &self.pools,
             &self.feeds,
             metrics,
+            &process.token_metrics,
             &self.places,
             &self.rosters,
         )

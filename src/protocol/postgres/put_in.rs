@@ -13,7 +13,7 @@ use super::frame::HEADER_LEN;
 use super::line_up::run_extended;
 use super::owed::{Owed, Undo};
 use super::rename;
-use super::replay::write_difference;
+use super::replay::{write_difference, write_local};
 use super::request::Reader;
 use super::track::{ROLLED_BACK, Tracked};
 use crate::sql::postgres::ends;
@@ -29,8 +29,8 @@ pub struct Mended {
     done: usize,
     /// What is put in, in order.
     put_in: Vec<PutIn>,
-    /// The statement under way is not the client's.
-    within: bool,
+    /// Statements under way that are not the client's.
+    within: usize,
 }
 
 /// A statement put in.
@@ -38,6 +38,8 @@ pub struct Mended {
 struct PutIn {
     /// Behind so many statements of the client's.
     behind: usize,
+    /// How many statements it is.
+    count: usize,
     /// Where it begins in the longer text, in characters.
     start: usize,
     /// Its length in characters.
@@ -46,63 +48,72 @@ struct PutIn {
 
 impl Mended {
     /// The text to send in place of the client's, and what becomes of its answers. `None` if nothing
-    /// is to be put in.
-    pub fn of(text: &[u8], verdict: &Arc<Verdict>, settings: &Tracked) -> Option<(Vec<u8>, Self)> {
-        let (_, but_last) = verdict.statements.split_last()?;
-        if !but_last.iter().any(|one| settings.returns_to_startup(one))
-            || !verdict.complete
+    /// is to be put in. `open`: a transaction is.
+    pub fn of(
+        text: &[u8],
+        verdict: &Arc<Verdict>,
+        settings: &Tracked,
+        open: bool,
+    ) -> Option<(Vec<u8>, Self)> {
+        // Alone and outside a transaction, SET LOCAL does nothing, and the server says so.
+        let lasts = open || verdict.statements.len() > 1;
+        let mut statements = verdict.statements.iter();
+        if !verdict.complete
             || verdict.touches.contains(Touch::Unknown)
+            || !lasts
+            || !statements.any(|one| returns(settings, one))
         {
             return None;
         }
-        let ends = ends(text);
         let mut foreseen = settings.clone();
         let (mut longer, mut read) = (Vec::with_capacity(text.len() + 256), 0);
         let mut put_in = Vec::new();
-        for (place, (statement, end)) in but_last.iter().zip(&ends).enumerate() {
+        for (place, (statement, end)) in verdict.statements.iter().zip(ends(text)).enumerate() {
+            let last = place + 1 == verdict.statements.len();
             foreseen.complete(statement, usual_tag(statement));
-            if !settings.returns_to_startup(statement) {
+            let mut sql = Vec::new();
+            let count = behind(statement, &mut foreseen, last, &mut sql);
+            if count == 0 {
                 continue;
             }
-            let mut sql = b";".to_vec();
-            // Should it fail, the rest of the text does not run.
-            let _ = write_difference(foreseen.actual(), foreseen.wanted(), &mut sql);
-            foreseen.applied(false);
-            if sql.len() == 1 {
-                continue;
-            }
-            longer.extend_from_slice(text.get(read..*end)?);
-            read = *end;
+            longer.extend_from_slice(text.get(read..end)?);
+            read = end;
             put_in.push(PutIn {
                 behind: place + 1,
+                count,
                 start: characters(&longer),
                 len: characters(&sql),
             });
             longer.extend_from_slice(&sql);
         }
         longer.extend_from_slice(text.get(read..)?);
+        if put_in.is_empty() {
+            return None;
+        }
         let mended = Self {
             verdict: Arc::clone(verdict),
             done: 0,
             put_in,
-            within: false,
+            within: 0,
         };
         Some((longer, mended))
     }
 
     /// True if what the server says belongs to a statement of Sluice's own.
     pub fn is_within(&self) -> bool {
-        self.within
+        self.within > 0
     }
 
     /// A statement is complete: the client's, if it is returned.
     pub fn completed(&mut self) -> Option<(Arc<Verdict>, usize)> {
-        if std::mem::take(&mut self.within) {
+        if let Some(left) = self.within.checked_sub(1) {
+            self.within = left;
             return None;
         }
         let done = self.done;
         self.done += 1;
-        self.within = self.put_in.iter().any(|one| one.behind == self.done);
+        let next = self.put_in.iter().find(|one| one.behind == self.done);
+        self.within = next.map_or(0, |next| next.count);
         Some((Arc::clone(&self.verdict), done))
     }
 
@@ -147,21 +158,51 @@ impl Mended {
 pub(super) fn behind_execute(reader: &mut Reader<'_>, script: &Verdict) {
     let settings = &reader.front.settings;
     let mut statements = script.statements.iter();
-    if !statements.any(|one| settings.returns_to_startup(one)) {
+    if !statements.any(|one| returns(settings, one)) {
         return;
     }
     let mut foreseen = settings.clone();
+    let mut sql = Vec::new();
     for script in reader.back.debts.scripts() {
         for statement in &script.statements {
             foreseen.complete(statement, usual_tag(statement));
+            // What earlier ones need has been put in.
+            sql.clear();
+            behind(statement, &mut foreseen, false, &mut sql);
         }
     }
-    let mut sql = Vec::new();
-    // Should it fail, the rest of the batch does not run.
-    let _ = write_difference(foreseen.actual(), foreseen.wanted(), &mut sql);
-    if !sql.is_empty() {
-        run_extended(reader, &sql, Undo::Nothing, Owed::Restored);
+    let mut start = 0;
+    for end in ends(&sql) {
+        let one = sql.get(start..end).unwrap_or_default();
+        let one = one.strip_prefix(b";").unwrap_or(one);
+        run_extended(reader, one, Undo::Nothing, Owed::Restored);
+        start = end;
     }
+}
+
+/// True if the statement returns something to what was asked for at startup.
+fn returns(settings: &Tracked, statement: &Statement) -> bool {
+    settings.returns_to_startup(statement) || settings.returned_locally(statement).next().is_some()
+}
+
+/// Writes what is to follow a statement that is foreseen to be complete, a semicolon before each
+/// statement; returns how many these are. Should one fail, the client's next do not run. `last`: what
+/// is of the session waits for the next request.
+fn behind(statement: &Statement, foreseen: &mut Tracked, last: bool, out: &mut Vec<u8>) -> usize {
+    if !last && foreseen.returns_to_startup(statement) {
+        let mut sql = Vec::new();
+        let _ = write_difference(foreseen.actual(), foreseen.wanted(), &mut sql);
+        foreseen.applied(false);
+        if !sql.is_empty() {
+            out.push(b';');
+            out.extend_from_slice(&sql);
+        }
+    }
+    for (name, value) in foreseen.returned_locally(statement) {
+        out.push(b';');
+        write_local(name, value, out);
+    }
+    ends(out).len()
 }
 
 /// The tag with which a statement completes, as far as settings depend on it.
@@ -205,7 +246,7 @@ mod tests {
     fn mended(text: &str) -> Option<(String, Mended)> {
         let settings = Tracked::new(Settings::from_pairs([("search_path", &b"two"[..])]));
         let verdict = Arc::new(classify(text.as_bytes()));
-        let (longer, mended) = Mended::of(text.as_bytes(), &verdict, &settings)?;
+        let (longer, mended) = Mended::of(text.as_bytes(), &verdict, &settings, false)?;
         Some((String::from_utf8(longer).unwrap(), mended))
     }
 
@@ -241,6 +282,16 @@ mod tests {
     }
 
     #[test]
+    fn a_local_return_is_put_in_behind_the_last_statement_too() {
+        let (text, _) = mended("select 1; set local search_path to default;").unwrap();
+        assert_eq!(
+            text,
+            "select 1; set local search_path to default;\
+             SELECT pg_catalog.set_config('search_path','two',true);"
+        );
+    }
+
+    #[test]
     fn other_texts_stay_as_they_are() {
         for text in [
             "reset search_path",
@@ -248,6 +299,8 @@ mod tests {
             "reset work_mem; select 1",
             "select 1; select 2",
             "reset search_path; select '",
+            "set local search_path to default",
+            "set local search_path to x; select 1",
         ] {
             assert!(mended(text).is_none(), "{text}");
         }

@@ -289,7 +289,8 @@ impl Reader<'_> {
     /// The text with what its RESETs need put in, if anything.
     fn mended(&self, message: &Message<'_>, verdict: &Arc<Verdict>) -> Option<(Vec<u8>, Mended)> {
         let text = message.body().strip_suffix(b"\0")?;
-        Mended::of(text, verdict, &self.front.settings)
+        let open = self.back.tx == TxStatus::Open;
+        Mended::of(text, verdict, &self.front.settings, open)
     }
 
     /// True if requests behind these statements must wait for their outcome.
@@ -301,6 +302,7 @@ impl Reader<'_> {
 
     /// Notes that settings may not be what the books say, until everything is answered.
     pub(super) fn note_changes(&mut self, effects: &Effects) {
+        self.back.ends |= effects.ends;
         let front = &mut *self.front;
         front.changing |=
             effects.script.is_some() || effects.ends && front.settings.is_uncommitted();

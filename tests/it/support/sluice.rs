@@ -30,6 +30,7 @@ pub struct Settings {
     group: Section,
     users: Vec<Section>,
     databases: Vec<Section>,
+    extra: String,
     server_port: u16,
 }
 
@@ -76,6 +77,7 @@ impl Settings {
             group: section(group),
             users: users.iter().map(user).collect(),
             databases: Vec::new(),
+            extra: String::new(),
             server_port,
         }
     }
@@ -127,6 +129,12 @@ impl Settings {
         self
     }
 
+    /// Adds tables of other kinds, as they are to stand in the file.
+    pub fn extra(mut self, tables: &str) -> Self {
+        self.extra.push_str(tables);
+        self
+    }
+
     fn render(&self, port: u16, admin_port: u16) -> String {
         let mut text = String::from("[general]\n");
         let _ = writeln!(text, "admin_address = \"127.0.0.1:{admin_port}\"");
@@ -146,6 +154,7 @@ impl Settings {
                 render_section(&mut text, entries);
             }
         }
+        text.push_str(&self.extra);
         text
     }
 }
