@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::back::MyBack;
 use super::front::MyFront;
+use super::login::Flavor;
 use super::message::Ok as OkPacket;
 use super::observe::observe;
 use super::owed::{Fate, Owed};
@@ -101,6 +102,14 @@ pub fn carried_out(
         }
         None => {
             front.last.row_count = i64::try_from(ok.affected_rows).unwrap_or(i64::MAX);
+            // An UPDATE of MySQL counts the rows that it has found as a query does.
+            if front.flavor == Flavor::MySql
+                && let Some(matched) = matched(ok.info)
+            {
+                front.last.found_rows = matched;
+                front.last.found_rows_open = false;
+                front.last.found_elsewhere = false;
+            }
             if running_statement(front).is_some_and(|it| it.touches.contains(Touch::Do)) {
                 front.last.found_rows = 1;
                 front.last.found_rows_open = false;
@@ -108,9 +117,14 @@ pub fn carried_out(
             }
         }
     }
+    // MariaDB does not tell what LOAD DATA has generated.
+    let loaded = ok.info.windows(LOADED.len()).any(|part| part == LOADED);
     if ok.last_insert_id != 0 {
         front.last.insert_id = ok.last_insert_id;
+    }
+    if ok.last_insert_id != 0 || loaded {
         front.last.insert_id_open = true;
+        front.last.id_elsewhere = false;
     }
     if ok.warnings > 0 {
         front.last.warnings.open();
@@ -132,6 +146,13 @@ pub fn carried_out(
     }
 }
 
+/// The number in `Rows matched: 1  Changed: 0  Warnings: 0`.
+fn matched(info: &[u8]) -> Option<u64> {
+    let rest = info.strip_prefix(b"Rows matched: ")?;
+    let digits = rest.split(|byte| !byte.is_ascii_digit()).next()?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
 fn running_statement(front: &MyFront) -> Option<&Statement> {
     let running = front.running.as_ref()?;
     running.verdict.statements.get(running.done)
@@ -149,7 +170,25 @@ fn apply(front: &mut MyFront, back: &mut MyBack, statement: &Statement, status: 
     if touches.contains(Touch::SetTracker) {
         back.untracked = true;
     }
-    match &statement.detail {
+    track(front, &statement.detail, in_transaction);
+    front.objects.service_lock |= touches.contains(Touch::ServiceLock);
+    let named = matches!(statement.detail, Detail::GetLock(_));
+    front.objects.lock_unclear |= touches.contains(Touch::UserLock) && !named;
+    if touches.contains(Touch::TempTable) && !matches!(statement.detail, Detail::TempTable(_)) {
+        front.objects.temp_unclear = true;
+    }
+    if touches.contains(Touch::TableRename) && front.is_pinned_for(PinReason::TempObject) {
+        front.objects.temp_unclear = true;
+    }
+    if touches.contains(Touch::UnlockTables) {
+        front.unpin(PinReason::TableLock);
+    }
+    next_transaction(front, statement, in_transaction);
+}
+
+/// What is there and what is gone, by name.
+fn track(front: &mut MyFront, detail: &Detail, in_transaction: bool) {
+    match detail {
         Detail::TempTable(name) => match name {
             TableName::Of { .. } => {
                 front.objects.temp_tables.insert(name.clone());
@@ -201,19 +240,6 @@ fn apply(front: &mut MyFront, back: &mut MyBack, statement: &Statement, status: 
         }
         _ => {}
     }
-    front.objects.service_lock |= touches.contains(Touch::ServiceLock);
-    let named = matches!(statement.detail, Detail::GetLock(_));
-    front.objects.lock_unclear |= touches.contains(Touch::UserLock) && !named;
-    if touches.contains(Touch::TempTable) && !matches!(statement.detail, Detail::TempTable(_)) {
-        front.objects.temp_unclear = true;
-    }
-    if touches.contains(Touch::TableRename) && front.is_pinned_for(PinReason::TempObject) {
-        front.objects.temp_unclear = true;
-    }
-    if touches.contains(Touch::UnlockTables) {
-        front.unpin(PinReason::TableLock);
-    }
-    next_transaction(front, statement, in_transaction);
 }
 
 /// A lock is held once less, if it was held at all; whether it was, the reply's row tells, which need not be read:
@@ -270,6 +296,9 @@ pub fn failed(front: &mut MyFront, back: &mut MyBack) {
         front.forgive(&rules::NOTHING_LEFT_BY_FAILURE);
     }
 }
+
+/// Of what `LOAD DATA` says alone: `Records: 1  Deleted: 0  Skipped: 0  Warnings: 0`.
+const LOADED: &[u8] = b"  Deleted: ";
 
 /// Touches of which the text, or another tracker, says what has changed.
 const EXPLAINS_CHANGES: Touches = Touches::of(Touch::SetSession)

@@ -57,6 +57,8 @@ pub struct MyFront {
     pub(super) next_seq: u8,
     /// Status as last told to the client.
     pub(super) status: Status,
+    /// That of the session after its login.
+    pub(super) first_status: Status,
     pub(super) last: Last,
     pub(super) unseen: Unseen,
     pub(super) errand: Option<Errand<u64>>,
@@ -117,6 +119,8 @@ pub struct Last {
     pub warnings: Warnings,
     /// Sluice has asked the server connection something since.
     pub interrupted: bool,
+    /// The server connection knows the id of another client.
+    pub id_elsewhere: bool,
     /// The server connection has counted the rows of others since.
     pub found_elsewhere: bool,
     /// The client has asked what nobody knew any more, and may do so again: it keeps its server
@@ -172,6 +176,7 @@ impl MyFront {
             assurance: Some(Arc::clone(&login.assurance)),
             next_seq: 0,
             status: Status::AUTOCOMMIT,
+            first_status: Status::AUTOCOMMIT,
             last: Last::default(),
             unseen: Unseen::default(),
             errand: None,
@@ -279,6 +284,7 @@ impl MyFront {
         self.settings = self.login.with_schema(self.settings.schema());
         self.statements.clear();
         self.running = None;
+        self.status = self.first_status;
         self.last = Last::default();
         self.unseen = Unseen::default();
         self.objects = Objects::default();

@@ -25,6 +25,7 @@ pub fn attach(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) -> 
         back.holder = front.session;
         front.unseen.moved(back.suspect);
         front.last.found_elsewhere = true;
+        front.last.id_elsewhere = true;
     }
     back.statements.limit_to(front.policy.max_server_statements);
     for number in back.statements.take_stale() {

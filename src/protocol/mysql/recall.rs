@@ -4,7 +4,7 @@
 use super::answer::{self, Column};
 use super::frame::Header;
 use super::front::MyFront;
-use super::idle::errand_of;
+use super::idle::{errand_of, interrupted, interrupts_itself};
 use super::login::Flavor;
 use super::status::Status;
 use crate::sql::mysql::{Touch, Touches, Verdict};
@@ -50,6 +50,10 @@ pub fn recall(
         };
     }
     if let Some(errand) = errand_of(verdict) {
+        if interrupts_itself(front, errand) {
+            interrupted(front, header.seq, replies);
+            return Recall::Answered;
+        }
         front.begin();
         front.errand = Some(errand);
         front.next_seq = header.seq.wrapping_add(1);

@@ -318,7 +318,10 @@ impl RequestReader<'_> {
     /// connection may have seen others meanwhile.
     pub(super) fn restore(&mut self, verdict: &Verdict) {
         let kept = self.front.is_pinned() || self.back.status.has(Status::IN_TRANS);
-        if !kept && verdict.touches.contains(Touch::LastInsertIdRead) {
+        let reads = verdict.touches.contains(Touch::LastInsertIdRead);
+        let elsewhere = self.front.last.id_elsewhere;
+        if reads && !kept || elsewhere && verdict.touches.intersects(KNOWS_LAST_ID) {
+            self.front.last.id_elsewhere = false;
             self.run_before(&format!(
                 "SET last_insert_id = {}",
                 self.front.last.insert_id
@@ -390,6 +393,14 @@ impl RequestReader<'_> {
 
 /// What asks about the command before it.
 const ASKS_ABOUT_LAST: Touches = Touches::of(Touch::Diagnostics).with(Touch::FoundRows);
+
+/// What reads `LAST_INSERT_ID()`, or may change it without the reply's telling.
+const KNOWS_LAST_ID: Touches = Touches::of(Touch::LastInsertIdRead)
+    .with(Touch::LastInsertIdWrite)
+    .with(Touch::Call)
+    .with(Touch::Function)
+    .with(Touch::SqlExecute)
+    .with(Touch::Unknown);
 
 /// What may read user variables.
 const MENTIONS_VARIABLES: Touches =
