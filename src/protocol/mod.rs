@@ -7,6 +7,7 @@
 
 use std::fmt::Debug;
 use std::hash::Hash;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -300,6 +301,8 @@ pub enum Opening<E: Engine> {
 pub struct Caller<A> {
     /// The session's number.
     pub session: u64,
+    /// Its address.
+    pub peer: IpAddr,
     /// What the server behind the listener says to anybody; `None` if it has not been heard yet.
     pub announcement: Option<A>,
 }

@@ -184,6 +184,11 @@ impl Keyring {
         Some(key.stage)
     }
 
+    /// True if a server took another than the one in force: a rotation is under way.
+    pub fn is_rotating(&self) -> bool {
+        self.in_use().is_some_and(|stage| stage != Stage::Current)
+    }
+
     /// Names of the users of all stages, each once.
     pub fn users(&self) -> Vec<&Arc<str>> {
         let mut users: Vec<_> = self

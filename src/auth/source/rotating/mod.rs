@@ -305,8 +305,13 @@ impl<S: Store> PasswordKeeper for Rotating<S> {
         Box::pin(async move {
             let asked = self.asking();
             self.prepare().await;
-            // Two users take turns, and it may be this one's again.
-            if self.state().ring.has_former(user) {
+            // Two users take turns, and it may be this one's again; or the one password that servers
+            // take already may be in force now.
+            let unsure = {
+                let ring = &self.state().ring;
+                ring.has_former(user) || ring.is_rotating()
+            };
+            if unsure {
                 self.refresh(Depth::All, asked).await;
             }
             let state = self.state();

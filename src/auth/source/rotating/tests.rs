@@ -146,6 +146,22 @@ async fn the_gap_of_a_rotation_of_one_user_is_bridged() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn clients_of_one_user_prove_the_password_in_force_also_while_it_rotates() {
+    let (shelf, source) = setting(&[(Stage::Current, "app1")]);
+    log_in(&source, "app1").await;
+    shelf.set(&[(Stage::Current, "app1"), (Stage::Pending, "app2")]);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    log_in(&source, "app2").await;
+    assert_eq!(source.password("app").await.unwrap().expose(), b"app1");
+    // Servers have told that there is something new, so the promotion is noticed at once.
+    shelf.set(&[(Stage::Previous, "app1"), (Stage::Current, "app2")]);
+    assert_eq!(source.password("app").await.unwrap().expose(), b"app2");
+    let reads = shelf.reads();
+    assert_eq!(source.password("app").await.unwrap().expose(), b"app2");
+    assert_eq!(shelf.reads(), reads);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_is_ahead_of_the_server_is_borne_with() {
     let (shelf, source) = setting(&[(Stage::Current, "app1")]);
     log_in(&source, "app1").await;

@@ -168,7 +168,11 @@ fn old_and_unknown_plugins_are_named() {
 #[test]
 fn a_refusal_is_kept_whole() {
     let mut wire = BytesMut::new();
-    write(&access_denied("ann", true), 2, &mut wire);
+    write(
+        &access_denied("ann", [127, 0, 0, 1].into(), true),
+        2,
+        &mut wire,
+    );
     let packets = [greeting(Capabilities::default()), wire.clone()];
     let (_, error) = run(plan(password(), TlsWish::Never), &packets);
     let Some(ConnectError::Refused(error)) = error else {
