@@ -321,9 +321,9 @@ fn mariadb_judges_tokens_through_pam() {
     let (server, _service) = checker.mariadb();
     let settings = delegate(Settings::for_mysql(server.port), 3306);
     let proxy = Sluice::start(&settings);
-    let login =
-        |token: &Token| mysql::login::Login::new(proxy.port, "", (USER, &token.text())).with_tls();
-    let token = Token::at(3306);
+    let login = |token: &str| mysql::login::Login::new(proxy.port, "", (USER, token)).with_tls();
+    // One token: signed in another second, it would be another.
+    let token = Token::at(3306).text();
     for plugin in [None, Some("mysql_clear_password")] {
         let login = mysql::login::Login {
             plugin: plugin.map(Into::into),
@@ -338,9 +338,9 @@ fn mariadb_judges_tokens_through_pam() {
     assert!(before.iter().all(|line| line == "iam_app accepted"));
     let wrong = Token {
         secret: "guessed".into(),
-        ..token
+        ..Token::at(3306)
     };
-    assert!(mysql::wire::Wire::connect(&login(&wrong)).is_err());
+    assert!(mysql::wire::Wire::connect(&login(&wrong.text())).is_err());
     assert_eq!(checker.log()[before.len()..], ["iam_app wrong signature"]);
     assert!(proxy.log().contains("reason=\"refused_by_database\""));
 }
