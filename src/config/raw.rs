@@ -120,6 +120,16 @@ pub enum TargetRole {
     Split,
 }
 
+/// Where the members of a target group come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Discovery {
+    /// The file.
+    Static,
+    /// The addresses of the names in the file.
+    Dns,
+}
+
 /// What the configuration says of a server's role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -349,6 +359,14 @@ pub struct TargetGroup {
     pub engine: Engine,
     /// The servers: a primary and any number of replicas. At least one. Dynamic.
     pub target: Vec<Target>,
+    /// Where the members of the group come from: "static", each target is one; "dns", each address
+    /// that a target's name stands for is one. Default "static". Dynamic.
+    #[serde(default = "static_")]
+    pub discovery: Discovery,
+    /// Between two looks at that source, more often while the group has no primary. From "100ms",
+    /// default "5s". Dynamic.
+    #[serde(default = "five_seconds")]
+    pub discovery_interval: Time,
     /// User that looks at the servers: a `[[user]]` or one of the userlist, with a password in the
     /// clear. Without one, servers are only tried for whether they take connections, and where
     /// there are several each needs its `role`. Default: none. Dynamic.
@@ -621,6 +639,7 @@ defaults! {
     prefer: TlsMode = TlsMode::Prefer;
     transaction: PoolMode = PoolMode::Transaction;
     read_write: TargetRole = TargetRole::ReadWrite;
+    static_: Discovery = Discovery::Static;
     auto: TargetRoleHint = TargetRoleHint::Auto;
     wait: WithoutReplica = WithoutReplica::Wait;
     all: Percent<1> = Percent(100);

@@ -169,7 +169,7 @@ impl<E: Engine> ListenerDesk<E> {
         }
         accesses.retain(|_, access| access.strong_count() > 0);
         let pools = self.world.pools.clone();
-        let roster = Arc::clone(&group.roster);
+        let roster = Arc::clone(group.ward.roster());
         let access = Access::new(pools, roster, key.clone(), login, terms);
         let access = Arc::new(access);
         accesses.insert(key, Arc::downgrade(&access));
@@ -192,7 +192,7 @@ impl<E: Engine> Desk<E> for ListenerDesk<E> {
 
     fn announcement(&self) -> Option<E::Announcement> {
         let group = self.world.groups.get(self.plan.group.as_ref()?)?;
-        group.announcement.get()
+        group.ward.announcement().get()
     }
 
     fn options(&self) -> Arc<SessionOptions> {

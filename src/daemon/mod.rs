@@ -23,12 +23,14 @@ mod accounts;
 pub mod admin;
 mod desk;
 mod lifecycle;
+mod look;
 mod places;
 mod process;
-mod reach;
 mod sealing;
 mod serve;
 mod status;
+mod surroundings;
+mod ward;
 mod world;
 
 pub use world::{BuildError, dialer};
@@ -196,7 +198,7 @@ impl Daemon {
             Readiness::Draining
         } else if !self.open.load(Ordering::Acquire) {
             Readiness::Starting
-        } else if !self.postgres.reach().any() && !self.mysql.reach().any() {
+        } else if !self.postgres.wards().any_available() && !self.mysql.wards().any_available() {
             Readiness::NoTarget
         } else {
             Readiness::Ready
@@ -207,18 +209,14 @@ impl Daemon {
         let mut pools = self.postgres.pools().snapshot();
         pools.extend(self.mysql.pools().snapshot());
         let pools: Vec<_> = pools.iter().map(status::pool).collect();
-        let mut targets = self.postgres.reach().all();
-        targets.extend(self.mysql.reach().all());
-        let targets: Vec<_> = targets
-            .iter()
-            .map(|(name, up)| json!({ "target": &**name, "reachable": up }))
-            .collect();
+        let mut groups = status::groups(self.postgres.wards());
+        groups.extend(status::groups(self.mysql.wards()));
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "readiness": self.readiness().as_str(),
             "clients": status::sessions(&self.process.sessions),
             "pools": pools,
-            "targets": targets,
+            "target_groups": groups,
         })
     }
 
@@ -234,10 +232,7 @@ impl Daemon {
 
     fn try_reload(&self) -> Result<(), DaemonError> {
         let plan = Arc::new(config::load(&self.file)?);
-        let (postgres, mysql) = (
-            self.postgres.prepare(&plan, &self.process)?,
-            self.mysql.prepare(&plan, &self.process)?,
-        );
+        let (postgres, mysql) = (self.postgres.prepare(&plan)?, self.mysql.prepare(&plan)?);
         self.postgres.reload(postgres);
         self.mysql.reload(mysql);
         self.logs.set_filter(&plan.general.log.filter)?;

@@ -10,7 +10,8 @@ use crate::net::limits::{Limits, Quotas};
 use crate::pool::PoolMetrics;
 use crate::session::metrics::SessionMetrics;
 use crate::session::registry::Registry;
-use crate::telemetry::{Family, MetricRegistry, ShardedGauge};
+use crate::telemetry::MetricRegistry;
+use crate::topology::TopologyMetrics;
 
 use super::places::Places;
 
@@ -22,8 +23,7 @@ pub(super) struct Process {
     pub(super) sessions: Arc<Registry>,
     pub(super) limits: Arc<Limits>,
     pub(super) places: Arc<Places>,
-    /// 1 for each target that took the last connection that was tried.
-    pub(super) reachable: Family<ShardedGauge>,
+    pub(super) topology_metrics: TopologyMetrics,
     inherited: Mutex<Vec<Inherited>>,
 }
 
@@ -37,11 +37,7 @@ impl Process {
         Ok(Self {
             session_metrics: SessionMetrics::new(&registry)?,
             pool_metrics: PoolMetrics::register(registry.prometheus())?,
-            reachable: registry.family(
-                "sluice_target_reachable",
-                "1 if the target took the last connection that was tried.",
-                &["target_group", "target"],
-            )?,
+            topology_metrics: TopologyMetrics::register(registry.prometheus())?,
             registry,
             places: Arc::default(),
             sessions: Arc::default(),

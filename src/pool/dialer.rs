@@ -142,7 +142,11 @@ impl Dialer {
         Ok(())
     }
 
-    async fn login<E: Engine>(
+    pub(super) const fn connect_timeout(&self) -> Duration {
+        self.options.connect_timeout
+    }
+
+    pub(super) async fn login<E: Engine>(
         &self,
         key: &PoolKey,
         login: &ServerLogin,
@@ -172,6 +176,13 @@ impl Dialer {
             back,
             carry,
         })
+    }
+}
+
+/// Equal if they reach the same server in the same way, certificates read anew apart.
+impl PartialEq for Dialer {
+    fn eq(&self, other: &Self) -> bool {
+        self.options == other.options
     }
 }
 

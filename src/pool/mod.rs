@@ -42,6 +42,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 mod upkeep;
+mod visit;
 
 pub use borrowed::Borrowed;
 pub use dialer::{Dialer, ReachError};
@@ -51,6 +52,7 @@ pub use open::{BorrowError, Open, OpenError, Opened, Opening, ServerLogin};
 pub use options::{PoolOptions, TargetOptions};
 pub use server::{ChoreError, ServerConn};
 pub use snapshot::{PoolSnapshot, TargetSnapshot};
+pub use visit::Visit;
 
 use metrics::Source;
 use quota::PoolId;

@@ -111,6 +111,11 @@ pub enum BorrowError {
 }
 
 impl BorrowError {
+    /// True if the server is away, and another may take its place or it may be back soon.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Unavailable(error) if error.may_pass())
+    }
+
     /// What the client is told. A server's own words are passed on, as they name the client's
     /// own user and database; details of our side are not.
     pub fn fault(&self) -> Fault {

@@ -5,6 +5,7 @@
 //! when the shared code calls it for every engine; statement renaming, setting replay and the
 //! like stay engine secrets behind [`Engine::from_client`] and [`Engine::from_server`].
 
+use std::cmp::Ordering;
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Arc;
@@ -13,8 +14,8 @@ use std::task::Waker;
 use ::bytes::Bytes;
 
 use crate::model::{
-    AuthMethod, Credential, EngineFamily, Fault, Finding, PinPolicy, Pins, PoolMode, Progress,
-    Proof, SealingKey, Secret, TlsFacts, Verifier,
+    AuthMethod, Credential, EngineFamily, Fault, Finding, Observation, PinPolicy, Pins, PoolMode,
+    Position, Progress, Proof, SealingKey, Secret, TlsFacts, Verifier,
 };
 
 pub mod bytes;
@@ -25,11 +26,13 @@ pub mod follow;
 pub mod interner;
 pub mod mysql;
 pub mod postgres;
+pub mod table;
 
 pub use codec::Codec;
 pub use exchange::{Costly, Exchange, Step};
 pub use feed::{Feed, Silence};
 pub use follow::Script;
+pub use table::Table;
 
 /// A database family's wire protocol, as a family of types without state of its own.
 pub trait Engine: Sized + Send + Sync + 'static {
@@ -163,6 +166,15 @@ pub trait Engine: Sized + Send + Sync + 'static {
     /// Writes what must be asked before it can be said in which state the last reply has left the
     /// server connection. Called when server bytes have been read; the answers are owed to nobody.
     fn inquire(front: &mut Self::Front, back: &mut Self::Back, request: &mut Vec<u8>);
+
+    /// Questions that a server answers about its place in its group, each a [`Chore::Table`]. One
+    /// that is refused has an empty table for an answer.
+    fn survey(back: &Self::Back) -> &'static [&'static str];
+    /// What those answers say; `None` if they say nothing.
+    fn observe(answers: &[Table]) -> Option<Observation>;
+    /// Which of two servers has come further: `Greater` if the first has all that the second has,
+    /// and more; `None` if each has what the other lacks, or it cannot be told.
+    fn compare(a: &Position, b: &Position) -> Option<Ordering>;
 }
 
 /// What every login says, in any protocol.
@@ -230,6 +242,8 @@ pub trait Back: Send {
     fn chore_error(&self) -> Option<&ServerError>;
     /// The first value of the first row of the last [`Chore::Query`].
     fn chore_value(&self) -> Option<&[u8]>;
+    /// The rows of the last [`Chore::Table`].
+    fn chore_table(&self) -> &Table;
     /// The server's own number for this connection, for logs.
     fn server_pid(&self) -> u32;
 }
@@ -249,6 +263,8 @@ pub enum Chore<'a> {
     Init(&'a str),
     /// Ask for one value.
     Query(&'a str),
+    /// Ask for a few short rows.
+    Table(&'a str),
     /// Run the operator's `auth_query`, which has one parameter, the user; the value is the second
     /// column of its first row: what is stored about the user's password.
     Account {

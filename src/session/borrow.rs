@@ -107,7 +107,7 @@ pub(super) async fn borrow_in_turn<E: Engine, I>(
             Wait::Lent(server) => return Ok(Lent::new(server, way, aim)),
             Wait::Moved => {}
             Wait::Interrupted(what) => return Err(Missed::Interrupted(what)),
-            Wait::Failed(error @ BorrowError::Unavailable(_)) => {
+            Wait::Failed(error) if error.may_pass() => {
                 access.roster().suspect(&way.site.name);
                 if !access.terms().patient {
                     return Err(Missed::Borrow(error));

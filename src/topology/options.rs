@@ -14,12 +14,28 @@ pub struct TopologyOptions {
     pub health: HealthOptions,
     /// Our own availability zone, if it is known.
     pub zone: Option<Arc<str>>,
+    /// Where members come from.
+    pub source: Source,
+}
+
+/// Where the members of a group come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The configuration names them.
+    Configured,
+    /// It names names: each address that one stands for is a member.
+    Dns {
+        /// Between two resolutions.
+        interval: Duration,
+    },
 }
 
 impl TopologyOptions {
     /// True if another server may become primary, so that it is worth waiting for one.
     pub const fn may_change(&self) -> bool {
-        self.seeds.len() > 1 || self.health.monitor.is_some()
+        self.seeds.len() > 1
+            || self.health.monitor.is_some()
+            || !matches!(self.source, Source::Configured)
     }
 }
 
@@ -32,6 +48,8 @@ pub struct Seed {
     pub host: Arc<str>,
     /// TCP port.
     pub port: u16,
+    /// The name that its certificate must have, where that is not the host.
+    pub verified_as: Option<Arc<str>>,
     /// Its role, where it is not to be found out.
     pub role: Option<Role>,
     /// Its availability zone.

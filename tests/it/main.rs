@@ -19,3 +19,4 @@ mod differential;
 mod mysql;
 mod postgres;
 mod support;
+mod topology;

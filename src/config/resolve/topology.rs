@@ -10,7 +10,7 @@ use crate::config::error::ConfigError;
 use crate::config::raw;
 use crate::config::units::Time;
 use crate::model::{EngineFamily, Role};
-use crate::topology::options::{HealthOptions, Monitor, Seed, TopologyOptions};
+use crate::topology::options::{HealthOptions, Monitor, Seed, Source, TopologyOptions};
 
 pub(super) fn resolve(
     table: &Table<'_>,
@@ -20,9 +20,21 @@ pub(super) fn resolve(
         seeds: seeds(table, raw)?,
         health: health(table, raw)?,
         zone: table.source.raw.general.zone.as_deref().map(Into::into),
+        source: source(table, raw)?,
     };
     check_roles(table, &options)?;
     Ok(options)
+}
+
+fn source(table: &Table<'_>, raw: &raw::TargetGroup) -> Result<Source, ConfigError> {
+    let interval = raw.discovery_interval.0;
+    if interval < SHORTEST_DISCOVERY {
+        return Err(table.error("discovery_interval", "must be at least \"100ms\""));
+    }
+    Ok(match raw.discovery {
+        raw::Discovery::Static => Source::Configured,
+        raw::Discovery::Dns => Source::Dns { interval },
+    })
 }
 
 fn seeds(table: &Table<'_>, raw: &raw::TargetGroup) -> Result<Vec<Seed>, ConfigError> {
@@ -45,6 +57,7 @@ fn seeds(table: &Table<'_>, raw: &raw::TargetGroup) -> Result<Vec<Seed>, ConfigE
             name,
             host: host.into(),
             port,
+            verified_as: None,
             role: role(target.role),
             zone: target.zone.as_deref().map(Into::into),
             other_region: target.other_region,
@@ -129,4 +142,5 @@ const fn usual_database(engine: EngineFamily) -> &'static str {
     }
 }
 
+const SHORTEST_DISCOVERY: Duration = Duration::from_millis(100);
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::model::{Progress, TxStatus};
-use crate::protocol::{self, Breach, Chore, ServerError};
+use crate::protocol::{self, Breach, Chore, ServerError, Table};
 use crate::sql::mysql::Mode;
 
 use super::capability::Capabilities;
@@ -72,6 +72,9 @@ pub struct ChoreResult {
     pub(super) value: Option<Vec<u8>>,
     /// Which value of the first row is wanted.
     pub(super) column: usize,
+    /// All rows are wanted, not one value.
+    pub(super) tabular: bool,
+    pub(super) table: Table,
 }
 
 impl MyBack {
@@ -191,6 +194,10 @@ impl protocol::Back for MyBack {
 
     fn chore_value(&self) -> Option<&[u8]> {
         self.chore.value.as_deref()
+    }
+
+    fn chore_table(&self) -> &Table {
+        &self.chore.table
     }
 
     fn server_pid(&self) -> u32 {

@@ -171,11 +171,14 @@ impl ReplyReader<'_> {
             }
             return header.total();
         }
-        if kind == Kind::Definition && self.asks_for_warnings() && header.len <= LONGEST_READ {
+        if kind == Kind::Definition && self.wants_names() && header.len <= LONGEST_READ {
             let Some(payload) = rest.get(HEADER_LEN..header.total()) else {
                 return 0;
             };
-            if let Some(watcher) = &mut self.watcher {
+            settled::defined(self, payload);
+            if self.asks_for_warnings()
+                && let Some(watcher) = &mut self.watcher
+            {
                 watcher.front.last.warnings.define(payload);
             }
         }
@@ -184,6 +187,10 @@ impl ReplyReader<'_> {
             self.defined();
         }
         dealt
+    }
+
+    fn wants_names(&self) -> bool {
+        self.back.chore.tabular || self.asks_for_warnings()
     }
 
     fn asks_for_warnings(&self) -> bool {

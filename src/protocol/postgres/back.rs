@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::model::{Progress, TxStatus};
-use crate::protocol::{self, Breach, Chore, ServerError};
+use crate::protocol::{self, Breach, Chore, ServerError, Table};
 
 use super::again::Again;
 use super::by_name::Names;
@@ -131,6 +131,9 @@ impl Accepted {
 pub struct ChoreResult {
     pub(super) error: Option<ServerError>,
     pub(super) value: Option<Vec<u8>>,
+    /// All rows are wanted, not one value.
+    pub(super) tabular: bool,
+    pub(super) table: Table,
 }
 
 impl PgBack {
@@ -312,6 +315,10 @@ impl protocol::Back for PgBack {
             // An empty query is answered by EmptyQueryResponse and costs no snapshot.
             Chore::Ping => "",
             Chore::Init(sql) | Chore::Query(sql) => sql,
+            Chore::Table(sql) => {
+                self.chore.tabular = true;
+                sql
+            }
             Chore::Capacity => CAPACITY,
         };
         rename::query(sql.as_bytes(), out);
@@ -334,6 +341,10 @@ impl protocol::Back for PgBack {
 
     fn chore_value(&self) -> Option<&[u8]> {
         self.chore.value.as_deref()
+    }
+
+    fn chore_table(&self) -> &Table {
+        &self.chore.table
     }
 
     fn server_pid(&self) -> u32 {

@@ -1,5 +1,6 @@
 //! [`Engine`] for PostgreSQL: where the parts meet, and nothing more.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -18,12 +19,14 @@ use super::reported::Reported;
 use super::scram::{ITERATIONS, SALT_LEN, derive_verifier};
 use super::sequence::Population;
 use super::startup::Startup;
-use super::{fault, inspect, join, message, request};
-use crate::model::{AuthMethod, EngineFamily, Fault, Secret, TlsFacts, TxStatus, Verifier};
+use super::{fault, inspect, join, message, request, survey};
+use crate::model::{
+    AuthMethod, EngineFamily, Fault, Observation, Position, Secret, TlsFacts, TxStatus, Verifier,
+};
 use crate::protocol::{
     Addressee, Affinity, Attach, Breach, Caller, CancelOrder, Codec, ConnectError, ConnectPlan,
     Derivation, Engine, Entropy, Errand, Exchange, FrontSettings, HelloOffer, Opening, ProofDemand,
-    Script, Step, Wants,
+    Script, Step, Table, Wants,
 };
 
 /// PostgreSQL, protocol 3.
@@ -189,6 +192,18 @@ impl Engine for Postgres {
 
     fn inquire(front: &mut PgFront, back: &mut PgBack, request: &mut Vec<u8>) {
         again::send(front, back, request);
+    }
+
+    fn survey(_: &PgBack) -> &'static [&'static str] {
+        survey::QUESTIONS
+    }
+
+    fn observe(answers: &[Table]) -> Option<Observation> {
+        survey::observe(answers)
+    }
+
+    fn compare(a: &Position, b: &Position) -> Option<Ordering> {
+        survey::compare(a, b)
     }
 }
 

@@ -42,6 +42,7 @@ mod shape;
 mod shape_reply;
 pub mod startup;
 mod statements;
+mod survey;
 pub mod switches;
 mod track;
 

@@ -1,6 +1,7 @@
 //! What the tests stand on: servers, the proxy, certificates, programs, and a raw wire client.
 
 pub mod certs;
+pub mod cluster;
 pub mod link;
 pub mod mysql;
 pub mod noise;

@@ -30,6 +30,9 @@ pub struct Settings {
     group: Section,
     users: Vec<Section>,
     databases: Vec<Section>,
+    /// Beside the first.
+    targets: Vec<Section>,
+    first_target: Section,
     server_port: u16,
 }
 
@@ -76,6 +79,8 @@ impl Settings {
             group: section(group),
             users: users.iter().map(user).collect(),
             databases: Vec::new(),
+            targets: Vec::new(),
+            first_target: Section::new(),
             server_port,
         }
     }
@@ -127,6 +132,20 @@ impl Settings {
         self
     }
 
+    /// Adds a server to the target group.
+    pub fn target<const N: usize>(mut self, port: u16, entries: [(&str, Value); N]) -> Self {
+        let mut target = section(entries);
+        target.insert("address".into(), format!("127.0.0.1:{port}").into());
+        self.targets.push(target);
+        self
+    }
+
+    /// Sets a key of the first server of the target group.
+    pub fn first_target(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.first_target.insert(key.into(), value.into());
+        self
+    }
+
     fn render(&self, port: u16, admin_port: u16) -> String {
         let mut text = String::from("[general]\n");
         let _ = writeln!(text, "admin_address = \"127.0.0.1:{admin_port}\"");
@@ -135,11 +154,14 @@ impl Settings {
         render_section(&mut text, &self.listener);
         text.push_str("[[target_group]]\n");
         render_section(&mut text, &self.group);
-        let _ = writeln!(
-            text,
-            "[[target_group.target]]\naddress = \"127.0.0.1:{}\"",
-            self.server_port
-        );
+        let mut first = self.first_target.clone();
+        first
+            .entry("address".into())
+            .or_insert_with(|| format!("127.0.0.1:{}", self.server_port).into());
+        for target in [&first].into_iter().chain(&self.targets) {
+            text.push_str("[[target_group.target]]\n");
+            render_section(&mut text, target);
+        }
         for (name, sections) in [("user", &self.users), ("database", &self.databases)] {
             for entries in sections {
                 let _ = writeln!(text, "[[{name}]]");

@@ -1,0 +1,154 @@
+//! The target groups of one engine under watch, over all configurations.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use crate::auth::UserStore;
+use crate::config::plan::GroupPlan;
+use crate::model::TargetState;
+use crate::pool::Pools;
+use crate::protocol::Engine;
+use crate::session::metrics::SessionMetrics;
+use crate::session::registry::Registry;
+use crate::session::roster::Roster;
+use crate::topology::{Keeper, Outside, TopologyMetrics, discover};
+
+use super::surroundings::{Settings, Surroundings};
+use super::world::Heard;
+
+/// One group.
+pub(super) struct Ward<E: Engine> {
+    surroundings: Arc<Surroundings<E>>,
+    keeper: OnceLock<Keeper>,
+}
+
+/// All groups of one engine.
+pub(super) struct Wards<E: Engine> {
+    known: Mutex<HashMap<Arc<str>, Arc<Ward<E>>>>,
+    pools: Pools<E>,
+    sessions: SessionMetrics,
+    registry: Arc<Registry>,
+    metrics: TopologyMetrics,
+}
+
+impl<E: Engine> Ward<E> {
+    /// Who is what, as sessions see it.
+    pub(super) fn roster(&self) -> &Arc<Roster> {
+        &self.surroundings.roster
+    }
+
+    /// What its servers say to anybody.
+    pub(super) fn announcement(&self) -> &Heard<E::Announcement> {
+        &self.surroundings.heard
+    }
+
+    /// Who watches over it, once its configuration is in force.
+    pub(super) fn keeper(&self) -> Option<&Keeper> {
+        self.keeper.get()
+    }
+}
+
+impl<E: Engine> Wards<E> {
+    /// No group yet.
+    pub(super) fn new(
+        pools: Pools<E>,
+        sessions: SessionMetrics,
+        registry: Arc<Registry>,
+        metrics: TopologyMetrics,
+    ) -> Self {
+        Self {
+            known: Mutex::default(),
+            pools,
+            sessions,
+            registry,
+            metrics,
+        }
+    }
+
+    /// The group of this plan, made if it is new; nothing is done to it yet.
+    pub(super) fn ward(&self, plan: &GroupPlan, users: &UserStore) -> Arc<Ward<E>> {
+        let mut known = self.lock();
+        let ward = known.entry(Arc::clone(&plan.name)).or_insert_with(|| {
+            let settings = Settings {
+                plan: plan.clone(),
+                users: users.clone(),
+            };
+            let surroundings = Surroundings::new(
+                settings,
+                self.pools.clone(),
+                self.sessions.clone(),
+                Arc::clone(&self.registry),
+            );
+            Arc::new(Ward {
+                surroundings: Arc::new(surroundings),
+                keeper: OnceLock::new(),
+            })
+        });
+        Arc::clone(ward)
+    }
+
+    /// Puts these plans in force; groups without one are watched no longer. To be called inside
+    /// the runtime.
+    pub(super) fn put_in_force<'a>(
+        &self,
+        plans: impl Iterator<Item = &'a GroupPlan>,
+        users: &UserStore,
+    ) {
+        let mut names = Vec::new();
+        for plan in plans {
+            names.push(Arc::clone(&plan.name));
+            self.apply(plan, users);
+        }
+        self.lock().retain(|name, _| names.contains(name));
+    }
+
+    fn apply(&self, plan: &GroupPlan, users: &UserStore) {
+        let ward = self.ward(plan, users);
+        let discovery = discover::discovery(&plan.topology);
+        let settings = Settings {
+            plan: plan.clone(),
+            users: users.clone(),
+        };
+        ward.surroundings.configure(settings);
+        let Some(keeper) = ward.keeper.get() else {
+            let outside: Arc<dyn Outside> = Arc::<Surroundings<E>>::clone(&ward.surroundings);
+            let keeper = Keeper::start(
+                Arc::clone(&plan.name),
+                plan.topology.clone(),
+                discovery,
+                E::compare,
+                outside,
+                self.metrics.group(&plan.name),
+            );
+            // Only this thread sets it.
+            let _ = ward.keeper.set(keeper);
+            return;
+        };
+        let (keeper, topology) = (keeper.clone(), plan.topology.clone());
+        tokio::spawn(async move { keeper.configure(topology, discovery, false).await });
+    }
+
+    /// True if any server may be used.
+    pub(super) fn any_available(&self) -> bool {
+        self.all().iter().any(|(_, ward)| {
+            let snapshot = ward.roster().snapshot();
+            let mut members = snapshot.members.iter();
+            members.any(|member| member.state == TargetState::Available)
+        })
+    }
+
+    /// Every group, by name.
+    pub(super) fn all(&self) -> Vec<(Arc<str>, Arc<Ward<E>>)> {
+        let known = self.lock();
+        let mut all: Vec<_> = known
+            .iter()
+            .map(|(name, ward)| (Arc::clone(name), Arc::clone(ward)))
+            .collect();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Ward<E>>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

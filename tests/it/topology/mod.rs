@@ -1,0 +1,5 @@
+//! Target groups of several servers: who is primary, where sessions go, what they see when a
+//! server is lost.
+
+mod failover;
+mod roles;
