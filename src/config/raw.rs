@@ -3,6 +3,7 @@
 //! Each key says its default, its range, what it does, and whether a reload (SIGHUP) applies it
 //! (dynamic) or only a restart. `config/reference.toml` shows them all.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -46,6 +47,9 @@ pub struct General {
     pub max_client_conn_per_address: usize,
     /// Where `/metrics`, `/livez`, `/readyz` and `/status` are served. Default: nowhere. Restart.
     pub admin_address: Option<SocketAddr>,
+    /// Whether `/pause`, `/resume` and `/switchover` are obeyed there, from whoever reaches the address.
+    /// Default false. Restart.
+    pub admin_commands: bool,
     /// `tracing` filter; the environment variable RUST_LOG overrides it. Default "info". Dynamic.
     pub log_level: String,
     /// "text" or "json". Default "text". Restart.
@@ -68,6 +72,7 @@ impl Default for General {
             max_client_conn: 10_000,
             max_client_conn_per_address: 0,
             admin_address: None,
+            admin_commands: false,
             log_level: "info".into(),
             log_format: LogFormat::Text,
             log_connections: true,
@@ -128,6 +133,10 @@ pub enum Discovery {
     Static,
     /// The addresses of the names in the file.
     Dns,
+    /// Aurora's status of replicas.
+    Aurora,
+    /// The topology of an RDS Multi-AZ DB cluster.
+    MultiAzCluster,
 }
 
 /// What the configuration says of a server's role.
@@ -360,13 +369,18 @@ pub struct TargetGroup {
     /// The servers: a primary and any number of replicas. At least one. Dynamic.
     pub target: Vec<Target>,
     /// Where the members of the group come from: "static", each target is one; "dns", each address
-    /// that a target's name stands for is one. Default "static". Dynamic.
+    /// that a target's name stands for is one; "aurora" or "multi_az_cluster", a server says, with
+    /// the targets to begin with. Default "static". Dynamic.
     #[serde(default = "static_")]
     pub discovery: Discovery,
     /// Between two looks at that source, more often while the group has no primary. From "100ms",
     /// default "5s". Dynamic.
     #[serde(default = "five_seconds")]
     pub discovery_interval: Time,
+    /// Where servers are really reached, by the `host:port` that discovery names: for tunnels and
+    /// tests. Default {}: there. Dynamic.
+    #[serde(default)]
+    pub discovery_addresses: BTreeMap<String, String>,
     /// User that looks at the servers: a `[[user]]` or one of the userlist, with a password in the
     /// clear. Without one, servers are only tried for whether they take connections, and where
     /// there are several each needs its `role`. Default: none. Dynamic.

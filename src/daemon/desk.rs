@@ -1,7 +1,7 @@
 //! What a listener answers its clients' sessions: see [`crate::session::desk`].
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::auth::options::UserOptions;
@@ -33,7 +33,7 @@ pub(super) struct ListenerDesk<E: Engine> {
     shared: Mutex<HashMap<OptionsKey, Arc<SessionOptions>>>,
     accesses: Mutex<HashMap<PoolKey, Weak<Access<E>>>>,
     /// Clients that have come, so that they do not all begin with the same replica.
-    turn: AtomicUsize,
+    turn: AtomicU64,
 }
 
 /// Target group, pool mode and what pins.
@@ -56,7 +56,7 @@ impl<E: Engine> ListenerDesk<E> {
             tls,
             shared: Mutex::default(),
             accesses: Mutex::default(),
-            turn: AtomicUsize::new(0),
+            turn: AtomicU64::new(0),
         }
     }
 

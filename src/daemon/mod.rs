@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
@@ -21,6 +21,7 @@ use crate::telemetry::{LogHandle, log};
 
 mod accounts;
 pub mod admin;
+pub mod commands;
 mod desk;
 mod lifecycle;
 mod look;
@@ -35,7 +36,8 @@ mod world;
 
 pub use world::{BuildError, dialer};
 
-use admin::{Admin, Readiness};
+use admin::{Admin, Obey, Obeying, Readiness};
+use commands::{CommandError, Verb, Words};
 use process::{Process, quotas};
 use serve::House;
 
@@ -184,6 +186,13 @@ impl Daemon {
             metrics: self.process.registry.clone(),
             readiness: Arc::new(move || readiness.readiness()),
             status: Arc::new(move || status.status()),
+            commands: self.plan.load().general.admin_commands.then(|| {
+                let daemon = Arc::clone(self);
+                let obey = move |verb, words| -> Obeying {
+                    Box::pin(Arc::clone(&daemon).obey(verb, words))
+                };
+                Arc::new(obey) as Obey
+            }),
         };
         let stop = stop.clone();
         Ok(Some(tokio::spawn(async move {
@@ -218,6 +227,24 @@ impl Daemon {
             "pools": pools,
             "target_groups": groups,
         })
+    }
+
+    /// Carries out what an operator has ordered.
+    async fn obey(self: Arc<Self>, verb: Verb, words: Words) -> Result<Value, CommandError> {
+        let name = words.target_group.as_deref();
+        let postgres = self.postgres.wards().named(name);
+        let mysql = self.mysql.wards().named(name);
+        match (&*postgres, &*mysql) {
+            ([(_, ward)], []) => self.postgres.wards().carry_out(ward, verb, &words).await,
+            ([], [(_, ward)]) => self.mysql.wards().carry_out(ward, verb, &words).await,
+            ([], []) => Err(CommandError::Mistaken(format!(
+                "there is no target group {:?}",
+                name.unwrap_or_default()
+            ))),
+            _ => Err(CommandError::Mistaken(
+                "name one of the target groups".into(),
+            )),
+        }
     }
 
     /// SIGHUP: the new configuration as a whole, or the old one.

@@ -110,6 +110,7 @@ pub(super) fn groups<E: Engine>(wards: &Wards<E>) -> Vec<Value> {
                 "target_group": &**name,
                 "primary": view.snapshot.primary.as_deref(),
                 "paused": view.snapshot.paused,
+                "servers_of": ward.taken_over_by().as_deref(),
                 "targets": members.map(|member| target(member, &view)).collect::<Vec<_>>(),
                 "events": events.iter().flatten().map(event).collect::<Vec<_>>(),
             })

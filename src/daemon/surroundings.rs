@@ -4,18 +4,22 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
 use crate::auth::UserStore;
 use crate::config::plan::GroupPlan;
-use crate::model::{Credential, PoolKey, Snapshot, TargetName};
-use crate::pool::{Pools, ServerLogin};
-use crate::protocol::Engine;
+use crate::model::{Credential, Listed, PoolKey, Position, Roll, Snapshot, TargetName};
+use crate::pool::{ChoreError, Dialer, Pools, ServerLogin, Visit};
+use crate::protocol::{Back, Chore, Engine, Table};
+use crate::session::handle::Signal;
 use crate::session::metrics::SessionMetrics;
 use crate::session::registry::Registry;
 use crate::session::roster::{Roster, Site, View};
-use crate::topology::options::Seed;
+use crate::topology::discover::listed::{Lister, Listing};
+use crate::topology::options::{Seed, Source};
+use crate::topology::switchover::{Ordered, Orders};
 use crate::topology::{Look, Outside};
 
 use super::look::Looker;
@@ -121,11 +125,13 @@ impl<E: Engine> Outside for Surroundings<E> {
 
     fn leave(&self, name: &TargetName) {
         self.lock().remove(name);
-        self.pools.retire(&self.group, name);
+        self.pools.expel(&self.group, name);
+        self.sessions.raise_all(Signal::Moved);
     }
 
     fn retire(&self, name: &TargetName) {
-        self.pools.retire(&self.group, name);
+        self.pools.expel(&self.group, name);
+        self.sessions.raise_all(Signal::Moved);
     }
 
     fn publish(&self, snapshot: Arc<Snapshot>) {
@@ -156,3 +162,140 @@ impl<E: Engine> Outside for Surroundings<E> {
         at_work.saturating_sub(resting)
     }
 }
+
+impl<E: Engine> Surroundings<E> {
+    /// Logs in at a server as the user who looks at it, to give it orders.
+    async fn visit(&self, target: &TargetName) -> Result<Visit<E>, String> {
+        let Some((key, login)) = self.monitor(target) else {
+            return Err("monitor_user is not configured: nobody can give orders".into());
+        };
+        let site = self.lock().get(target).cloned();
+        let site = site.ok_or_else(|| format!("{target} is not a target of the group"))?;
+        let visit = site.dialer.visit(&key, &login).await;
+        visit.map_err(|error| format!("{target}: {error}"))
+    }
+
+    async fn order(
+        &self,
+        target: &TargetName,
+        orders: fn(&E::Back) -> &'static [&'static str],
+    ) -> Result<(), String> {
+        let mut visit = self.visit(target).await?;
+        for order in orders(visit.back()) {
+            let done = visit.run(Chore::Query(order), LONGEST_ORDER).await;
+            done.map_err(|error| format!("{target}: {order}: {error}"))?;
+        }
+        Ok(())
+    }
+
+    async fn ask_position(&self, target: &TargetName) -> Option<Position> {
+        let mut visit = self.visit(target).await.ok()?;
+        let mut answers = Vec::new();
+        for question in E::survey(visit.back()) {
+            let asked = visit.run(Chore::Table(question), LONGEST_ORDER).await;
+            answers.push(match asked {
+                Ok(()) => visit.back().chore_table().clone(),
+                Err(ChoreError::Refused(_)) => Table::default(),
+                Err(_) => return None,
+            });
+        }
+        E::observe(&answers)?.position
+    }
+}
+
+impl<E: Engine> Orders for Surroundings<E> {
+    fn fence<'a>(&'a self, target: &'a TargetName, on: bool) -> Ordered<'a> {
+        if on {
+            Box::pin(self.order(target, |back| E::fence(back, true)))
+        } else {
+            Box::pin(self.order(target, |back| E::fence(back, false)))
+        }
+    }
+
+    fn promote<'a>(&'a self, target: &'a TargetName) -> Ordered<'a> {
+        Box::pin(self.order(target, E::promotion))
+    }
+
+    fn position<'a>(
+        &'a self,
+        target: &'a TargetName,
+    ) -> Pin<Box<dyn Future<Output = Option<Position>> + Send + 'a>> {
+        Box::pin(self.ask_position(target))
+    }
+}
+
+impl<E: Engine> Lister for Surroundings<E> {
+    fn list(&self) -> Listing<'_> {
+        Box::pin(self.ask_for_members())
+    }
+}
+
+impl<E: Engine> Surroundings<E> {
+    /// Asks the servers, one after another, until one answers.
+    async fn ask_for_members(&self) -> Result<Vec<Listed>, String> {
+        let settings = self.settings();
+        let Source::Roll { roll, .. } = settings.plan.topology.source else {
+            return Err("no list is configured".into());
+        };
+        let snapshot = self.roster.snapshot();
+        let known = snapshot.members.iter().map(|member| &member.name);
+        let mut names: Vec<TargetName> = snapshot.primary.iter().chain(known).cloned().collect();
+        let mut last = "no server is known".to_owned();
+        let seeds = &settings.plan.topology.seeds;
+        for seed in seeds
+            .iter()
+            .filter(|seed| !names.contains(&seed.name))
+            .collect::<Vec<_>>()
+        {
+            // It may be no member, but a name that leads to one.
+            let joined = dialer(&settings.plan, seed);
+            match joined {
+                Ok(dialer) => match self.ask_at(&dialer, &seed.name, roll).await {
+                    Ok(members) => return Ok(members),
+                    Err(error) => last = error,
+                },
+                Err(error) => last = error.to_string(),
+            }
+        }
+        names.dedup();
+        for name in names {
+            let Some(site) = self.lock().get(&name).cloned() else {
+                continue;
+            };
+            match self.ask_at(&site.dialer, &name, roll).await {
+                Ok(members) => return Ok(members),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    async fn ask_at(
+        &self,
+        dialer: &Dialer,
+        name: &TargetName,
+        roll: Roll,
+    ) -> Result<Vec<Listed>, String> {
+        let Some((key, login)) = self.monitor(name) else {
+            return Err("monitor_user is not configured".into());
+        };
+        let asked = async {
+            let mut visit = dialer.visit::<E>(&key, &login).await;
+            let visit = visit.as_mut().map_err(|error| error.to_string())?;
+            let asked = visit.run(Chore::Table(E::roll(roll)), LONGEST_LIST).await;
+            asked.map_err(|error| error.to_string())?;
+            Ok(E::members(visit.back().chore_table()))
+        };
+        let members = asked
+            .await
+            .map_err(|error: String| format!("{name}: {error}"))?;
+        if members.is_empty() {
+            return Err(format!("{name} lists no server"));
+        }
+        Ok(members)
+    }
+}
+
+const LONGEST_LIST: Duration = Duration::from_secs(5);
+/// A promotion takes its time.
+const LONGEST_ORDER: Duration = Duration::from_secs(60);

@@ -11,6 +11,9 @@ use crate::protocol::Engine;
 use crate::session::metrics::SessionMetrics;
 use crate::session::registry::Registry;
 use crate::session::roster::Roster;
+use crate::topology::discover::Discovery;
+use crate::topology::discover::listed::Lister;
+use crate::topology::switchover::Orders;
 use crate::topology::{Keeper, Outside, TopologyMetrics, discover};
 
 use super::surroundings::{Settings, Surroundings};
@@ -20,6 +23,10 @@ use super::world::Heard;
 pub(super) struct Ward<E: Engine> {
     surroundings: Arc<Surroundings<E>>,
     keeper: OnceLock<Keeper>,
+    /// Its own plan.
+    plan: Mutex<GroupPlan>,
+    /// The group whose servers it has, where that is another.
+    taken_over_by: Mutex<Option<Arc<str>>>,
 }
 
 /// All groups of one engine.
@@ -40,6 +47,24 @@ impl<E: Engine> Ward<E> {
     /// What its servers say to anybody.
     pub(super) fn announcement(&self) -> &Heard<E::Announcement> {
         &self.surroundings.heard
+    }
+
+    /// Who gives its servers orders.
+    pub(super) fn orders(&self) -> Arc<dyn Orders> {
+        Arc::<Surroundings<E>>::clone(&self.surroundings)
+    }
+
+    fn discovery(&self, plan: &GroupPlan) -> Option<Box<dyn Discovery>> {
+        discover::discovery(&plan.topology, self.lister())
+    }
+
+    fn lister(&self) -> Arc<dyn Lister> {
+        Arc::<Surroundings<E>>::clone(&self.surroundings)
+    }
+
+    /// The group whose servers it has, where that is another.
+    pub(super) fn taken_over_by(&self) -> Option<Arc<str>> {
+        lock(&self.taken_over_by).clone()
     }
 
     /// Who watches over it, once its configuration is in force.
@@ -82,6 +107,8 @@ impl<E: Engine> Wards<E> {
             Arc::new(Ward {
                 surroundings: Arc::new(surroundings),
                 keeper: OnceLock::new(),
+                plan: Mutex::new(plan.clone()),
+                taken_over_by: Mutex::new(None),
             })
         });
         Arc::clone(ward)
@@ -104,7 +131,10 @@ impl<E: Engine> Wards<E> {
 
     fn apply(&self, plan: &GroupPlan, users: &UserStore) {
         let ward = self.ward(plan, users);
-        let discovery = discover::discovery(&plan.topology);
+        *lock(&ward.plan) = plan.clone();
+        let source = lock(&ward.taken_over_by).clone();
+        let plan = &source.map_or_else(|| plan.clone(), |source| self.servers_of(&source, plan));
+        let discovery = ward.discovery(plan);
         let settings = Settings {
             plan: plan.clone(),
             users: users.clone(),
@@ -128,6 +158,33 @@ impl<E: Engine> Wards<E> {
         tokio::spawn(async move { keeper.configure(topology, discovery, false).await });
     }
 
+    /// A plan with the servers of another group, if there is such a group.
+    fn servers_of(&self, group: &Arc<str>, plan: &GroupPlan) -> GroupPlan {
+        let other = self.lock().get(group).cloned();
+        let Some(other) = other else {
+            return plan.clone();
+        };
+        let other = lock(&other.plan);
+        GroupPlan {
+            dial: other.dial.clone(),
+            topology: other.topology.clone(),
+            limits: other.limits.clone(),
+            ..plan.clone()
+        }
+    }
+
+    /// Gives a group the servers of another, or its own again.
+    pub(super) async fn move_to(&self, ward: &Ward<E>, group: &Arc<str>, keeper: &Keeper) {
+        let own = lock(&ward.plan).clone();
+        let other = (own.name != *group).then(|| Arc::clone(group));
+        let plan = self.servers_of(group, &own);
+        lock(&ward.taken_over_by).clone_from(&other);
+        let (topology, discovery) = (plan.topology.clone(), ward.discovery(&plan));
+        let users = ward.surroundings.settings().users.clone();
+        ward.surroundings.configure(Settings { plan, users });
+        keeper.configure(topology, discovery, true).await;
+    }
+
     /// True if any server may be used.
     pub(super) fn any_available(&self) -> bool {
         self.all().iter().any(|(_, ward)| {
@@ -149,6 +206,10 @@ impl<E: Engine> Wards<E> {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Ward<E>>>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -153,13 +153,18 @@ impl<E: Engine> World<E> {
 /// # Errors
 /// If they cannot be used, or the host cannot be verified by name.
 pub fn dialer(group: &GroupPlan, seed: &Seed) -> Result<Dialer, TlsSetupError> {
+    let (host, port) = match group.addresses.get(&seed.name) {
+        Some((host, port)) => (Arc::clone(host), *port),
+        None => (Arc::clone(&seed.host), seed.port),
+    };
+    let elsewhere = (host != seed.host).then(|| Arc::clone(&seed.host));
     let mut options = DialOptions {
-        host: Arc::clone(&seed.host),
-        port: seed.port,
+        host,
+        port,
         ..group.dial.clone()
     };
     if options.tls.server_name.is_none() {
-        options.tls.server_name.clone_from(&seed.verified_as);
+        options.tls.server_name = seed.verified_as.clone().or(elsewhere);
     }
     Dialer::new(options)
 }

@@ -24,5 +24,7 @@ pub use pin::{Finding, PinPolicy, PinReason, Pins, Share};
 pub use pool_mode::PoolMode;
 pub use progress::{Progress, TxStatus};
 pub use secret::Secret;
-pub use target::{Member, Position, Role, Snapshot, StateReason, TargetRole, TargetState};
+pub use target::{
+    Listed, Member, Position, Role, Roll, Snapshot, StateReason, TargetRole, TargetState,
+};
 pub use tls_facts::TlsFacts;

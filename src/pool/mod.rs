@@ -169,6 +169,16 @@ impl<E: Engine> Pools<E> {
         Ok(pool)
     }
 
+    /// As [`Pools::retire`], and sessions that keep a connection find it [`ServerConn::is_expelled`]
+    /// when they next use it: for a server that is not any more what they took it for.
+    pub fn expel(&self, group: &Arc<str>, name: &TargetName) {
+        let key = (Arc::clone(group), Arc::clone(name));
+        let target = lock(&self.shared.targets).get(&key).cloned();
+        if let Some(target) = target {
+            target.expel();
+        }
+    }
+
     /// Counts of every pool, for operators.
     pub fn snapshot(&self) -> Vec<PoolSnapshot> {
         self.shared.pools()

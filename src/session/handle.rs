@@ -131,6 +131,8 @@ pub enum Signal {
     Kill = 32,
     /// Something is to be told that the client has not asked for.
     News = 64,
+    /// A server is not any more what sessions took it for.
+    Moved = 128,
 }
 
 /// Tells a session's task that there is news.

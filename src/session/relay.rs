@@ -18,7 +18,7 @@ use super::pipe::poll_read;
 use super::tally::Tally;
 use crate::model::{Fault, FaultKind, Role, TxStatus};
 use crate::net::scratch::with_scratch;
-use crate::pool::{BorrowError, CloseReason};
+use crate::pool::{BorrowError, Borrowed, CloseReason};
 use crate::protocol::{Back, Engine, Front, Wants};
 
 /// A logged-in client and all that serves it.
@@ -143,6 +143,7 @@ impl<E: Engine> Relay<E> {
             Signal::Query,
             Signal::IdleTransaction,
             Signal::News,
+            Signal::Moved,
         ] {
             self.handle.take(signal);
         }
@@ -220,10 +221,11 @@ impl<E: Engine> Relay<E> {
         let Lent {
             server: mut lent,
             way,
+            aim,
             _place,
         } = lent;
         self.tally.meter.bound(&way.site.metrics);
-        let mut canceller = Canceller::new(way);
+        let mut canceller = Canceller::new(Arc::clone(&way));
         let mut exchange = Exchange::new(
             &mut self.client,
             lent.conn(),
@@ -232,9 +234,18 @@ impl<E: Engine> Relay<E> {
             &self.errands,
         );
         exchange.leaving = self.leaving;
+        // A reader may have been sent to the primary, and there it may write.
+        if aim == Role::Replica && way.leads_to_replica() {
+            exchange.keep_requests();
+        }
         let mut starts_over = false;
         let end = loop {
-            match exchange.run().await {
+            let mut outcome = exchange.run().await;
+            let is_signal = matches!(outcome, Outcome::Signalled);
+            if is_signal && self.handle.take(Signal::Moved) && exchange.server.is_expelled() {
+                outcome = Outcome::ServerGone("it is not the primary any more".into());
+            }
+            match outcome {
                 Outcome::Released => break None,
                 Outcome::StartsOver => {
                     starts_over = true;
@@ -248,7 +259,25 @@ impl<E: Engine> Relay<E> {
                 }
                 Outcome::ClientGone => break Some(End::ClientGone),
                 Outcome::Fault(fault) => break Some(End::Fault(fault)),
-                Outcome::ServerGone(why) => break Some(server_gone(&exchange, &why)),
+                Outcome::ServerGone(why) => {
+                    self.leaving = exchange.leaving;
+                    let kept = exchange.take_kept();
+                    tracing::warn!(
+                        session = %self.handle.id,
+                        target_name = %way.site.name,
+                        server_pid = lent.conn().back.server_pid(),
+                        why,
+                        again = kept.is_some(),
+                        "server connection lost"
+                    );
+                    self.route
+                        .destinations
+                        .access()
+                        .roster()
+                        .suspect(&way.site.name);
+                    canceller.finish().await;
+                    return self.outlive(lent, kept);
+                }
                 Outcome::Signalled => {
                     if let Err(fault) = signalled(&mut exchange, &mut canceller) {
                         break Some(End::Fault(fault));
@@ -256,6 +285,14 @@ impl<E: Engine> Relay<E> {
                 }
             }
         };
+        if exchange.server.back.has_refused_write() && aim == Role::Primary {
+            // It may be no primary any more.
+            self.route
+                .destinations
+                .access()
+                .roster()
+                .suspect(&way.site.name);
+        }
         let half_sent = exchange.is_half_sent();
         self.leaving = exchange.leaving;
         canceller.finish().await;
@@ -295,6 +332,39 @@ fn poll_waiting<E: Engine>(
         }
     }
     Poll::Pending
+}
+
+impl<E: Engine> Relay<E> {
+    /// Goes on after the loss of a server connection, if nothing was lost with it but the answers
+    /// that were due: these are errors now, or what was `kept` is sent again.
+    fn outlive(&mut self, mut lent: Borrowed<E>, kept: Option<Vec<u8>>) -> Result<(), End> {
+        let fault = Fault::new(
+            FaultKind::ServerLost,
+            "server closed the connection unexpectedly",
+        );
+        let (back, front) = (&mut lent.conn().back, &mut self.client.front);
+        let told = back.progress().closing;
+        let answer = kept.is_none().then_some(&fault);
+        let mut replies = Vec::new();
+        if !E::orphan(front, back, answer, &mut replies) {
+            if told {
+                // The server's own last words have been passed on.
+                return Err(End::Told("server ended the connection"));
+            }
+            return Err(End::Fault(fault));
+        }
+        if answer.is_some() {
+            self.tally.meter.fault(fault.kind);
+        }
+        self.client.outbox.push(&replies);
+        if let Some(kept) = kept {
+            let mut again = BytesMut::from(&*kept);
+            again.extend_from_slice(&self.client.inbox);
+            self.client.inbox = again;
+        }
+        lent.close(CloseReason::ServerClosed);
+        Ok(())
+    }
 }
 
 /// What a client without server connection needs.
@@ -344,23 +414,6 @@ fn signalled<E: Engine>(
         ));
     }
     Ok(())
-}
-
-fn server_gone<E: Engine>(exchange: &Exchange<'_, E>, why: &str) -> End {
-    if exchange.server.back.progress().closing {
-        // The server's own last words have been passed on.
-        return End::Told("server ended the connection");
-    }
-    tracing::warn!(
-        session = %exchange.handle.id,
-        server_pid = exchange.server.back.server_pid(),
-        why,
-        "server connection lost"
-    );
-    End::Fault(Fault::new(
-        FaultKind::ServerLost,
-        "server closed the connection unexpectedly",
-    ))
 }
 
 /// Reads what the client has sent into its inbox. `Ready(0)`: it is gone.

@@ -120,6 +120,7 @@ impl Keeper {
             pace,
             paces,
             held: None,
+            led: false,
             trouble: None,
             loud: None,
         };
@@ -209,6 +210,8 @@ struct Work {
     paces: watch::Receiver<Pace>,
     /// Requests are held, perhaps until then.
     held: Option<Option<Instant>>,
+    /// There has been a primary.
+    led: bool,
     /// Since when the primary does not answer, or there is none.
     trouble: Option<Instant>,
     /// When a dispute was last complained of.
@@ -481,7 +484,7 @@ impl Work {
         let Some(since) = self.trouble.take() else {
             return;
         };
-        if led {
+        if led && std::mem::replace(&mut self.led, true) {
             self.metrics.recovered(now - since);
         }
     }

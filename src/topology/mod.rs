@@ -15,6 +15,7 @@ pub mod keeper;
 pub mod look;
 pub mod metrics;
 pub mod options;
+pub mod switchover;
 
 pub use keeper::{Journal, Keeper, Outside};
 pub use look::{Look, Looking};

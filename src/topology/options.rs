@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Role, TargetName};
+use crate::model::{Role, Roll, TargetName};
 
 /// One group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,13 @@ pub enum Source {
     /// It names names: each address that one stands for is a member.
     Dns {
         /// Between two resolutions.
+        interval: Duration,
+    },
+    /// A server lists them.
+    Roll {
+        /// Where.
+        roll: Roll,
+        /// Between two questions.
         interval: Duration,
     },
 }

@@ -1,5 +1,6 @@
 //! The servers of one `[[target_group]]`, and how they are watched.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use super::translate::{engine, role};
 use crate::config::error::ConfigError;
 use crate::config::raw;
 use crate::config::units::Time;
-use crate::model::{EngineFamily, Role};
+use crate::model::{EngineFamily, Role, Roll, TargetName};
 use crate::topology::options::{HealthOptions, Monitor, Seed, Source, TopologyOptions};
 
 pub(super) fn resolve(
@@ -34,7 +35,42 @@ fn source(table: &Table<'_>, raw: &raw::TargetGroup) -> Result<Source, ConfigErr
     Ok(match raw.discovery {
         raw::Discovery::Static => Source::Configured,
         raw::Discovery::Dns => Source::Dns { interval },
+        raw::Discovery::Aurora => rolled(table, raw, Roll::Aurora, interval)?,
+        raw::Discovery::MultiAzCluster => rolled(table, raw, Roll::MultiAz, interval)?,
     })
+}
+
+/// A list that a server has.
+fn rolled(
+    table: &Table<'_>,
+    raw: &raw::TargetGroup,
+    roll: Roll,
+    interval: Duration,
+) -> Result<Source, ConfigError> {
+    if raw.monitor_user.is_none() {
+        return Err(table.error("discovery", "needs monitor_user, who asks the servers"));
+    }
+    Ok(Source::Roll { roll, interval })
+}
+
+/// Where servers are reached that are named otherwise.
+pub(super) fn addresses(
+    table: &Table<'_>,
+    raw: &raw::TargetGroup,
+) -> Result<BTreeMap<TargetName, (Arc<str>, u16)>, ConfigError> {
+    let mut addresses = BTreeMap::new();
+    for (named, address) in &raw.discovery_addresses {
+        let read = |text| {
+            host_and_port(text, engine(raw.engine)).ok_or_else(|| {
+                let what = format!("expected \"host:port\", not {text:?}");
+                table.error("discovery_addresses", &what)
+            })
+        };
+        let (host, port) = read(named)?;
+        let (at, at_port) = read(address)?;
+        addresses.insert(name(host, port), (at.into(), at_port));
+    }
+    Ok(addresses)
 }
 
 fn seeds(table: &Table<'_>, raw: &raw::TargetGroup) -> Result<Vec<Seed>, ConfigError> {

@@ -13,8 +13,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use crate::model::{
-    AuthMethod, EngineFamily, Fault, Finding, Observation, Pins, PoolKey, Position, Progress,
-    Proof, Secret, TlsFacts, TxStatus,
+    AuthMethod, EngineFamily, Fault, Finding, Listed, Observation, Pins, PoolKey, Position,
+    Progress, Proof, Roll, Secret, TlsFacts, TxStatus,
 };
 use crate::net::{DialError, Stream};
 use crate::pool::{Open, OpenError, Opened, Opening, ServerLogin};
@@ -275,6 +275,10 @@ impl Back for FakeBack {
         }
     }
 
+    fn has_refused_write(&mut self) -> bool {
+        false
+    }
+
     fn is_dirty(&self) -> bool {
         self.dirty
     }
@@ -522,8 +526,23 @@ impl Engine for Fake {
     fn inquire(front: &mut Never, _: &mut FakeBack, _: &mut Vec<u8>) {
         match *front {}
     }
+    fn orphan(front: &mut Never, _: &mut FakeBack, _: Option<&Fault>, _: &mut Vec<u8>) -> bool {
+        match *front {}
+    }
     fn survey(_: &FakeBack) -> &'static [&'static str] {
         &[]
+    }
+    fn fence(_: &FakeBack, _: bool) -> &'static [&'static str] {
+        &[]
+    }
+    fn promotion(_: &FakeBack) -> &'static [&'static str] {
+        &[]
+    }
+    fn roll(_: Roll) -> &'static str {
+        ""
+    }
+    fn members(_: &Table) -> Vec<Listed> {
+        Vec::new()
     }
     fn observe(_: &[Table]) -> Option<Observation> {
         None

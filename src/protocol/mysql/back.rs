@@ -38,6 +38,8 @@ pub struct MyBack {
     /// Sequence number of the next packet of a file that the server reads.
     pub(super) file_seq: u8,
     pub(super) closing: bool,
+    /// It has said that it is read-only.
+    pub(super) refused_write: bool,
     pub(super) dirty: bool,
     /// The settings in force, if every replay sent so far succeeds.
     pub(super) settings: Arc<Settings>,
@@ -90,6 +92,7 @@ impl MyBack {
             unnamed: false,
             file_seq: 0,
             closing: false,
+            refused_write: false,
             dirty: false,
             settings: Arc::clone(&fresh),
             fresh,
@@ -153,6 +156,10 @@ impl protocol::Back for MyBack {
             },
             closing: self.closing,
         }
+    }
+
+    fn has_refused_write(&mut self) -> bool {
+        std::mem::take(&mut self.refused_write)
     }
 
     fn is_dirty(&self) -> bool {

@@ -18,8 +18,10 @@ use super::probe::Probe;
 use super::prove::{self, Prove};
 use super::reply::{self, Watcher};
 use super::status::Status;
-use super::{fault, gtid, idle, inquire, join, relogin, request, survey};
-use crate::model::{AuthMethod, EngineFamily, Fault, Observation, Position, Secret, TlsFacts};
+use super::{fault, gtid, idle, inquire, join, orphan, relogin, request, roll, survey};
+use crate::model::{
+    AuthMethod, EngineFamily, Fault, Listed, Observation, Position, Roll, Secret, TlsFacts,
+};
 use crate::protocol::Back as _;
 use crate::protocol::{
     Addressee, Affinity, Attach, Breach, Caller, CancelOrder, Codec, ConnectError, ConnectPlan,
@@ -188,8 +190,33 @@ impl Engine for Mysql {
         inquire::inquire(front, back, request);
     }
 
+    fn orphan(
+        front: &mut MyFront,
+        back: &mut MyBack,
+        fault: Option<&Fault>,
+        replies: &mut Vec<u8>,
+    ) -> bool {
+        orphan::orphan(front, back, fault, replies)
+    }
+
     fn survey(back: &MyBack) -> &'static [&'static str] {
         survey::questions(&back.announcement)
+    }
+
+    fn fence(back: &MyBack, on: bool) -> &'static [&'static str] {
+        survey::fence(&back.announcement, on)
+    }
+
+    fn promotion(back: &MyBack) -> &'static [&'static str] {
+        survey::promotion(&back.announcement)
+    }
+
+    fn roll(roll: Roll) -> &'static str {
+        roll::question(roll)
+    }
+
+    fn members(answer: &Table) -> Vec<Listed> {
+        roll::members(answer)
     }
 
     fn observe(answers: &[Table]) -> Option<Observation> {

@@ -462,6 +462,7 @@ impl ReplyReader<'_> {
         if LEAVING.contains(&err.code) {
             self.back.closing = true;
         }
+        self.back.refused_write |= READ_ONLY.contains(&err.code);
         self.back.status_unknown = true;
         if let Some(owed) = self.back.debts.front_mut()
             && std::mem::take(&mut owed.divider)
@@ -556,3 +557,7 @@ const LONGEST_READ: usize = 1024 * 1024;
 /// Errors after which the server closes: shutdown, killed, timed out (MySQL: `ER_SERVER_SHUTDOWN`,
 /// `ER_SESSION_WAS_KILLED`, `ER_CLIENT_INTERACTION_TIMEOUT`; MariaDB: `ER_CONNECTION_KILLED`).
 const LEAVING: [u16; 4] = [1053, 3169, 4031, 1927];
+
+/// `ER_OPTION_PREVENTS_STATEMENT`, which names `--read-only`, and `ER_READ_ONLY_MODE` (MySQL
+/// source, `share/messages_to_clients.txt`).
+const READ_ONLY: [u16; 2] = [1290, 1836];

@@ -27,6 +27,35 @@ pub fn questions(server: &Announcement) -> &'static [&'static str] {
     }
 }
 
+/// What keeps a server from writing, or lets it write again.
+pub fn fence(server: &Announcement, on: bool) -> &'static [&'static str] {
+    match (server.flavor, on) {
+        (Flavor::MySql, true) => &["SET GLOBAL super_read_only = 1"],
+        (Flavor::MariaDb, true) => &["SET GLOBAL read_only = 1"],
+        (Flavor::MySql, false) => &["SET GLOBAL super_read_only = 0", "SET GLOBAL read_only = 0"],
+        (Flavor::MariaDb, false) => &["SET GLOBAL read_only = 0"],
+    }
+}
+
+/// What makes a replica a server that writes.
+pub fn promotion(server: &Announcement) -> &'static [&'static str] {
+    match (server.flavor, knows_replicas(server)) {
+        (Flavor::MySql, true) => &[
+            "STOP REPLICA",
+            "RESET REPLICA ALL",
+            "SET GLOBAL super_read_only = 0",
+            "SET GLOBAL read_only = 0",
+        ],
+        (Flavor::MySql, false) => &[
+            "STOP SLAVE",
+            "RESET SLAVE ALL",
+            "SET GLOBAL super_read_only = 0",
+            "SET GLOBAL read_only = 0",
+        ],
+        (Flavor::MariaDb, _) => &["STOP SLAVE", "RESET SLAVE ALL", "SET GLOBAL read_only = 0"],
+    }
+}
+
 /// The statement has this name since MySQL 8.0.22 and MariaDB 10.5.1.
 fn knows_replicas(server: &Announcement) -> bool {
     let version = server.version.strip_prefix("5.5.5-");

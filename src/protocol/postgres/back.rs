@@ -38,6 +38,8 @@ pub struct PgBack {
     /// The rest of a server message that is under way.
     pub(super) body: Body,
     pub(super) closing: bool,
+    /// It has said that it is read-only.
+    pub(super) refused_write: bool,
     pub(super) dirty: bool,
     /// The settings in force, if every replay sent so far succeeds.
     pub(super) settings: Arc<Settings>,
@@ -148,6 +150,7 @@ impl PgBack {
             doubt: false,
             body: Body::default(),
             closing: false,
+            refused_write: false,
             dirty: false,
             settings: Settings::none(),
             accepted: Accepted::default(),
@@ -274,6 +277,10 @@ impl protocol::Back for PgBack {
             tx: self.tx,
             closing: self.closing,
         }
+    }
+
+    fn has_refused_write(&mut self) -> bool {
+        std::mem::take(&mut self.refused_write)
     }
 
     fn is_dirty(&self) -> bool {

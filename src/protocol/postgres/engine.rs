@@ -19,9 +19,10 @@ use super::reported::Reported;
 use super::scram::{ITERATIONS, SALT_LEN, derive_verifier};
 use super::sequence::Population;
 use super::startup::Startup;
-use super::{fault, inspect, join, message, request, survey};
+use super::{fault, inspect, join, message, orphan, request, roll, survey};
 use crate::model::{
-    AuthMethod, EngineFamily, Fault, Observation, Position, Secret, TlsFacts, TxStatus, Verifier,
+    AuthMethod, EngineFamily, Fault, Listed, Observation, Position, Roll, Secret, TlsFacts,
+    TxStatus, Verifier,
 };
 use crate::protocol::{
     Addressee, Affinity, Attach, Breach, Caller, CancelOrder, Codec, ConnectError, ConnectPlan,
@@ -194,8 +195,33 @@ impl Engine for Postgres {
         again::send(front, back, request);
     }
 
+    fn orphan(
+        front: &mut PgFront,
+        back: &mut PgBack,
+        fault: Option<&Fault>,
+        replies: &mut Vec<u8>,
+    ) -> bool {
+        orphan::orphan(front, back, fault, replies)
+    }
+
     fn survey(_: &PgBack) -> &'static [&'static str] {
         survey::QUESTIONS
+    }
+
+    fn fence(_: &PgBack, on: bool) -> &'static [&'static str] {
+        if on { survey::FENCE } else { survey::UNFENCE }
+    }
+
+    fn promotion(_: &PgBack) -> &'static [&'static str] {
+        survey::PROMOTION
+    }
+
+    fn roll(roll: Roll) -> &'static str {
+        roll::question(roll)
+    }
+
+    fn members(answer: &Table) -> Vec<Listed> {
+        roll::members(answer)
     }
 
     fn observe(answers: &[Table]) -> Option<Observation> {

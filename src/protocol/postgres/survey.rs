@@ -23,6 +23,26 @@ pub const QUESTIONS: &[&str] = &[
        (SELECT system_identifier FROM pg_control_system()) AS lineage",
 ];
 
+/// New transactions only read, also those of sessions that are there already. A standby may be told
+/// too: it is written to a file.
+pub const FENCE: &[&str] = &[
+    "ALTER SYSTEM SET default_transaction_read_only = on",
+    "SELECT pg_reload_conf()",
+];
+
+/// The opposite.
+pub const UNFENCE: &[&str] = &[
+    "ALTER SYSTEM RESET default_transaction_read_only",
+    "SELECT pg_reload_conf()",
+];
+
+/// It may have been fenced itself when it was a primary before.
+pub const PROMOTION: &[&str] = &[
+    "ALTER SYSTEM RESET default_transaction_read_only",
+    "SELECT pg_reload_conf()",
+    "SELECT pg_promote(true, 60)",
+];
+
 /// Reads the answers; `None` if they are none.
 pub fn observe(answers: &[Table]) -> Option<Observation> {
     let replica = answers.first()?.value(0, &["replica"])? == "t";

@@ -2,20 +2,29 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::options::{Seed, Source, TopologyOptions};
 use crate::model::TargetName;
 
 pub mod dns;
+pub mod listed;
+
+use listed::{FromList, Lister};
 
 /// The source of members of a group, where there is one besides its configuration.
-pub fn discovery(options: &TopologyOptions) -> Option<Box<dyn Discovery>> {
+/// `lister` has the list, where there is one.
+pub fn discovery(options: &TopologyOptions, lister: Arc<dyn Lister>) -> Option<Box<dyn Discovery>> {
     match &options.source {
         Source::Configured => None,
         Source::Dns { interval } => {
             let dns = dns::Dns::new(options.seeds.clone(), *interval);
             Some(Box::new(dns))
+        }
+        Source::Roll { interval, .. } => {
+            let usual = options.seeds.first()?.clone();
+            Some(Box::new(FromList::new(lister, usual, *interval)))
         }
     }
 }

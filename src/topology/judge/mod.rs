@@ -384,8 +384,7 @@ impl Judge {
         let adrift = seen.role == Some(Role::Replica)
             && !seen.shares_storage
             && seen.streaming == Some(false)
-            && (!measured || !seen.follows)
-            && self.primary.is_some();
+            && (!seen.follows || (!measured && self.primary.is_some()));
         server.lagging || left_behind || adrift || self.is_foreign(server)
     }
 }

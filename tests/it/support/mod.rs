@@ -2,6 +2,7 @@
 
 pub mod certs;
 pub mod cluster;
+pub mod gate;
 pub mod link;
 pub mod mysql;
 pub mod noise;

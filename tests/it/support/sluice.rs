@@ -33,6 +33,8 @@ pub struct Settings {
     /// Beside the first.
     targets: Vec<Section>,
     first_target: Section,
+    /// Written behind the rest as it stands.
+    rest: String,
     server_port: u16,
 }
 
@@ -81,6 +83,7 @@ impl Settings {
             databases: Vec::new(),
             targets: Vec::new(),
             first_target: Section::new(),
+            rest: String::new(),
             server_port,
         }
     }
@@ -146,6 +149,12 @@ impl Settings {
         self
     }
 
+    /// Adds tables as they are written.
+    pub fn more(mut self, text: &str) -> Self {
+        self.rest.push_str(text);
+        self
+    }
+
     fn render(&self, port: u16, admin_port: u16) -> String {
         let mut text = String::from("[general]\n");
         let _ = writeln!(text, "admin_address = \"127.0.0.1:{admin_port}\"");
@@ -168,7 +177,7 @@ impl Settings {
                 render_section(&mut text, entries);
             }
         }
-        text
+        text + &self.rest
     }
 }
 
@@ -380,6 +389,11 @@ impl Sluice {
     /// What it has logged so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    /// Its configuration file.
+    pub fn config_file(&self) -> PathBuf {
+        self.dir.path().join("sluice.toml")
     }
 
     /// Rewrites the configuration file, without telling the proxy.

@@ -10,9 +10,14 @@ use super::roles::{group, until_state};
 use crate::support::{
     cluster,
     mysql::{Kind, MySql},
+    postgres::{OTHER, Postgres},
     sluice::{Sluice, is_direct},
     wait,
-    wire::Wire,
+    wire::{
+        Wire,
+        backend::{column, error, words},
+        frontend::{parse, query, run_named, sync},
+    },
 };
 
 #[test]
@@ -67,7 +72,7 @@ fn idle_and_waiting_clients_meet_the_new_primary() {
     assert_eq!(idle[0].value("select count(*) from t"), "3");
     until_state(&proxy, servers[0].port, "primary", "UNAVAILABLE");
     assert_eq!(proxy.metric("sluice_primary_changes_total", ""), 1.0);
-    assert_eq!(proxy.metric("sluice_failover_seconds_count", ""), 2.0);
+    assert_eq!(proxy.metric("sluice_failover_seconds_count", ""), 1.0);
     let events = group(&proxy)["events"].to_string();
     assert!(events.contains("role: replica -> primary"), "{events}");
 
@@ -123,4 +128,136 @@ fn demote(server: &MySql) {
         Kind::MySql => "set global super_read_only = 1",
         Kind::MariaDb => "set global read_only = 1",
     });
+}
+
+#[test]
+fn a_statement_in_flight_fails_and_its_session_lives_on() {
+    if is_direct() {
+        return;
+    }
+    let mut servers = cluster::postgres(1);
+    let database = servers[0].database();
+    let proxy = Sluice::start(&cluster::before_postgres(&servers));
+    let mut simple = proxy.connect(&database);
+    let mut extended = proxy.connect(&database);
+    let mut in_transaction = proxy.connect(&database);
+    simple.succeed("set search_path = public, pg_catalog");
+    extended.ask(&[parse("sleep", "select pg_sleep(60)"), sync()].concat());
+    cluster::catch_up(&servers[0], &servers[1]);
+    simple.send(&query("select pg_sleep(60)")).unwrap();
+    let twice = [
+        run_named("sleep", &[]),
+        sync(),
+        run_named("sleep", &[]),
+        sync(),
+    ];
+    extended.send(&twice.concat()).unwrap();
+    in_transaction.succeed("begin");
+    in_transaction.send(&query("select pg_sleep(60)")).unwrap();
+    let mut admin = servers[0].admin("postgres");
+    let running = "select count(*) from pg_stat_activity where state = 'active' \
+                   and query like 'select pg_sleep%'";
+    wait::until_true("three to run", || admin.value(running) == "3");
+    servers[0].kill();
+    let replies = simple.read_ready();
+    assert_eq!(words(&replies), ["Error(08006)", "Ready(I)"]);
+    for _ in 0..2 {
+        let replies = extended.read_ready();
+        assert_eq!(words(&replies).last().map(String::as_str), Some("Ready(I)"));
+        assert_eq!(error(&replies).as_deref(), Some("08006"));
+    }
+    // A transaction that is lost cannot be gone on with.
+    let replies = in_transaction.read_ready_or_close();
+    assert_eq!(error(&replies).as_deref(), Some("08006"));
+    assert_ne!(replies.last().unwrap().tag, b'Z');
+    servers[1].admin("postgres").succeed("select pg_promote()");
+    let port = servers[1].port.to_string();
+    assert_eq!(simple.value("select inet_server_port()"), port);
+    assert_eq!(simple.value("show search_path"), "public, pg_catalog");
+    let answer = extended.ask(&query("select inet_server_port()"));
+    assert_eq!(column(&answer), [port]);
+}
+
+#[test]
+fn a_read_that_is_lost_is_made_again_elsewhere() {
+    if is_direct() {
+        return;
+    }
+    let mut servers = cluster::postgres(2);
+    let database = servers[0].named_database("test_again", OTHER);
+    for replica in &servers[1..] {
+        cluster::catch_up(&servers[0], replica);
+    }
+    let proxy = Sluice::start(&cluster::before_postgres(&servers));
+    for server in &servers[1..] {
+        until_state(&proxy, server.port, "replica", "AVAILABLE");
+    }
+    let mut reader = proxy.connect(&database);
+    let mut prepared = proxy.connect(&database);
+    let text = "select inet_server_port(), pg_sleep(3)";
+    prepared.ask(&[parse("slow", text), sync()].concat());
+    reader.send(&query(text)).unwrap();
+    prepared
+        .send(&[run_named("slow", &[]), sync()].concat())
+        .unwrap();
+    let busy = |server: &Postgres| {
+        let question = "select count(*) from pg_stat_activity where state = 'active' \
+                        and query like 'select inet_server_port(), pg_sleep%'";
+        server.admin("postgres").value(question)
+    };
+    let (mut lost, mut others) = (0, 0);
+    wait::until_true("both to run", || {
+        let counts: Vec<u32> = servers[1..]
+            .iter()
+            .map(|s| busy(s).parse().unwrap())
+            .collect();
+        (lost, others) = (counts[0], counts[1]);
+        lost + others == 2
+    });
+    let dying = if lost > 0 { 1 } else { 2 };
+    servers[dying].kill();
+    let survivor = servers[3 - dying].port.to_string();
+    assert_eq!(column(&reader.read_ready()), [survivor.clone()]);
+    let replies = prepared.read_ready();
+    assert_eq!(column(&replies), [survivor]);
+    assert!(proxy.log().contains("again=true"));
+}
+
+#[test]
+fn a_command_in_flight_fails_on_mysql_and_its_session_lives_on() {
+    if is_direct() {
+        return;
+    }
+    for kind in [Kind::MySql, Kind::MariaDb] {
+        let mut servers = cluster::mysql(kind, 1);
+        let database = servers[0].database();
+        let proxy = Sluice::start(&cluster::before_mysql(&servers));
+        let mut wire = proxy.connect(&database);
+        wire.succeed("create table t (id int primary key)");
+        wire.succeed("set @kept = 'kept'");
+        wait::until_true("the replica to catch up", || {
+            let question = format!(
+                "select count(*) from information_schema.tables where table_schema = '{}'",
+                database.name
+            );
+            servers[1].admin().value(&question) == "1"
+        });
+        let waiting = thread::spawn(move || {
+            let failed = wire.query("select sleep(60)").unwrap();
+            (wire, failed)
+        });
+        let mut admin = servers[0].admin();
+        let running =
+            "select count(*) from information_schema.processlist where info = 'select sleep(60)'";
+        wait::until_true("it to run", || admin.value(running) == "1");
+        servers[0].kill();
+        let (mut wire, failed) = waiting.join().unwrap();
+        assert_eq!(failed[0].failure().map(|failure| failure.code), Some(1053));
+        servers[1].promote();
+        wire.succeed("insert into t values (1)");
+        assert_eq!(
+            wire.value("select concat(@@port, @kept)"),
+            format!("{}kept", servers[1].port)
+        );
+    }
 }

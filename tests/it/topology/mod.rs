@@ -1,5 +1,8 @@
 //! Target groups of several servers: who is primary, where sessions go, what they see when a
 //! server is lost.
 
+mod discovery;
 mod failover;
+mod faults;
 mod roles;
+mod switchover;

@@ -438,6 +438,8 @@ fn command(kind: Kind, folder: &Path, port: u16) -> Command {
 }
 
 fn configure(folder: &Path, settings: &[(&str, &str)]) {
+    // It names the server; a copy gets a name of its own.
+    let _ = fs::remove_file(folder.join("data/auto.cnf"));
     let file = folder.join("my.cnf");
     let mut file = File::options().append(true).open(file).unwrap();
     for (name, value) in settings {
