@@ -172,15 +172,11 @@ pub fn names(verdict: &Verdict) -> Named {
     Named::These(names)
 }
 
-/// True if the statements are the DEALLOCATE of one name: it does not matter what that stands for.
-pub fn only_deallocates(verdict: &Verdict) -> bool {
-    matches!(
-        &*verdict.statements,
-        [Statement {
-            detail: Detail::Deallocate(Which::One(_)),
-            ..
-        }]
-    )
+/// True if no statement runs what a name stands for: it matters only which names are taken.
+pub fn only_takes_names(verdict: &Verdict) -> bool {
+    !verdict.touches.contains(Touch::SqlExecute)
+        && !verdict.touches.contains(Touch::Unknown)
+        && matches!(names(verdict), Named::These(_))
 }
 
 /// True if some statement prepares one.
@@ -238,7 +234,7 @@ const BY_NAME: Touches = Touches::of(Touch::SqlPrepare)
 mod tests {
     use std::sync::Arc;
 
-    use super::{Named, Names, Own, SqlStatement, What, names, only_deallocates};
+    use super::{Named, Names, Own, SqlStatement, What, names, only_takes_names};
     use crate::model::Pins;
     use crate::sql::postgres::classify;
     use crate::sql::touches::Touches;
@@ -286,7 +282,8 @@ mod tests {
         assert_eq!(of("explain execute a"), Named::Any);
         assert_eq!(of("create table t as execute a(1)"), Named::Any);
         assert_eq!(of("select 1"), these(&[]));
-        assert!(only_deallocates(&classify(b"deallocate a")));
-        assert!(!only_deallocates(&classify(b"deallocate a; execute a")));
+        assert!(only_takes_names(&classify(b"deallocate a")));
+        assert!(only_takes_names(&classify(b"prepare a as select 1")));
+        assert!(!only_takes_names(&classify(b"deallocate a; execute a")));
     }
 }

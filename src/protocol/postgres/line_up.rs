@@ -44,7 +44,7 @@ pub(super) fn line_up(reader: &mut Reader<'_>, verdict: &Verdict, way: Way) {
         reader.front.affect_for(pins, cause);
     }
     let way = way.behind(reader);
-    let decoys = by_name::only_deallocates(verdict);
+    let decoys = by_name::only_takes_names(verdict);
     let names = match by_name::names(verdict) {
         Named::These(names) => names,
         Named::Any => {
@@ -60,7 +60,8 @@ pub(super) fn line_up(reader: &mut Reader<'_>, verdict: &Verdict, way: Way) {
     }
 }
 
-/// Lines the connection up for one name. `decoy`: it is about to be deallocated.
+/// Lines the connection up for one name. `decoy`: it matters only that it is
+/// taken.
 pub(super) fn line_up_name(reader: &mut Reader<'_>, name: &str, way: Way, decoy: bool) {
     if name.as_bytes().starts_with(NAME_PREFIX) {
         reader.back.statements.yield_name(name.as_bytes());
@@ -183,23 +184,29 @@ pub(super) fn run(reader: &mut Reader<'_>, name: Option<&str>, text: &[u8], way:
             reader.back.debts.push(Owed::Recall(name.map(Into::into)));
         }
         Way::Extended => {
-            let body = [text, b"\0\0\0"].concat();
-            reader.script.insert_with(|out| {
-                rename::parse(b"", &body, out);
-                rename::bind_plain(PORTAL, b"", out);
-                rename::execute(PORTAL, out);
-                rename::close_portal(PORTAL, out);
-            });
-            reader.back.unnamed = super::back::UNKNOWN;
-            reader.back.unsynced = true;
-            let debts = &mut reader.back.debts;
             let undo = name.map_or(Undo::Nothing, |name| Undo::Held(name.into()));
-            debts.push(Owed::Parse(Fate::Ours, undo));
-            debts.push(Owed::Inner(b'2'));
-            debts.push(Owed::Inner(b'C'));
-            debts.push(Owed::Close(Fate::Ours));
+            run_extended(reader, text, undo, Owed::Inner(b'C'));
         }
     }
+}
+
+/// Sends a statement of Sluice's own among the client's messages of the extended protocol, whose
+/// completion is `done`. `undo`: what to take back if it is not carried out.
+pub(super) fn run_extended(reader: &mut Reader<'_>, text: &[u8], undo: Undo, done: Owed) {
+    let body = [text, b"\0\0\0"].concat();
+    reader.script.insert_with(|out| {
+        rename::parse(b"", &body, out);
+        rename::bind_plain(PORTAL, b"", out);
+        rename::execute(PORTAL, out);
+        rename::close_portal(PORTAL, out);
+    });
+    reader.back.unnamed = super::back::UNKNOWN;
+    reader.back.unsynced = true;
+    let debts = &mut reader.back.debts;
+    debts.push(Owed::Parse(Fate::Ours, undo));
+    debts.push(Owed::Inner(b'2'));
+    debts.push(done);
+    debts.push(Owed::Close(Fate::Ours));
 }
 
 /// What the client sends by the protocol may be about a statement that it has prepared by SQL; lines
@@ -210,5 +217,5 @@ pub(super) fn line_up_bytes(reader: &mut Reader<'_>, name: &[u8]) -> Option<Arc<
     reader.front.sql.get(name).cloned()
 }
 
-/// The portal in which a PREPARE is repeated.
+/// The portal of statements of Sluice's own.
 const PORTAL: &[u8] = b"sluice_prepare";

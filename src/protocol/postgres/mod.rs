@@ -27,6 +27,7 @@ pub mod message;
 mod orphan;
 mod owed;
 pub mod prove;
+mod put_in;
 pub mod rename;
 mod replay;
 mod reply;

@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use super::by_name::SqlStatement;
 use super::front::Unnamed;
+use super::put_in::Mended;
 use super::statements::{Named, ServerName, StatementKey};
 use crate::sql::statement::Verdict;
 
@@ -117,6 +118,8 @@ pub enum Owed {
     Bind(Option<StatementKey>),
     /// An answer of this type to a message of Sluice's own.
     Inner(u8),
+    /// CommandComplete for a statement of Sluice's own that sets what the client asked for at startup.
+    Restored,
     /// An error, which the client sees in words of Sluice's own.
     Refused(Bytes),
     /// RowDescription or NoData, after ParameterDescription for a statement. With what it tells the
@@ -145,6 +148,8 @@ pub enum Owed {
     /// The same for a client's text whose statements change what is known of the session, and how
     /// many of them have completed.
     Scripted(Arc<Verdict>, usize),
+    /// The same with statements of Sluice's own between them.
+    Mended(Box<Mended>),
     /// CommandComplete for a statement that both sides then have no more, then ReadyForQuery.
     Deallocate(Gone),
     /// CommandComplete for a statement of Sluice's own, then ReadyForQuery. Its error takes the place
@@ -159,7 +164,12 @@ impl Owed {
     pub fn fate(&self) -> Fate {
         match self {
             Self::Parse(fate, _) | Self::Close(fate) | Self::Query(fate) => *fate,
-            Self::Inner(_) | Self::InnerSync | Self::Recall(_) | Self::Probe(_) => Fate::Ours,
+            Self::Mended(mended) if mended.is_within() => Fate::Ours,
+            Self::Restored
+            | Self::Inner(_)
+            | Self::InnerSync
+            | Self::Recall(_)
+            | Self::Probe(_) => Fate::Ours,
             _ => Fate::Client,
         }
     }
@@ -188,6 +198,7 @@ impl Owed {
             Self::Sync
                 | Self::Query(_)
                 | Self::Scripted(..)
+                | Self::Mended(_)
                 | Self::Deallocate(_)
                 | Self::InnerSync
                 | Self::Recall(_)
@@ -229,6 +240,15 @@ impl Debts {
     /// True if nothing is due.
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
+    }
+
+    /// The statements on their way whose completion changes what is known of the session.
+    pub fn scripts(&self) -> impl Iterator<Item = &Arc<Verdict>> {
+        self.queue.iter().filter_map(|owed| match owed {
+            Owed::Execute(script) => script.as_ref(),
+            Owed::Scripted(script, _) => Some(script),
+            _ => None,
+        })
     }
 
     /// True if exactly one answer is due.

@@ -117,7 +117,7 @@ pub fn flush(out: &mut Vec<u8>) {
     head(b'H', 0, out);
 }
 
-fn head(kind: u8, body: usize, out: &mut Vec<u8>) {
+pub(super) fn head(kind: u8, body: usize, out: &mut Vec<u8>) {
     out.push(kind);
     // Bodies come from messages whose length was an Int32 and grow by a name; one that no longer
     // fits is refused by the server, as its sender would have been.

@@ -141,7 +141,7 @@ impl Writer<'_> {
             }
             Some(Value::Text(text)) => {
                 out.extend_from_slice(b"SELECT ");
-                write_call(name, text, out);
+                write_call(name, text, false, out);
             }
         }
     }
@@ -182,17 +182,34 @@ impl Writer<'_> {
             } else {
                 self.statement().extend_from_slice(b"SELECT ");
             }
-            write_call(change.name, text, self.out);
+            write_call(change.name, text, false, self.out);
         }
     }
 }
 
-fn write_call(name: &str, value: &[u8], out: &mut Vec<u8>) {
+/// Writes the SQL that gives a setting a value until the transaction ends, without terminator.
+pub fn write_local(name: &str, value: &Value, out: &mut Vec<u8>) {
+    match value {
+        Value::List(list) => {
+            out.extend_from_slice(b"SET LOCAL ");
+            write_identifier(name, out);
+            out.extend_from_slice(b" TO ");
+            out.extend_from_slice(list);
+        }
+        Value::Text(text) => {
+            out.extend_from_slice(b"SELECT ");
+            write_call(name, text, true, out);
+        }
+    }
+}
+
+fn write_call(name: &str, value: &[u8], local: bool, out: &mut Vec<u8>) {
     out.extend_from_slice(b"pg_catalog.set_config(");
     write_literal(name.as_bytes(), out);
     out.push(b',');
     write_literal(value, out);
-    out.extend_from_slice(b",false)");
+    let local: &[u8] = if local { b",true)" } else { b",false)" };
+    out.extend_from_slice(local);
 }
 
 /// Writes `text` as a string constant that means the same whatever

@@ -295,11 +295,35 @@ impl Reader<'_> {
         if matches!(self.back.debts.first(), Some(Owed::Inner(_))) {
             return self.answers(message, |owed| matches!(owed, Owed::Inner(b'C')));
         }
+        match self.back.debts.first_mut() {
+            Some(Owed::Mended(mended)) if mended.is_within() => {
+                mended.completed();
+                self.restored();
+                return Ok(Some(self.stream_for(message, Fate::Ours)));
+            }
+            Some(Owed::Restored) => {
+                self.restored();
+                return self.answers(message, |_| true);
+            }
+            _ => {}
+        }
         self.follow(body);
+        if matches!(self.back.debts.first(), Some(Owed::Mended(_))) {
+            // One of ours may come next, but this was the client's.
+            return Ok(Some(self.stream_for(message, Fate::Client)));
+        }
         if matches!(self.back.debts.first(), Some(Owed::Execute(_))) {
             return self.answers(message, |_| true);
         }
         self.stream(message)
+    }
+
+    /// What the client asked for at startup is in force again, behind its RESET.
+    fn restored(&mut self) {
+        if let Some(client) = &mut self.client {
+            client.front.settings.applied(false);
+            self.back.follow(client.front);
+        }
     }
 
     /// Brings what is known of the session up to date with a statement that is complete.
@@ -320,6 +344,14 @@ impl Reader<'_> {
                 let verdict = Arc::clone(verdict);
                 if let Some(statement) = verdict.statements.get(*done) {
                     *done += 1;
+                    front.settings.complete(statement, tag);
+                    by_name::complete(front, back, statement);
+                }
+            }
+            Some(Owed::Mended(mended)) => {
+                if let Some((verdict, done)) = mended.completed()
+                    && let Some(statement) = verdict.statements.get(done)
+                {
                     front.settings.complete(statement, tag);
                     by_name::complete(front, back, statement);
                 }

@@ -179,7 +179,7 @@ fn send_again(reader: &mut Reader<'_>) -> bool {
 fn forgive(reader: &mut Reader<'_>) {
     let alone = match reader.back.debts.first() {
         None => true,
-        Some(Owed::Sync | Owed::Query(Fate::Client) | Owed::Scripted(..)) => {
+        Some(Owed::Sync | Owed::Query(Fate::Client) | Owed::Scripted(..) | Owed::Mended(_)) => {
             reader.back.debts.is_single()
         }
         Some(_) => false,
@@ -191,6 +191,14 @@ fn forgive(reader: &mut Reader<'_>) {
 
 /// Shows the error to the client, with the client's own name of a statement in it.
 fn show(reader: &mut Reader<'_>, message: &Message<'_>) -> usize {
+    if let Some(Owed::Mended(mended)) = reader.back.debts.first()
+        && let Some(whole) = message.whole
+        && let Some(own) = mended.with_own_place(whole)
+        && let Some(client) = &mut reader.client
+    {
+        client.script.insert(&own);
+        return message.size();
+    }
     if let Some(whole) = message.whole
         && memchr::memmem::find(whole, NAME_PREFIX).is_some()
         && let Some(client) = &mut reader.client

@@ -16,6 +16,7 @@ use super::front::{Barrier, PgFront};
 use super::line_up::{Way, line_up};
 use super::message;
 use super::owed::{Fate, Owed, Undo};
+use super::put_in::{self, Mended};
 use super::request_statement as statement;
 use super::rules::{self, Effects};
 use super::{join, rename, sequence};
@@ -271,11 +272,25 @@ impl Reader<'_> {
             line_up(self, verdict, Way::Simple);
         }
         sequence::note(self, &effects, Way::Simple);
+        if let Some(verdict) = &script
+            && message.is_whole()
+            && let Some((longer, mended)) = self.mended(message, verdict)
+        {
+            let dealt = self.pass_query_as(message, &longer, Owed::Mended(Box::new(mended)));
+            return Ok(Some(dealt));
+        }
         let owed = match script {
             Some(verdict) => Owed::Scripted(verdict, 0),
             None => Owed::Query(Fate::Client),
         };
         Ok(Some(self.pass_query(message, owed)))
+    }
+
+    /// The text with what its RESETs need put in, if anything.
+    fn mended(&self, message: &Message<'_>, verdict: &Arc<Verdict>) -> Option<(Vec<u8>, Mended)> {
+        let text = message.body().strip_suffix(b"\0")?;
+        let open = self.back.tx == TxStatus::Open;
+        Mended::of(text, verdict, &self.front.settings, open)
     }
 
     /// True if requests behind these statements must wait for their outcome.
@@ -317,12 +332,24 @@ impl Reader<'_> {
     }
 
     fn pass_query(&mut self, message: &Message<'_>, owed: Owed) -> usize {
-        self.front.requests += 1;
-        self.end_unnamed();
-        self.back.unsynced = false;
+        self.begin_query();
         let dealt = self.pass(message);
         self.back.debts.push(owed);
         dealt
+    }
+
+    /// Passes another text on in place of a query's own.
+    fn pass_query_as(&mut self, message: &Message<'_>, text: &[u8], owed: Owed) -> usize {
+        self.begin_query();
+        self.script.insert_with(|out| rename::query(text, out));
+        self.back.debts.push(owed);
+        message.total
+    }
+
+    fn begin_query(&mut self) {
+        self.front.requests += 1;
+        self.end_unnamed();
+        self.back.unsynced = false;
     }
 
     /// Notes what a simple query will do, and returns it.
@@ -359,7 +386,10 @@ impl Reader<'_> {
         }
         self.front.requests += 1;
         let clears = script.as_deref().is_some_and(rules::clears_the_table);
-        let dealt = self.ask(message, Owed::Execute(script));
+        let dealt = self.ask(message, Owed::Execute(script.clone()));
+        if let Some(script) = &script {
+            put_in::behind_execute(self, script);
+        }
         if clears {
             // What follows in the same batch waits too, so the answer must not wait for its Sync.
             self.script.insert_with(rename::flush);

@@ -98,7 +98,7 @@ fn parse_named(
 ) -> Result<usize, Fault> {
     if let Some(existing) = reader.front.named.get(name).cloned() {
         // The server is to say that the name is taken, so it must be.
-        let server_name = prepared(reader, &existing).0;
+        let server_name = taken(reader, &existing);
         reader
             .script
             .insert_with(|out| rename::parse(&server_name, body, out));
@@ -463,6 +463,21 @@ fn resolve_unnamed(reader: &mut Reader<'_>) {
     });
     reader.front.unnamed = unnamed;
 }
+
+/// A name that is taken on this connection: the statement's own, or that of a text which can always be
+/// prepared, as the statement itself may not under the settings of now.
+fn taken(reader: &mut Reader<'_>, named: &Named) -> ServerName {
+    let key = key_here(reader, named);
+    if let Some(name) = reader.back.statements.name(key) {
+        return name.clone();
+    }
+    let nothing = Statement::intern(NO_TEXT, || rules::effects(b""));
+    let planner = key_of(reader, &nothing).1;
+    prepared(reader, &Named::new(nothing, planner)).0
+}
+
+/// What follows the name in the Parse of an empty text: its end, and no types of parameters.
+const NO_TEXT: &[u8] = b"\0\0\0";
 
 /// Prepares the statement on this connection if it is not; returns its name there.
 fn prepared(reader: &mut Reader<'_>, named: &Named) -> (ServerName, StatementKey) {

@@ -22,6 +22,8 @@ mod words;
 
 pub use words::path_has_temp_schema;
 
+use smallvec::SmallVec;
+
 use crate::sql::lexer::Quoting;
 use crate::sql::statement::Verdict;
 use scan::Scan;
@@ -36,6 +38,13 @@ pub fn classify(text: &[u8]) -> Verdict {
     }
     let (backslash, doubt) = Scan::new(text, Quoting::Backslash).run();
     agree(standard, backslash, doubt.ambiguous)
+}
+
+/// Where each statement of a text ends, its semicolon not included: one for each that the verdict on
+/// the text has, if that is certain.
+#[must_use]
+pub fn ends(text: &[u8]) -> SmallVec<[usize; 4]> {
+    Scan::new(text, Quoting::Standard).ends()
 }
 
 /// The verdict of both readings together.

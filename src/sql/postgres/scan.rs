@@ -16,6 +16,8 @@ pub(super) struct Scan<'a> {
     lexer: Lexer<'a>,
     quoting: Quoting,
     statements: SmallVec<[Statement; 1]>,
+    /// Where each of them ends.
+    ends: SmallVec<[usize; 4]>,
     /// The statement being read; `None` before its first token.
     current: Option<Current<'a>>,
     /// Parentheses were closed that had not been opened, or a statement ended within some.
@@ -70,6 +72,7 @@ impl<'a> Scan<'a> {
             lexer,
             quoting,
             statements: SmallVec::new(),
+            ends: SmallVec::new(),
             current: None,
             unbalanced: false,
             may_call: false,
@@ -100,6 +103,15 @@ impl<'a> Scan<'a> {
             verdict.doubt();
         }
         (verdict, doubt)
+    }
+
+    /// Reads the whole text for where its statements end.
+    pub(super) fn ends(mut self) -> SmallVec<[usize; 4]> {
+        while let Some(token) = self.lexer.next() {
+            self.token(token);
+        }
+        self.finish(self.text.len());
+        self.ends
     }
 
     #[inline]
@@ -146,6 +158,7 @@ impl<'a> Scan<'a> {
         let text = self.text.get(current.start..end).unwrap_or_default();
         self.may_call |= current.may_call();
         self.statements.push(current.statement(text, self.quoting));
+        self.ends.push(end);
     }
 }
 

@@ -138,7 +138,8 @@ fn a_name_of_the_protocol_is_taken_for_sql_too() {
     );
     answer(&mut front, &mut back, &cat(&[PARSED.into(), ready(b'I')]));
     let wire = send(&mut front, &mut back, &query(PREPARE));
-    let taken = cat(&[parse("a", "select 410"), sync()]);
+    // By whatever: under the settings of now the statement itself may be one that cannot be prepared.
+    let taken = query("PREPARE \"a\" AS SELECT");
     assert_eq!(wire.server, cat(&[taken, query(PREPARE)]));
 }
 

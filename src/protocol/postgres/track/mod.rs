@@ -18,7 +18,7 @@ use crate::sql::statement::{
 use crate::sql::touches::Touch;
 
 /// The settings of a session, now and if its transaction is rolled back.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Tracked {
     now: Both,
     /// In force if the transaction is rolled back.
@@ -120,6 +120,7 @@ impl Tracked {
     /// connection knows nothing of.
     pub(super) fn returns_to_startup(&self, statement: &Statement) -> bool {
         let resets = |change: &SettingChange| match &change.action {
+            _ if change.scope == SettingScope::Local => false,
             SettingAction::Default => {
                 self.startup.value(&change.name).is_some()
                     || &*change.name == USER && self.startup.value(ROLE).is_some()
@@ -128,6 +129,19 @@ impl Tracked {
             _ => false,
         };
         statement.setting_changes().iter().any(resets)
+    }
+
+    /// What was asked for at startup of settings that the statement returns to it for the rest of its
+    /// transaction.
+    pub(super) fn returned_locally<'a>(
+        &'a self,
+        statement: &'a Statement,
+    ) -> impl Iterator<Item = (&'a str, &'a Value)> {
+        let changes = statement.setting_changes().iter();
+        let returns = changes.filter(|change| {
+            change.scope == SettingScope::Local && change.action == SettingAction::Default
+        });
+        returns.filter_map(|change| Some((&*change.name, self.startup.value(&change.name)?)))
     }
 
     /// What is wanted is in force on the server connection, outside a transaction or as part of

@@ -18,6 +18,15 @@ pub fn known() -> Vec<(&'static str, Script<Act>)> {
         ),
         ("Parse behind DEALLOCATE ALL", deallocate()),
         ("PREPARE of a name that the protocol has", prepare()),
+        (
+            "RESET of a startup option with more behind it",
+            resets_amidst(),
+        ),
+        ("SET LOCAL TO DEFAULT of a startup option", local_default()),
+        (
+            "a name whose statement cannot be prepared any more",
+            taken_for_good(),
+        ),
     ]
 }
 
@@ -79,6 +88,68 @@ fn resets() -> Script<Act> {
     ];
     let login = (0, Act::LogIn(asked));
     script([login].into_iter().chain(texts.map(|sql| (0, query(sql)))))
+}
+
+fn resets_amidst() -> Script<Act> {
+    let asked = vec![("options", "-c search_path=two -c work_mem=5MB")];
+    let show = "select current_setting('search_path'), current_setting('work_mem')";
+    let texts = [
+        "reset search_path; select id, word from shared order by nowhere",
+        "set search_path = one; reset search_path; reset work_mem; select current_setting('work_mem'), nowhere",
+        "begin; reset all; select current_setting('search_path'); savepoint a",
+        "set work_mem = '6MB'; reset all; select current_setting('work_mem'), current_setting('search_path')",
+        "rollback to a; reset work_mem; commit",
+    ];
+    let parts = run("", "reset search_path", 3).into_iter();
+    let parts = parts
+        .chain(run("q1", show, 0))
+        .chain([parse("s1", "select nowhere from shared")]);
+    let login = (0, Act::LogIn(asked));
+    let said = texts.iter().flat_map(|sql| [query(sql), query(show)]);
+    let said = said.chain([batch(parts), query(show)]);
+    script([login].into_iter().chain(said.map(|act| (0, act))))
+}
+
+fn local_default() -> Script<Act> {
+    let asked = vec![("DateStyle", "ISO, DMY"), ("TimeZone", "Europe/Rome")];
+    let show = "select current_setting('datestyle'), current_setting('timezone')";
+    let texts = [
+        "set local datestyle to default",
+        "begin; set datestyle = 'SQL, MDY'",
+        "set local datestyle to default",
+        show,
+        "set local timezone = default; select current_setting('timezone')",
+        "rollback",
+        "set timezone = 'UTC'; set local timezone to default; select current_setting('timezone')",
+    ];
+    let parts = run("", "set local timezone to default", 0).into_iter();
+    let batches = [batch(parts.chain(run("q1", show, 0)))];
+    let login = (0, Act::LogIn(asked));
+    let said = texts.iter().flat_map(|sql| [query(sql), query(show)]);
+    let begins = [query("begin; set timezone = 'UTC'")];
+    let said = said
+        .chain(begins)
+        .chain(batches)
+        .chain([query("commit"), query(show)]);
+    script([login].into_iter().chain(said.map(|act| (0, act))))
+}
+
+fn taken_for_good() -> Script<Act> {
+    script([
+        (
+            0,
+            batch([parse("s1", "select id from shared where id = $1")]),
+        ),
+        (0, query("set search_path to ''")),
+        (0, batch([parse("s1", "select 1")])),
+        (0, batch(run("", "prepare s1 as select 2", 0))),
+        (0, query("prepare s1 as select 3")),
+        (0, query("select * from nowhere; deallocate prepare s1")),
+        (0, query("execute s1 (1)")),
+        (0, query("deallocate s1")),
+        (0, batch([parse("s1", "select 4")])),
+        (0, query("execute s1")),
+    ])
 }
 
 fn execute() -> Script<Act> {

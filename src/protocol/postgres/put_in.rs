@@ -1,0 +1,308 @@
+//! Statements of Sluice's own within what a client sends at once.
+//!
+//! `RESET` returns a setting to what the client asked for at startup. The server connection knows
+//! nothing of that, so what was asked for is set behind the `RESET`: before the client's next
+//! request, or, where more may follow at once, right behind it, among messages of the extended
+//! protocol or between the statements of one text. The text that the server reads is then longer
+//! than the client's, and where an error says in which place of it something is wrong, Sluice says
+//! the place in the client's.
+
+use std::sync::Arc;
+
+use super::frame::HEADER_LEN;
+use super::line_up::run_extended;
+use super::owed::{Owed, Undo};
+use super::rename;
+use super::replay::{write_difference, write_local};
+use super::request::Reader;
+use super::track::{ROLLED_BACK, Tracked};
+use crate::sql::postgres::ends;
+use crate::sql::statement::{Statement, TransactionControl, Verdict};
+use crate::sql::touches::Touch;
+
+/// A client's text with statements put in.
+#[derive(Debug)]
+pub struct Mended {
+    /// The client's statements.
+    verdict: Arc<Verdict>,
+    /// How many of them have completed.
+    done: usize,
+    /// What is put in, in order.
+    put_in: Vec<PutIn>,
+    /// Statements under way that are not the client's.
+    within: usize,
+}
+
+/// A statement put in.
+#[derive(Clone, Copy, Debug)]
+struct PutIn {
+    /// Behind so many statements of the client's.
+    behind: usize,
+    /// How many statements it is.
+    count: usize,
+    /// Where it begins in the longer text, in characters.
+    start: usize,
+    /// Its length in characters.
+    len: usize,
+}
+
+impl Mended {
+    /// The text to send in place of the client's, and what becomes of its answers. `None` if nothing
+    /// is to be put in. `open`: a transaction is.
+    pub fn of(
+        text: &[u8],
+        verdict: &Arc<Verdict>,
+        settings: &Tracked,
+        open: bool,
+    ) -> Option<(Vec<u8>, Self)> {
+        // Alone and outside a transaction, SET LOCAL does nothing, and the server says so.
+        let lasts = open || verdict.statements.len() > 1;
+        let mut statements = verdict.statements.iter();
+        if !verdict.complete
+            || verdict.touches.contains(Touch::Unknown)
+            || !lasts
+            || !statements.any(|one| returns(settings, one))
+        {
+            return None;
+        }
+        let mut foreseen = settings.clone();
+        let (mut longer, mut read) = (Vec::with_capacity(text.len() + 256), 0);
+        let mut put_in = Vec::new();
+        for (place, (statement, end)) in verdict.statements.iter().zip(ends(text)).enumerate() {
+            let last = place + 1 == verdict.statements.len();
+            foreseen.complete(statement, usual_tag(statement));
+            let mut sql = Vec::new();
+            let count = behind(statement, &mut foreseen, last, &mut sql);
+            if count == 0 {
+                continue;
+            }
+            longer.extend_from_slice(text.get(read..end)?);
+            read = end;
+            put_in.push(PutIn {
+                behind: place + 1,
+                count,
+                start: characters(&longer),
+                len: characters(&sql),
+            });
+            longer.extend_from_slice(&sql);
+        }
+        longer.extend_from_slice(text.get(read..)?);
+        if put_in.is_empty() {
+            return None;
+        }
+        let mended = Self {
+            verdict: Arc::clone(verdict),
+            done: 0,
+            put_in,
+            within: 0,
+        };
+        Some((longer, mended))
+    }
+
+    /// True if what the server says belongs to a statement of Sluice's own.
+    pub fn is_within(&self) -> bool {
+        self.within > 0
+    }
+
+    /// A statement is complete: the client's, if it is returned.
+    pub fn completed(&mut self) -> Option<(Arc<Verdict>, usize)> {
+        if let Some(left) = self.within.checked_sub(1) {
+            self.within = left;
+            return None;
+        }
+        let done = self.done;
+        self.done += 1;
+        let next = self.put_in.iter().find(|one| one.behind == self.done);
+        self.within = next.map_or(0, |next| next.count);
+        Some((Arc::clone(&self.verdict), done))
+    }
+
+    /// An error message, with the place that it names in the client's own text; `None` if it may
+    /// stay as it is.
+    pub fn with_own_place(&self, whole: &[u8]) -> Option<Vec<u8>> {
+        let field = position(whole)?;
+        let named: usize = str::from_utf8(whole.get(field.clone())?)
+            .ok()?
+            .parse()
+            .ok()?;
+        let own = self.own_place(named);
+        if own == named {
+            return None;
+        }
+        let body = [
+            whole.get(HEADER_LEN..field.start)?,
+            own.to_string().as_bytes(),
+            whole.get(field.end..)?,
+        ]
+        .concat();
+        let mut out = Vec::with_capacity(whole.len());
+        rename::head(*whole.first()?, body.len(), &mut out);
+        out.extend_from_slice(&body);
+        Some(out)
+    }
+
+    /// `place` counts characters from 1 (PostgreSQL documentation, section 55.8).
+    fn own_place(&self, place: usize) -> usize {
+        let mut own = place;
+        for one in &self.put_in {
+            if place > one.start {
+                own -= one.len.min(place - 1 - one.start);
+            }
+        }
+        own
+    }
+}
+
+/// Puts what the client asked for at startup behind its Execute, which comes last, if that has
+/// returned to it.
+pub(super) fn behind_execute(reader: &mut Reader<'_>, script: &Verdict) {
+    let settings = &reader.front.settings;
+    let mut statements = script.statements.iter();
+    if !statements.any(|one| returns(settings, one)) {
+        return;
+    }
+    let mut foreseen = settings.clone();
+    let mut sql = Vec::new();
+    for script in reader.back.debts.scripts() {
+        for statement in &script.statements {
+            foreseen.complete(statement, usual_tag(statement));
+            // What earlier ones need has been put in.
+            sql.clear();
+            behind(statement, &mut foreseen, false, &mut sql);
+        }
+    }
+    let mut start = 0;
+    for end in ends(&sql) {
+        let one = sql.get(start..end).unwrap_or_default();
+        let one = one.strip_prefix(b";").unwrap_or(one);
+        run_extended(reader, one, Undo::Nothing, Owed::Restored);
+        start = end;
+    }
+}
+
+/// True if the statement returns something to what was asked for at startup.
+fn returns(settings: &Tracked, statement: &Statement) -> bool {
+    settings.returns_to_startup(statement) || settings.returned_locally(statement).next().is_some()
+}
+
+/// Writes what is to follow a statement that is foreseen to be complete, a semicolon before each
+/// statement; returns how many these are. Should one fail, the client's next do not run. `last`: what
+/// is of the session waits for the next request.
+fn behind(statement: &Statement, foreseen: &mut Tracked, last: bool, out: &mut Vec<u8>) -> usize {
+    if !last && foreseen.returns_to_startup(statement) {
+        let mut sql = Vec::new();
+        let _ = write_difference(foreseen.actual(), foreseen.wanted(), &mut sql);
+        foreseen.applied(false);
+        if !sql.is_empty() {
+            out.push(b';');
+            out.extend_from_slice(&sql);
+        }
+    }
+    for (name, value) in foreseen.returned_locally(statement) {
+        out.push(b';');
+        write_local(name, value, out);
+    }
+    ends(out).len()
+}
+
+/// The tag with which a statement completes, as far as settings depend on it.
+fn usual_tag(statement: &Statement) -> &'static [u8] {
+    match statement.control {
+        TransactionControl::Rollback { .. } => ROLLED_BACK,
+        _ => b"\0",
+    }
+}
+
+/// Characters of UTF-8. In other encodings an error may name a place a little beside.
+fn characters(text: &[u8]) -> usize {
+    text.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
+}
+
+/// Where an `ErrorResponse` has its field `P`.
+fn position(whole: &[u8]) -> Option<std::ops::Range<usize>> {
+    let mut at = HEADER_LEN;
+    loop {
+        let kind = *whole.get(at)?;
+        if kind == 0 {
+            return None;
+        }
+        let start = at + 1;
+        let len = memchr::memchr(0, whole.get(start..)?)?;
+        if kind == b'P' {
+            return Some(start..start + len);
+        }
+        at = start + len + 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::settings::Settings;
+    use super::{Mended, Tracked};
+    use crate::sql::postgres::classify;
+
+    fn mended(text: &str) -> Option<(String, Mended)> {
+        let settings = Tracked::new(Settings::from_pairs([("search_path", &b"two"[..])]));
+        let verdict = Arc::new(classify(text.as_bytes()));
+        let (longer, mended) = Mended::of(text.as_bytes(), &verdict, &settings, false)?;
+        Some((String::from_utf8(longer).unwrap(), mended))
+    }
+
+    #[test]
+    fn what_was_asked_for_at_startup_follows_its_reset() {
+        let (text, mut mended) = mended("select 'é'; reset search_path ; select x").unwrap();
+        assert!(text.starts_with("select 'é'; reset search_path "), "{text}");
+        assert!(text.ends_with("; select x"), "{text}");
+        assert!(
+            text.contains("search_path") && text.contains("two"),
+            "{text}"
+        );
+        let error = |place: usize| {
+            let body = format!("SERROR\0P{place}\0Fx.c\0\0");
+            let len = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
+            [b"E", &len[..], body.as_bytes()].concat()
+        };
+        assert_eq!(mended.with_own_place(&error(3)), None);
+        let added = text.len() - "select 'é'; reset search_path ; select x".len();
+        let place = text.chars().count();
+        assert_eq!(
+            mended.with_own_place(&error(place)).unwrap(),
+            error(place - added)
+        );
+
+        assert_eq!(mended.completed().unwrap().1, 0);
+        assert!(!mended.is_within());
+        assert_eq!(mended.completed().unwrap().1, 1);
+        assert!(mended.is_within());
+        assert!(mended.completed().is_none());
+        assert!(!mended.is_within());
+        assert_eq!(mended.completed().unwrap().1, 2);
+    }
+
+    #[test]
+    fn a_local_return_is_put_in_behind_the_last_statement_too() {
+        let (text, _) = mended("select 1; set local search_path to default;").unwrap();
+        assert_eq!(
+            text,
+            "select 1; set local search_path to default;\
+             SELECT pg_catalog.set_config('search_path','two',true);"
+        );
+    }
+
+    #[test]
+    fn other_texts_stay_as_they_are() {
+        for text in [
+            "reset search_path",
+            "select 1; reset search_path",
+            "reset work_mem; select 1",
+            "select 1; select 2",
+            "reset search_path; select '",
+            "set local search_path to default",
+            "set local search_path to x; select 1",
+        ] {
+            assert!(mended(text).is_none(), "{text}");
+        }
+    }
+}
