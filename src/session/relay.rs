@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::Hall;
 use super::borrow::{Lent, Missed, borrow_at_once, borrow_in_turn, usual_aim};
 use super::desk::{Desk, Route};
+use super::destination::Way;
 use super::errand::Errands;
 use super::exchange::{Client, Exchange, Outcome};
 use super::farewell::{Canceller, part};
@@ -238,53 +239,8 @@ impl<E: Engine> Relay<E> {
         if aim == Role::Replica && way.leads_to_replica() {
             exchange.keep_requests();
         }
-        let mut starts_over = false;
-        let end = loop {
-            let mut outcome = exchange.run().await;
-            let is_signal = matches!(outcome, Outcome::Signalled);
-            if is_signal && self.handle.take(Signal::Moved) && exchange.server.is_expelled() {
-                outcome = Outcome::ServerGone("it is not the primary any more".into());
-            }
-            match outcome {
-                Outcome::Released => break None,
-                Outcome::StartsOver => {
-                    starts_over = true;
-                    break None;
-                }
-                Outcome::Unfit => {
-                    // The request waits in the client's inbox, and another is borrowed for it.
-                    self.leaving = exchange.leaving;
-                    lent.close(CloseReason::Unfit);
-                    return Ok(());
-                }
-                Outcome::ClientGone => break Some(End::ClientGone),
-                Outcome::Fault(fault) => break Some(End::Fault(fault)),
-                Outcome::ServerGone(why) => {
-                    self.leaving = exchange.leaving;
-                    let kept = exchange.take_kept();
-                    tracing::warn!(
-                        session = %self.handle.id,
-                        target_name = %way.site.name,
-                        server_pid = lent.conn().back.server_pid(),
-                        why,
-                        again = kept.is_some(),
-                        "server connection lost"
-                    );
-                    self.route
-                        .destinations
-                        .access()
-                        .roster()
-                        .suspect(&way.site.name);
-                    canceller.finish().await;
-                    return self.outlive(lent, kept);
-                }
-                Outcome::Signalled => {
-                    if let Err(fault) = signalled(&mut exchange, &mut canceller) {
-                        break Some(End::Fault(fault));
-                    }
-                }
-            }
-        };
+        let over = follow(&mut exchange, &mut canceller).await;
+        self.leaving = exchange.leaving;
         if exchange.server.back.has_refused_write() && aim == Role::Primary {
             // It may be no primary any more.
             self.route
@@ -294,50 +250,96 @@ impl<E: Engine> Relay<E> {
                 .suspect(&way.site.name);
         }
         let half_sent = exchange.is_half_sent();
-        self.leaving = exchange.leaving;
+        let end = match over {
+            Ending::Released => Ok(()),
+            Ending::StartsOver => Err(None),
+            Ending::Ended(end) => Err(Some(end)),
+            Ending::Unfit => {
+                // The request waits in the client's inbox, and another is borrowed for it.
+                lent.close(CloseReason::Unfit);
+                return Ok(());
+            }
+            Ending::Lost(why) => {
+                let kept = exchange.take_kept();
+                canceller.finish().await;
+                return self.outlive(lent, &way, kept, &why);
+            }
+        };
         canceller.finish().await;
         let front = &self.client.front;
         if !front.pins().is_empty() {
             lent.conn().back.soil();
         }
         match end {
-            None if front.outlives_reset() => {}
-            None if !starts_over => lent.give_back(),
-            Some(_) if half_sent || front.outlives_reset() => {}
-            _ => Box::pin(part(lent, canceller, &self.route.options)).await,
+            Ok(()) if front.outlives_reset() => {}
+            Ok(()) => lent.give_back(),
+            Err(Some(_)) if half_sent || front.outlives_reset() => {}
+            Err(_) => Box::pin(part(lent, canceller, &self.route.options)).await,
         }
-        end.map_or(Ok(()), Err)
+        match end {
+            Err(Some(end)) => Err(end),
+            Ok(()) | Err(None) => Ok(()),
+        }
     }
 }
 
-/// Watches the client while it waits for a server connection.
-fn poll_waiting<E: Engine>(
-    client: &mut Client<E>,
-    handle: &Handle,
-    cx: &mut Context<'_>,
-) -> Poll<Interrupt> {
-    handle.listen(cx.waker());
-    if handle.take(Signal::Cancel) {
-        return Poll::Ready(Interrupt::Cancelled);
-    }
-    if handle.take(Signal::Kill) {
-        return Poll::Ready(Interrupt::End(terminated()));
-    }
-    // A client that waits may send more; enough of it is kept to see whether it leaves.
-    while client.inbox.len() < WAITING_INBOX {
-        match read_client(client, cx) {
-            Poll::Ready(0) => return Poll::Ready(Interrupt::ClientGone),
-            Poll::Ready(_) => {}
-            Poll::Pending => break,
+/// How an exchange came to its end.
+enum Ending {
+    /// The server connection may go back.
+    Released,
+    /// The client gives its state up.
+    StartsOver,
+    /// Another server connection is needed.
+    Unfit,
+    /// The server connection is lost.
+    Lost(String),
+    /// The session is over.
+    Ended(End),
+}
+
+/// Follows an exchange to its end, and does what it is told by signals. Not cancel-safe.
+async fn follow<E: Engine>(exchange: &mut Exchange<'_, E>, canceller: &mut Canceller<E>) -> Ending {
+    loop {
+        match exchange.run().await {
+            Outcome::Released => return Ending::Released,
+            Outcome::StartsOver => return Ending::StartsOver,
+            Outcome::Unfit => return Ending::Unfit,
+            Outcome::ClientGone => return Ending::Ended(End::ClientGone),
+            Outcome::Fault(fault) => return Ending::Ended(End::Fault(fault)),
+            Outcome::ServerGone(why) => return Ending::Lost(why),
+            Outcome::Signalled => {
+                let moved = exchange.handle.take(Signal::Moved);
+                if moved && exchange.server.is_expelled() {
+                    return Ending::Lost("it is not the primary any more".into());
+                }
+                if let Err(fault) = signalled(exchange, canceller) {
+                    return Ending::Ended(End::Fault(fault));
+                }
+            }
         }
     }
-    Poll::Pending
 }
 
 impl<E: Engine> Relay<E> {
     /// Goes on after the loss of a server connection, if nothing was lost with it but the answers
     /// that were due: these are errors now, or what was `kept` is sent again.
-    fn outlive(&mut self, mut lent: Borrowed<E>, kept: Option<Vec<u8>>) -> Result<(), End> {
+    fn outlive(
+        &mut self,
+        mut lent: Borrowed<E>,
+        way: &Way<E>,
+        kept: Option<Vec<u8>>,
+        why: &str,
+    ) -> Result<(), End> {
+        tracing::warn!(
+            session = %self.handle.id,
+            target_name = %way.site.name,
+            server_pid = lent.conn().back.server_pid(),
+            why,
+            again = kept.is_some(),
+            "server connection lost"
+        );
+        let roster = self.route.destinations.access().roster();
+        roster.suspect(&way.site.name);
         let fault = Fault::new(
             FaultKind::ServerLost,
             "server closed the connection unexpectedly",
@@ -365,6 +367,30 @@ impl<E: Engine> Relay<E> {
         lent.close(CloseReason::ServerClosed);
         Ok(())
     }
+}
+
+/// Watches the client while it waits for a server connection.
+fn poll_waiting<E: Engine>(
+    client: &mut Client<E>,
+    handle: &Handle,
+    cx: &mut Context<'_>,
+) -> Poll<Interrupt> {
+    handle.listen(cx.waker());
+    if handle.take(Signal::Cancel) {
+        return Poll::Ready(Interrupt::Cancelled);
+    }
+    if handle.take(Signal::Kill) {
+        return Poll::Ready(Interrupt::End(terminated()));
+    }
+    // A client that waits may send more; enough of it is kept to see whether it leaves.
+    while client.inbox.len() < WAITING_INBOX {
+        match read_client(client, cx) {
+            Poll::Ready(0) => return Poll::Ready(Interrupt::ClientGone),
+            Poll::Ready(_) => {}
+            Poll::Pending => break,
+        }
+    }
+    Poll::Pending
 }
 
 /// What a client without server connection needs.

@@ -16,10 +16,8 @@ pub(super) fn description(
     );
     let names = matches!(reader.back.debts.first(), Some(Owed::Query(Fate::Chore)))
         && reader.back.chore.tabular;
-    if learns || names {
-        if message.whole.is_none() && message.size() <= HOLD_LIMIT {
-            return Ok(None);
-        }
+    if (learns || names) && message.whole.is_none() && message.size() <= HOLD_LIMIT {
+        return Ok(None);
     }
     if learns {
         learn(reader, message);

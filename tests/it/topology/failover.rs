@@ -145,7 +145,9 @@ fn a_statement_in_flight_fails_and_its_session_lives_on() {
     extended.ask(&[parse("sleep", "select pg_sleep(60)"), sync()].concat());
     cluster::catch_up(&servers[0], &servers[1]);
     simple.send(&query("select pg_sleep(60)")).unwrap();
-    extended.send(&[run_named("sleep", &[]), sync()].concat()).unwrap();
+    extended
+        .send(&[run_named("sleep", &[]), sync()].concat())
+        .unwrap();
     in_transaction.succeed("begin");
     in_transaction.send(&query("select pg_sleep(60)")).unwrap();
     let mut admin = servers[0].admin("postgres");
