@@ -30,6 +30,8 @@ pub struct PgBack {
     /// Extended-protocol messages went out since the last Sync: an implicit transaction may be
     /// open although the last ReadyForQuery said idle.
     pub(super) unsynced: bool,
+    /// Something that ends a transaction went out since the last ReadyForQuery.
+    pub(super) ends: bool,
     /// After an error, the server ignores everything up to a Sync that has not been sent yet.
     pub(super) skipping: bool,
     pub(super) copy: CopyIn,
@@ -145,6 +147,7 @@ impl PgBack {
             debts: Debts::default(),
             tx: TxStatus::Idle,
             unsynced: false,
+            ends: false,
             skipping: false,
             copy: CopyIn::None,
             doubt: false,
@@ -178,6 +181,11 @@ impl PgBack {
     /// connection uses TLS. `None` if the server gave none.
     pub fn cancel_key(&self) -> Option<(u32, &[u8], bool)> {
         (!self.cancel_key.is_empty()).then_some((self.pid, &*self.cancel_key, self.tls))
+    }
+
+    /// True if what is sent now meets a transaction that has failed.
+    pub(super) fn stays_failed(&self) -> bool {
+        self.tx == TxStatus::Failed && !self.ends
     }
 
     /// The client's statements have changed the settings of the connection as they have changed

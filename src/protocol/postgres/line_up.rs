@@ -9,7 +9,7 @@ use super::request::Reader;
 use super::request_statement::{close_ours, close_stale, key_of, text_of};
 use super::statements::{NAME_PREFIX, Statement};
 use super::{rename, rules};
-use crate::model::{PinReason, Pins, TxStatus};
+use crate::model::{PinReason, Pins};
 use crate::sql::statement::Verdict;
 
 /// In which protocol the client's text is about to be sent.
@@ -120,7 +120,7 @@ pub(super) fn line_up_protocol(
         return;
     }
     release(reader, name);
-    if reader.back.tx == TxStatus::Failed {
+    if reader.back.stays_failed() {
         return;
     }
     let body = &statement.body;
@@ -163,7 +163,7 @@ fn prepare_decoy(reader: &mut Reader<'_>, name: &str, way: Way) {
 /// Sends a PREPARE; false in a failed transaction, where it could only fail, as will the client's
 /// own request.
 fn prepare(reader: &mut Reader<'_>, name: &str, text: &[u8], way: Way) -> bool {
-    if reader.back.tx == TxStatus::Failed {
+    if reader.back.stays_failed() {
         return false;
     }
     let limit = reader.front.policy.max_server_statements;

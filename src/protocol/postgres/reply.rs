@@ -418,6 +418,7 @@ impl Reader<'_> {
             _ => return Err(Breach("unknown transaction state")),
         };
         self.back.copy = CopyIn::None;
+        self.back.ends = false;
         let fate = match self.back.debts.first() {
             Some(owed) if !owed.is_extended() => {
                 let fate = owed.fate();

@@ -302,6 +302,7 @@ impl Reader<'_> {
 
     /// Notes that settings may not be what the books say, until everything is answered.
     pub(super) fn note_changes(&mut self, effects: &Effects) {
+        self.back.ends |= effects.ends;
         let front = &mut *self.front;
         front.changing |=
             effects.script.is_some() || effects.ends && front.settings.is_uncommitted();

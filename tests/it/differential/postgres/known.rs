@@ -135,6 +135,8 @@ fn local_default() -> Script<Act> {
 }
 
 fn taken_for_good() -> Script<Act> {
+    let given_up = run("", "commit", 0).into_iter();
+    let given_up = given_up.chain(run("q1", "deallocate prepare s1", 0));
     script([
         (
             0,
@@ -149,6 +151,8 @@ fn taken_for_good() -> Script<Act> {
         (0, query("deallocate s1")),
         (0, batch([parse("s1", "select 4")])),
         (0, query("execute s1")),
+        (0, query("begin; select 1/0")),
+        (0, batch(given_up)),
     ])
 }
 
