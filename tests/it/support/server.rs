@@ -136,23 +136,6 @@ impl Server {
         server
     }
 
-    /// Stops all processes of a private server where they are, until [`Self::thaw`].
-    pub fn freeze(&self) {
-        self.signal_all(Signal::STOP);
-    }
-
-    /// Lets a frozen server go on.
-    pub fn thaw(&self) {
-        self.signal_all(Signal::CONT);
-    }
-
-    fn signal_all(&self, sent: Signal) {
-        let child = self.child.as_ref().expect("a private server that runs");
-        for pid in children(child.id()).into_iter().chain([child.id()]) {
-            signal(pid, sent);
-        }
-    }
-
     /// Ends a private server at once, as a crash would: its clients are cut without a word.
     pub fn kill(&mut self) {
         let child = self.child.as_mut().expect("a private server that runs");

@@ -212,9 +212,8 @@ fn a_read_that_is_lost_is_made_again_elsewhere() {
     let dying = if lost > 0 { 1 } else { 2 };
     servers[dying].kill();
     let survivor = servers[3 - dying].port.to_string();
-    assert_eq!(column(&reader.read_ready()), [survivor.clone()]);
-    let replies = prepared.read_ready();
-    assert_eq!(column(&replies), [survivor]);
+    assert_eq!(column(&reader.read_ready()), [&*survivor]);
+    assert_eq!(column(&prepared.read_ready()), [survivor]);
     assert!(proxy.log().contains("again=true"));
 }
 

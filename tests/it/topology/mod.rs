@@ -4,5 +4,6 @@
 mod discovery;
 mod failover;
 mod faults;
+mod load;
 mod roles;
 mod switchover;
