@@ -14,7 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sluice::config::{self, Plan, raw};
-use sluice::model::{Credential, PoolMode, TargetRole, Verifier};
+use sluice::model::{AuthMethod, Credential, PoolMode, TargetRole, Verifier};
 use sluice::net::options::{ClientCert, TlsMode};
 use toml::{Table, Value};
 
@@ -25,6 +25,11 @@ const USERLIST: &str = concat!(
     "WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=\"\n",
     "\"pgbouncer\" \"secret\"\n",
 );
+
+/// The public key of RFC 7517, appendix A.1.
+const JWKS: &str = r#"{"keys": [{"kty": "EC", "crv": "P-256", "kid": "1",
+    "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+    "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}"#;
 
 fn config_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("config")
@@ -81,7 +86,10 @@ fn content(key: &str) -> String {
     match key {
         "userlist_file" => USERLIST.into(),
         _ if key.ends_with("_key_file") => made.signing_key.serialize_pem(),
+        "policy_file" => r#"{"Statement": []}"#.into(),
+        "jwks_file" => JWKS.into(),
         _ if key.ends_with("password_file") => "secret\n".into(),
+        "secret_access_key_file" | "session_token_file" => "secret\n".into(),
         _ => made.cert.pem(),
     }
 }
@@ -96,7 +104,9 @@ fn every_file_loads() {
     let expected = [
         "lambda.toml",
         "minimal.toml",
+        "mysql-iam.toml",
         "pgbouncer-migration.toml",
+        "postgres-iam.toml",
         "rds-mysql.toml",
         "rds-postgres.toml",
         "read-write-split.toml",
@@ -160,6 +170,33 @@ fn rds_and_lambda_verify_the_server_and_require_tls() {
         assert_eq!(tls.mode, TlsMode::VerifyFull, "{name}");
         assert!(tls.ca_file.is_some(), "{name}");
     }
+}
+
+#[test]
+fn tokens_are_shown_to_a_verified_server_only() {
+    for name in ["postgres-iam.toml", "mysql-iam.toml"] {
+        let plan = load(name);
+        assert_eq!(
+            plan.listeners[0].auth_method,
+            Some(AuthMethod::Iam),
+            "{name}"
+        );
+        assert!(plan.listeners[0].require_tls, "{name}");
+        assert_eq!(plan.groups[0].dial.tls.mode, TlsMode::VerifyFull, "{name}");
+    }
+}
+
+#[test]
+fn the_configurations_for_tokens_load() {
+    let page = include_str!("../docs/iam.md");
+    let group = "[[target_group]]\nname = \"g\"\n[[target_group.target]]\naddress = \"db:5432\"\n";
+    let mut found = 0;
+    for block in page.split("```toml\n").skip(1) {
+        let block = block.split_once("```").unwrap().0;
+        load_text(&format!("{block}\n{group}"));
+        found += 1;
+    }
+    assert_eq!(found, 2);
 }
 
 #[test]
@@ -248,6 +285,10 @@ fn table_of(name: &str) -> Option<&'static str> {
         "Target" => "target_group.target",
         "Database" => "database",
         "User" => "user",
+        "Tokens" => "tokens",
+        "IamKey" => "iam_key",
+        "IamPolicy" => "iam_policy",
+        "JwtIssuer" => "jwt_issuer",
         _ => panic!("raw.rs has a struct {name} that this test does not know"),
     })
 }
@@ -277,10 +318,13 @@ fn names(keys: &[Documented]) -> BTreeSet<(&str, &str)> {
     keys.iter().map(|k| (&*k.table, &*k.key)).collect()
 }
 
-const RAW: &str = include_str!("../src/config/raw.rs");
+const RAW: &str = concat!(
+    include_str!("../src/config/raw.rs"),
+    include_str!("../src/config/raw_tokens.rs")
+);
 
 /// What is required, and so has no default.
-const REQUIRED: [(&str, &str); 7] = [
+const REQUIRED: [(&str, &str); 14] = [
     ("listener", "name"),
     ("listener", "address"),
     ("target_group", "name"),
@@ -288,6 +332,13 @@ const REQUIRED: [(&str, &str); 7] = [
     ("target_group.target", "address"),
     ("database", "name"),
     ("user", "name"),
+    ("iam_key", "access_key_id"),
+    ("iam_key", "account"),
+    ("iam_key", "policies"),
+    ("iam_policy", "name"),
+    ("jwt_issuer", "name"),
+    ("jwt_issuer", "issuer"),
+    ("jwt_issuer", "audiences"),
 ];
 
 /// A file of the required keys alone, with one more line in one table.
@@ -296,12 +347,19 @@ fn bare(table: &str, line: &str) -> String {
     format!(
         "[general]\n{}\n[[listener]]\nname = \"l\"\naddress = \"127.0.0.1:1\"\n{}\n\
          [[target_group]]\nname = \"g\"\n{}\n[[target_group.target]]\naddress = \"h:1\"\n\
-         [[database]]\nname = \"d\"\n{}\n[[user]]\nname = \"u\"\n{}\n",
+         [[database]]\nname = \"d\"\n{}\n[[user]]\nname = \"u\"\n{}\n\
+         [tokens]\n{}\n[[iam_key]]\naccess_key_id = \"k\"\naccount = \"1\"\npolicies = []\n{}\n\
+         [[iam_policy]]\nname = \"p\"\n{}\n\
+         [[jwt_issuer]]\nname = \"i\"\nissuer = \"i\"\naudiences = []\n{}\n",
         extra("general"),
         extra("listener"),
         extra("target_group"),
         extra("database"),
         extra("user"),
+        extra("tokens"),
+        extra("iam_key"),
+        extra("iam_policy"),
+        extra("jwt_issuer"),
     )
 }
 

@@ -1,6 +1,10 @@
-//! What configuration decides about users.
+//! What configuration decides about users and their tokens.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
+
+use super::jwt::{Algorithm, KeySet};
 
 use crate::model::{AuthMethod, Credential, Pins, PoolMode, TargetRole, Verifier};
 
@@ -13,6 +17,8 @@ pub struct UserOptions {
     pub verifier: Option<Verifier>,
     /// Method, where it differs from the listener's.
     pub auth_method: Option<AuthMethod>,
+    /// Who judges the user's IAM tokens, where that differs from the listener.
+    pub iam_verification: Option<IamVerification>,
     /// Common names of client certificates that may log in as this user; empty: the user's own
     /// name.
     pub certificate_names: Vec<String>,
@@ -45,6 +51,7 @@ impl UserOptions {
             name,
             verifier,
             auth_method: None,
+            iam_verification: None,
             certificate_names: Vec::new(),
             server_credential,
             pool_mode: None,
@@ -54,6 +61,89 @@ impl UserOptions {
             max_client_connections: 0,
         }
     }
+}
+
+/// Who judges IAM tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IamVerification {
+    /// The database.
+    Delegate,
+    /// Sluice, with keys that it has been given.
+    Signature,
+}
+
+/// Clocks, caches and limits of tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenOptions {
+    /// How far in the future the date of a token may lie.
+    pub clock_skew: Duration,
+    /// How long an accepted token is accepted again without asking the database.
+    pub cache_ttl: Duration,
+    /// How long a refused one is refused without asking it.
+    pub negative_cache_ttl: Duration,
+    /// Tokens remembered.
+    pub cache_size: u64,
+    /// Tokens refused in a minute from one address; 0: no limit.
+    pub max_failures_per_source: u32,
+    /// The same for one user.
+    pub max_failures_per_user: u32,
+}
+
+/// Which tokens a listener takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerTokenOptions {
+    /// Who judges IAM tokens.
+    pub verification: IamVerification,
+    /// The region that they are signed for; `None`: as the target's name says.
+    pub region: Option<Arc<str>>,
+    /// Hosts and ports that they may be signed for; empty: the targets'.
+    pub hosts: Arc<[(Arc<str>, u16)]>,
+    /// What policies call the database.
+    pub resource: Arc<str>,
+    /// Names of the issuers of JSON Web Tokens; empty: all.
+    pub issuers: Arc<[Arc<str>]>,
+}
+
+/// An issuer of JSON Web Tokens, and what its tokens are worth.
+#[derive(Clone, Debug)]
+pub struct IssuerOptions {
+    /// Its name in the log.
+    pub name: Arc<str>,
+    /// What the claim `iss` must say.
+    pub issuer: String,
+    /// Of these, the claim `aud` must name one.
+    pub audiences: Vec<String>,
+    /// Where its keys come from.
+    pub keys: KeySource,
+    /// How they may be used.
+    pub algorithms: Vec<Algorithm>,
+    /// The claim that says who it is.
+    pub user_claim: String,
+    /// Values of that claim, with wildcards, and the users that they may log in as; empty: the
+    /// value is the user.
+    pub users: Vec<(String, Vec<String>)>,
+    /// Claims that must have a value.
+    pub required_claims: Vec<(String, String)>,
+    /// Longest time from `iat` to `exp`.
+    pub max_token_life: Duration,
+    /// How far clocks may differ.
+    pub clock_skew: Duration,
+}
+
+/// Where an issuer's keys come from.
+#[derive(Clone, Debug)]
+pub enum KeySource {
+    /// They were given.
+    Given(Arc<KeySet>),
+    /// They are published.
+    Published {
+        /// Where; `None`: where the issuer's discovery document says.
+        url: Option<String>,
+        /// Authorities of the publisher's certificate; `None`: the system's.
+        ca_file: Option<PathBuf>,
+        /// How long they are used before they are fetched again.
+        refresh: Duration,
+    },
 }
 
 /// PgBouncer's `auth_query`.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth::UserStore;
-use crate::auth::options::AuthQuery;
+use crate::auth::iam::KeyRing;
+use crate::auth::options::{AuthQuery, IssuerOptions, ListenerTokenOptions, TokenOptions};
 use crate::model::{AuthMethod, EngineFamily, PinPolicy, Pins, PoolMode, TargetName, TargetRole};
 use crate::net::options::{DialOptions, ListenOptions, ServerTlsOptions};
 use crate::pool::options::{PoolOptions, TargetOptions};
@@ -26,8 +27,21 @@ pub struct Plan {
     pub databases: Vec<DatabasePlan>,
     /// Users, from this file and the userlist.
     pub users: UserStore,
+    /// Tokens of clients, and what they are verified with.
+    pub tokens: TokenPlan,
     /// What works but should not stay so; for the log.
     pub warnings: Vec<String>,
+}
+
+/// Tokens of clients, and what they are verified with.
+#[derive(Clone, Debug)]
+pub struct TokenPlan {
+    /// Clocks, caches and limits.
+    pub options: TokenOptions,
+    /// Keys that IAM tokens may be signed with.
+    pub keys: KeyRing,
+    /// Who issues JSON Web Tokens.
+    pub issuers: Vec<Arc<IssuerOptions>>,
 }
 
 /// The process.
@@ -70,6 +84,8 @@ pub struct ListenerPlan {
     pub auth_method: Option<AuthMethod>,
     /// Clients without TLS may seal their passwords with a key of ours.
     pub public_key_retrieval: bool,
+    /// Which tokens are taken.
+    pub tokens: ListenerTokenOptions,
     /// Pool mode, where it differs from the group's.
     pub pool_mode: Option<PoolMode>,
     /// Which servers statements go to.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::inline::Inline;
+use super::raw_tokens::{IamKey, IamPolicy, IamVerification, JwtIssuer, Tokens};
 use super::units::{Fraction, Percent, Size, Time};
 
 /// The whole file.
@@ -32,6 +33,18 @@ pub struct File {
     /// Users.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub user: Vec<User>,
+    /// Tokens of clients.
+    #[serde(default)]
+    pub tokens: Tokens,
+    /// Access keys that tokens of clients may be signed with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub iam_key: Vec<IamKey>,
+    /// What the bearers of those keys may do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub iam_policy: Vec<IamPolicy>,
+    /// Who issues JSON Web Tokens.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub jwt_issuer: Vec<JwtIssuer>,
 }
 
 /// `[general]`
@@ -191,6 +204,12 @@ pub enum AuthMethod {
     /// MariaDB's signature.
     #[serde(rename = "client_ed25519")]
     Ed25519,
+    /// An IAM database token, inside TLS only.
+    #[serde(rename = "iam")]
+    Iam,
+    /// A JSON Web Token, inside TLS only.
+    #[serde(rename = "jwt")]
+    Jwt,
 }
 
 /// Whether clients must show a certificate.
@@ -299,8 +318,27 @@ pub struct Listener {
     /// "caching_sha2_password", "mysql_native_password", "client_ed25519" (default: of these three
     /// the client's choice), "sha256_password", "password", "cert" or "trust". "password" and
     /// "sha256_password" need TLS, and `require_tls` but on loopback; "cert" needs
-    /// `tls_client_cert`; "trust" is for loopback only. Dynamic.
+    /// `tls_client_cert`; "trust" is for loopback only. Both: "iam" and "jwt", which need TLS.
+    /// Dynamic.
     pub auth_method: Option<AuthMethod>,
+    /// Who judges IAM tokens: "delegate", the database, or "signature", Sluice with the keys of
+    /// `[[iam_key]]`. Default "delegate". Dynamic, for new clients.
+    #[serde(default = "delegate")]
+    pub iam_verification: IamVerification,
+    /// The region that IAM tokens are signed for. Default: the one in the target's host name, if
+    /// that is an endpoint of RDS. Dynamic, for new clients.
+    pub iam_region: Option<String>,
+    /// `host:port` of the endpoints that IAM tokens may be signed for. Default []: those of the
+    /// targets. Dynamic, for new clients.
+    #[serde(default)]
+    pub iam_hosts: Vec<String>,
+    /// What policies call the database: `db-…`, `cluster-…` or `prx-…`. Default: "prx-" and the
+    /// listener's name. Dynamic, for new clients.
+    pub iam_resource_id: Option<String>,
+    /// Names of the `[[jwt_issuer]]`s whose tokens are taken. Default []: all. Dynamic, for new
+    /// clients.
+    #[serde(default)]
+    pub jwt_issuers: Vec<String>,
     /// MySQL: clients without TLS may ask for an RSA key, made at start, to seal their password
     /// with, as MySQL's servers let them. Default false. Dynamic.
     #[serde(default)]
@@ -604,6 +642,8 @@ pub struct User {
     /// As the listener's; refused if any listener must not use it, and without effect on listeners
     /// of another `engine`. Default: the listener's. Dynamic.
     pub auth_method: Option<AuthMethod>,
+    /// As the listener's. Default: the listener's. Dynamic, for new clients.
+    pub iam_verification: Option<IamVerification>,
     /// Common names of certificates that may log in as this user. Default: the user's name.
     /// Dynamic.
     #[serde(default)]
@@ -649,6 +689,7 @@ macro_rules! defaults {
 defaults! {
     postgresql: Engine = Engine::Postgresql;
     off: ClientCert = ClientCert::Off;
+    delegate: IamVerification = IamVerification::Delegate;
     tls_1_2: TlsVersion = TlsVersion::V1_2;
     prefer: TlsMode = TlsMode::Prefer;
     transaction: PoolMode = PoolMode::Transaction;

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use crate::auth::options::UserOptions;
 use crate::config::plan::{DatabasePlan, ListenerPlan};
 use crate::model::{
-    AuthMethod, Credential, Fault, FaultKind, PinPolicy, PoolKey, PoolMode, Proof, TlsFacts,
-    Verifier,
+    AuthMethod, Credential, Fault, FaultKind, PinPolicy, PoolKey, PoolMode, Proof, Secret,
+    TlsFacts, Verifier,
 };
 use crate::net::ServerTls;
 use crate::pool::ServerLogin;
@@ -24,8 +24,8 @@ use super::world::{Group, World};
 
 /// The desk of one listener under one configuration.
 pub(super) struct ListenerDesk<E: Engine> {
-    world: Arc<World<E>>,
-    plan: ListenerPlan,
+    pub(super) world: Arc<World<E>>,
+    pub(super) plan: ListenerPlan,
     tls: Option<Arc<ServerTls>>,
     /// Before a group is known.
     options: Arc<SessionOptions>,
@@ -61,7 +61,7 @@ impl<E: Engine> ListenerDesk<E> {
     }
 
     /// The entry for a database, where there is one; an error if there should be.
-    fn database(&self, name: &Arc<str>) -> Result<Option<&DatabasePlan>, Fault> {
+    pub(super) fn database(&self, name: &Arc<str>) -> Result<Option<&DatabasePlan>, Fault> {
         let databases = &self.world.plan.databases;
         let entry = databases
             .iter()
@@ -73,7 +73,11 @@ impl<E: Engine> ListenerDesk<E> {
         Ok(entry)
     }
 
-    fn group(&self, database: Option<&DatabasePlan>, name: &str) -> Result<&Arc<Group<E>>, Fault> {
+    pub(super) fn group(
+        &self,
+        database: Option<&DatabasePlan>,
+        name: &str,
+    ) -> Result<&Arc<Group<E>>, Fault> {
         let group = database
             .and_then(|d| d.group.as_ref())
             .or(self.plan.group.as_ref());
@@ -103,6 +107,8 @@ impl<E: Engine> ListenerDesk<E> {
             .or(self.plan.auth_method)
             .unwrap_or(visitor.usual_method);
         let verifier = match &known {
+            // Whether there is such a user, the token's judge finds out.
+            _ if method.is_token() => None,
             Some(user) => user.verifier.clone(),
             None => self.ask(visitor).await?,
         };
@@ -147,6 +153,35 @@ impl<E: Engine> ListenerDesk<E> {
             .await
     }
 
+    /// Where a client is to be served, as far as its names say; the key names no server.
+    pub(super) fn place<'a>(
+        &'a self,
+        visitor: Visitor<'a>,
+        login: &E::Login,
+    ) -> Result<Place<'a, E>, Fault> {
+        let database = self.database(visitor.database)?;
+        let group = self.group(database, visitor.database)?;
+        let user = self.world.plan.users.user(visitor.user);
+        let server_database = database.and_then(|d| d.server_database.as_ref());
+        let server_database = server_database.unwrap_or(visitor.database);
+        let affinity = E::affinity(login, server_database);
+        let server_user = user.as_ref().map_or(visitor.user, |u| &u.server_user);
+        let key = PoolKey {
+            group: Arc::clone(&group.plan.name),
+            target: "".into(),
+            user: Arc::clone(server_user),
+            database: affinity.database,
+            variant: affinity.variant,
+        };
+        Ok(Place {
+            group,
+            database,
+            server_database,
+            user,
+            key,
+        })
+    }
+
     /// What clients that agree in `key` share; a newer login takes effect for all.
     fn access(
         &self,
@@ -177,6 +212,15 @@ impl<E: Engine> ListenerDesk<E> {
     }
 }
 
+/// Where a client is to be served.
+pub(super) struct Place<'a, E: Engine> {
+    pub(super) group: &'a Arc<Group<E>>,
+    pub(super) database: Option<&'a DatabasePlan>,
+    pub(super) server_database: &'a Arc<str>,
+    pub(super) user: Option<Arc<UserOptions>>,
+    pub(super) key: PoolKey,
+}
+
 impl<E: Engine> Desk<E> for ListenerDesk<E> {
     fn tls_offer(&self) -> TlsOffer {
         match (&self.tls, self.plan.require_tls) {
@@ -203,15 +247,29 @@ impl<E: Engine> Desk<E> for ListenerDesk<E> {
         Box::pin(self.find(visitor))
     }
 
+    fn judge<'a>(
+        &'a self,
+        visitor: Visitor<'a>,
+        login: &'a E::Login,
+        method: AuthMethod,
+        token: Secret,
+    ) -> Answer<'a, Proof> {
+        Box::pin(self.judged(visitor, login, method, token))
+    }
+
     fn route(
         &self,
         visitor: Visitor<'_>,
         login: &E::Login,
         proof: &Proof,
     ) -> Result<Route<E>, Fault> {
-        let database = self.database(visitor.database)?;
-        let group = self.group(database, visitor.database)?;
-        let user = self.world.plan.users.user(visitor.user);
+        let Place {
+            group,
+            database,
+            server_database,
+            user,
+            key,
+        } = self.place(visitor, login)?;
         let user = user.as_deref();
         if let Some(user) = user {
             self.world.accounts.recall(user, proof);
@@ -244,16 +302,6 @@ impl<E: Engine> Desk<E> for ListenerDesk<E> {
             filtered,
             ..group.plan.pins
         };
-        let server_database = database.and_then(|d| d.server_database.as_ref());
-        let server_database = server_database.unwrap_or(visitor.database);
-        let affinity = E::affinity(login, server_database);
-        let key = PoolKey {
-            group: Arc::clone(&group.plan.name),
-            target: "".into(),
-            user: Arc::clone(user.map_or(visitor.user, |u| &u.server_user)),
-            database: affinity.database,
-            variant: affinity.variant,
-        };
         let role = user.and_then(|u| u.target_role);
         let access = self.access(key, group, user, database, proof);
         let channel = self.world.feeds.channel(&access);
@@ -269,7 +317,7 @@ impl<E: Engine> Desk<E> for ListenerDesk<E> {
 }
 
 /// Limits of the pools of a user and database on each server.
-fn terms<E: Engine>(
+pub(super) fn terms<E: Engine>(
     group: &Group<E>,
     user: Option<&UserOptions>,
     database: Option<&DatabasePlan>,
@@ -294,7 +342,7 @@ fn terms<E: Engine>(
 }
 
 /// What the server is shown: what is configured, else what the client has proven.
-fn credential(user: Option<&UserOptions>, proof: &Proof) -> Credential {
+pub(super) fn credential(user: Option<&UserOptions>, proof: &Proof) -> Credential {
     if let Some(configured) = user.and_then(|user| user.server_credential.clone()) {
         return configured;
     }

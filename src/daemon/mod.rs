@@ -23,6 +23,7 @@ mod accounts;
 pub mod admin;
 pub mod commands;
 mod desk;
+mod judging;
 mod lifecycle;
 mod look;
 mod places;
@@ -31,6 +32,7 @@ mod sealing;
 mod serve;
 mod status;
 mod surroundings;
+mod tokens;
 mod ward;
 mod world;
 
@@ -259,7 +261,10 @@ impl Daemon {
 
     fn try_reload(&self) -> Result<(), DaemonError> {
         let plan = Arc::new(config::load(&self.file)?);
-        let (postgres, mysql) = (self.postgres.prepare(&plan)?, self.mysql.prepare(&plan)?);
+        let (postgres, mysql) = (
+            self.postgres.prepare(&plan, &self.process)?,
+            self.mysql.prepare(&plan, &self.process)?,
+        );
         self.postgres.reload(postgres);
         self.mysql.reload(mysql);
         self.logs.set_filter(&plan.general.log.filter)?;

@@ -14,12 +14,14 @@ use crate::telemetry::MetricRegistry;
 use crate::topology::TopologyMetrics;
 
 use super::places::Places;
+use super::tokens::TokenMetrics;
 
 /// Shared by all engines and listeners.
 pub(super) struct Process {
     pub(super) registry: MetricRegistry,
     pub(super) session_metrics: SessionMetrics,
     pub(super) pool_metrics: Arc<PoolMetrics>,
+    pub(super) token_metrics: TokenMetrics,
     pub(super) sessions: Arc<Registry>,
     pub(super) limits: Arc<Limits>,
     pub(super) places: Arc<Places>,
@@ -37,6 +39,7 @@ impl Process {
         Ok(Self {
             session_metrics: SessionMetrics::new(&registry)?,
             pool_metrics: PoolMetrics::register(registry.prometheus())?,
+            token_metrics: TokenMetrics::new(&registry)?,
             topology_metrics: TopologyMetrics::register(registry.prometheus())?,
             registry,
             places: Arc::default(),

@@ -53,7 +53,14 @@ impl<E: Engine> House<E> {
             Arc::clone(&process.sessions),
             process.topology_metrics.clone(),
         );
-        let world = World::build(Arc::clone(plan), &pools, &feeds, &places, &wards)?;
+        let world = World::build(
+            Arc::clone(plan),
+            &pools,
+            &feeds,
+            &process.token_metrics,
+            &places,
+            &wards,
+        )?;
         let world = Arc::new(world);
         world.put_in_force(&wards);
         let listeners = plan.listeners.iter().filter(|l| l.engine == E::FAMILY);
@@ -77,11 +84,16 @@ impl<E: Engine> House<E> {
     }
 
     /// Makes a new plan ready to be put in force.
-    pub(super) fn prepare(&self, plan: &Arc<Plan>) -> Result<World<E>, BuildError> {
+    pub(super) fn prepare(
+        &self,
+        plan: &Arc<Plan>,
+        process: &Process,
+    ) -> Result<World<E>, BuildError> {
         World::build(
             Arc::clone(plan),
             &self.pools,
             &self.feeds,
+            &process.token_metrics,
             &self.places,
             &self.wards,
         )

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::auth::jwt::publisher::PublisherError;
 use crate::config::Plan;
 use crate::config::plan::{GroupPlan, ListenerPlan};
 use crate::net::options::DialOptions;
@@ -17,6 +18,7 @@ use crate::topology::options::Seed;
 
 use super::accounts::Accounts;
 use super::places::Places;
+use super::tokens::{TokenMetrics, Tokens};
 use super::ward::{Ward, Wards};
 
 /// What one configuration amounts to, for the listeners of one engine.
@@ -27,6 +29,7 @@ pub(super) struct World<E: Engine> {
     pub(super) groups: HashMap<Arc<str>, Arc<Group<E>>>,
     tls: HashMap<Arc<str>, Arc<ServerTls>>,
     pub(super) accounts: Arc<Accounts>,
+    pub(super) tokens: Tokens,
     pub(super) places: Arc<Places>,
 }
 
@@ -79,6 +82,14 @@ pub enum BuildError {
         /// What is wrong.
         source: TlsSetupError,
     },
+    /// Certificates for the keys of an issuer.
+    #[error("jwt_issuer \"{issuer}\": {source}")]
+    Issuer {
+        /// Its name.
+        issuer: Arc<str>,
+        /// What is wrong.
+        source: PublisherError,
+    },
 }
 
 impl<E: Engine> World<E> {
@@ -88,10 +99,13 @@ impl<E: Engine> World<E> {
         plan: Arc<Plan>,
         pools: &Pools<E>,
         feeds: &Arc<Feeds<E>>,
+        token_metrics: &TokenMetrics,
         places: &Arc<Places>,
         wards: &Wards<E>,
     ) -> Result<Self, BuildError> {
         let tls = load_tls::<E>(&plan)?;
+        let tokens = Tokens::new(&plan.tokens, token_metrics);
+        let tokens = tokens.map_err(|(issuer, source)| BuildError::Issuer { issuer, source })?;
         let mut groups = HashMap::new();
         for group in plan.groups.iter().filter(|g| g.engine == E::FAMILY) {
             for seed in &group.topology.seeds {
@@ -113,6 +127,7 @@ impl<E: Engine> World<E> {
             groups,
             tls,
             accounts: Arc::default(),
+            tokens,
             places: Arc::clone(places),
         })
     }

@@ -54,6 +54,7 @@ impl Load {
         let seconds = u64::from(options.seconds) + 2 * LOGIN_LIMIT.as_secs();
         let seconds = seconds.to_string();
         let url = url(scratch, proxy.port(), ROLE, ROLE);
+        let token = proxy.token(proxy.port())?;
         for (name, clients, work) in [
             (
                 "pgbench-thinking",
@@ -64,6 +65,7 @@ impl Load {
         ] {
             let mut pgbench = scratch.command(&tools.program("pgbench"));
             pgbench.args(work).args(["-n", "-T", &seconds]);
+            pgbench.env("PGPASSWORD", &token);
             pgbench.args(["-c", &clients.to_string()]);
             pgbench.args(["-j", &clients.min(2).to_string(), &url]);
             self.pgbench

@@ -24,6 +24,7 @@ mod report;
 mod scrape;
 mod scratch;
 mod servers;
+mod token;
 
 use error::DemoError;
 use load::Load;
@@ -33,6 +34,7 @@ use proxy::Proxy;
 use report::Screen;
 use scratch::Scratch;
 use servers::Servers;
+use token::Signer;
 
 /// Arguments of `sluice demo`.
 #[derive(Clone, Debug, clap::Args)]
@@ -129,11 +131,13 @@ async fn show(options: &DemoOptions, stage: &mut Stage) -> Result<(), DemoError>
     if let (Some(tools), Some(port)) = (&mysql_tools, proxy.mysql_port()) {
         let server = proxy.first_mysql_query(tools, scratch).await?;
         let shown = tools.shown(scratch, port);
-        let word = scratch.password();
+        let sign = Signer::command(port, postgres::ROLE);
         screen.say(&format!(
-            "And {server}, through Sluice on port {port}:\n  MYSQL_PWD={word} {shown}\n"
+            "And {server}, through Sluice on port {port}, with the same key:\n  \
+             LIBMYSQL_ENABLE_CLEARTEXT_PLUGIN=1 MYSQL_PWD=\"$({sign})\" {shown}\n"
         ))?;
-        stage.load.join(tools.load(scratch, port)?);
+        let token = proxy.token(port)?;
+        stage.load.join(tools.load(scratch, port, &token)?);
     }
     let peak = report::watch(screen, &mut stage.load, proxy, servers, options).await?;
     let wanted = options.clients + servers.more_clients();
@@ -154,14 +158,17 @@ fn introduction(
     tools: &postgres::Tools,
 ) -> String {
     let url = proxy.url(scratch);
-    let word = scratch.password();
+    let exports = proxy.signer().exports();
+    let sign = Signer::command(proxy.port(), postgres::ROLE);
     let (psql, pgbench) = (tools.shown("psql"), tools.shown("pgbench"));
     format!(
         "  {server} on port {} takes {} connections at most\n  \
            Sluice on port {} shares {} of them among its clients\n\n\
+         Clients log in with tokens that expire, as Lambda functions do; the key lives as long as the demo.\n\
          Try it from another terminal:\n  \
-           PGPASSWORD={word} {psql} '{url}'\n  \
-           PGPASSWORD={word} {pgbench} -n -S -c 200 -j 2 -T 10 -P 1 '{url}'\n  \
+           {exports}\n  \
+           PGPASSWORD=\"$({sign})\" {psql} '{url}'\n  \
+           PGPASSWORD=\"$({sign})\" {pgbench} -n -S -c 200 -j 2 -T 10 -P 1 '{url}'\n  \
            curl http://127.0.0.1:{}/metrics\n",
         postgres.port(),
         postgres::MAX_CONNECTIONS,

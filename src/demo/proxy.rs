@@ -11,10 +11,14 @@ use super::postgres::{Postgres, ROLE, Tools, query, url};
 use super::process::Process;
 use super::scrape::{self, Sample};
 use super::scratch::Scratch;
+use super::token::Signer;
 use super::{certs, ports};
 
 /// Server connections that all clients share.
 pub const POOL_SIZE: u32 = 10;
+
+/// Where the key of the clients' tokens is.
+const KEY_FILE: &str = "demo.key";
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -24,6 +28,7 @@ pub struct Proxy {
     port: u16,
     mysql_port: Option<u16>,
     admin_port: u16,
+    signer: Signer,
 }
 
 impl Proxy {
@@ -37,10 +42,13 @@ impl Proxy {
         let admin_port = ports::free()?;
         let mysql_port = mysql.map(|_| ports::free()).transpose()?;
         scratch.write_private("demo.password", scratch.password())?;
+        let signer = Signer::new()?;
+        scratch.write_private(KEY_FILE, signer.key())?;
         let mut text = config(port, admin_port, postgres.port());
         if let (Some(port), Some(mysql)) = (mysql_port, mysql) {
             text += &mysql_config(port, mysql.port());
         }
+        text += &signer.tables(KEY_FILE, ROLE);
         let config = scratch.write_private("sluice.toml", &text)?;
         let program = std::env::current_exe().map_err(DemoError::io("cannot find ourselves"))?;
         let mut command = scratch.command(&program);
@@ -51,6 +59,7 @@ impl Proxy {
             port,
             mysql_port,
             admin_port,
+            signer,
         })
     }
 
@@ -66,6 +75,7 @@ impl Proxy {
         self.process.until("come up", PATIENCE, alive).await?;
         let sql = "SELECT 'PostgreSQL ' || current_setting('server_version')";
         let mut psql = query(tools, scratch, &self.url(scratch), sql);
+        psql.env("PGPASSWORD", self.token(self.port)?);
         let version = Process::run("psql", &mut psql, scratch).await?;
         // Its distribution is of no interest: `15.14 (Debian 15.14-0+deb12u1)`.
         let version = version.split(" (").next().unwrap_or_default();
@@ -81,7 +91,9 @@ impl Proxy {
         tools: &mysql::Tools,
         scratch: &Scratch,
     ) -> Result<String, DemoError> {
-        let mut client = tools.query(scratch, self.mysql_port.unwrap_or(0), "SELECT VERSION()");
+        let port = self.mysql_port.unwrap_or(0);
+        let token = self.token(port)?;
+        let mut client = tools.query(scratch, port, &token, "SELECT VERSION()");
         let version = Process::run("mysql", &mut client, scratch).await?;
         // Clients warn of this or that before the result.
         let version = version.lines().last().unwrap_or_default();
@@ -106,6 +118,16 @@ impl Proxy {
             what: "end",
             words: String::new(),
         }))
+    }
+
+    /// A token for clients of one of its ports.
+    pub fn token(&self, port: u16) -> Result<String, DemoError> {
+        self.signer.token(port, ROLE)
+    }
+
+    /// What signs tokens.
+    pub fn signer(&self) -> &Signer {
+        &self.signer
     }
 
     /// A libpq connection string for its clients.
@@ -136,6 +158,7 @@ impl Proxy {
 /// The configuration file. Paths are relative to its folder.
 fn config(port: u16, admin_port: u16, postgres_port: u16) -> String {
     let (cert, key) = certs::SLUICE;
+    let tokens = Signer::listener(port);
     let ca = certs::CA;
     format!(
         "[general]\n\
@@ -151,7 +174,7 @@ fn config(port: u16, admin_port: u16, postgres_port: u16) -> String {
          require_tls = true\n\
          tls_cert_file = \"{cert}\"\n\
          tls_key_file = \"{key}\"\n\
-         auth_method = \"scram-sha-256\"\n\
+         {tokens}\
          \n\
          [[target_group]]\n\
          name = \"demo\"\n\
@@ -172,6 +195,7 @@ fn config(port: u16, admin_port: u16, postgres_port: u16) -> String {
 /// What is added for MySQL.
 fn mysql_config(port: u16, server_port: u16) -> String {
     let (cert, key) = certs::SLUICE;
+    let tokens = Signer::listener(port);
     let ca = certs::CA;
     format!(
         "\n\
@@ -183,6 +207,7 @@ fn mysql_config(port: u16, server_port: u16) -> String {
          require_tls = true\n\
          tls_cert_file = \"{cert}\"\n\
          tls_key_file = \"{key}\"\n\
+         {tokens}\
          \n\
          [[target_group]]\n\
          name = \"demo-mysql\"\n\
@@ -198,7 +223,7 @@ fn mysql_config(port: u16, server_port: u16) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{POOL_SIZE, config, mysql_config};
+    use super::{KEY_FILE, POOL_SIZE, ROLE, Signer, config, mysql_config};
     use crate::demo::certs;
     use crate::demo::scratch::Scratch;
 
@@ -207,7 +232,10 @@ mod tests {
         let scratch = Scratch::new().unwrap();
         certs::write(&scratch).unwrap();
         scratch.write_private("demo.password", "x").unwrap();
-        let text = config(1, 2, 3) + &mysql_config(4, 5);
+        let signer = Signer::new().unwrap();
+        scratch.write_private(KEY_FILE, signer.key()).unwrap();
+        let tables = signer.tables(KEY_FILE, ROLE);
+        let text = config(1, 2, 3) + &mysql_config(4, 5) + &tables;
         let file = scratch.write("sluice.toml", &text).unwrap();
         let plan = crate::config::load(&file).unwrap();
         assert_eq!(plan.warnings, Vec::<String>::new());

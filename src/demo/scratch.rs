@@ -144,7 +144,7 @@ fn account(passwd: &str, name: &str) -> Option<Account> {
     Some(Account { uid, gid })
 }
 
-fn random_hex<const N: usize>() -> Result<String, DemoError> {
+pub fn random_hex<const N: usize>() -> Result<String, DemoError> {
     let mut bytes = [0; N];
     aws_lc_rs::rand::fill(&mut bytes)
         .map_err(|_| DemoError::Unexpected("no randomness to be had".to_owned()))?;

@@ -13,6 +13,9 @@ pub const SHA256_LEN: usize = 32;
 /// Length of an Ed25519 public key in bytes.
 pub const ED25519_LEN: usize = 32;
 
+/// Longest token that is taken for a password, in bytes. Real ones have hundreds to two thousand.
+pub const MAX_TOKEN_LEN: usize = 16 * 1024;
+
 /// What is stored about a user so that its proof can be checked.
 #[derive(Clone, Debug)]
 pub enum Verifier {
@@ -131,6 +134,9 @@ pub struct Proof {
     pub password: Option<Secret>,
     /// SHA-1 of the password, revealed by `mysql_native_password` to one who holds its hash.
     pub native_key: Option<Secret>,
+    /// A token that nobody has judged yet. Alone it proves nothing: it must be judged before its
+    /// bearer is let in.
+    pub token: Option<Secret>,
 }
 
 /// How a client must prove who it is. Names follow PgBouncer's `auth_type` and MySQL's plugins.
@@ -155,13 +161,17 @@ pub enum AuthMethod {
     Sha256,
     /// MariaDB's `client_ed25519`: a signature.
     Ed25519,
+    /// An IAM database token in place of a password, inside TLS only.
+    Iam,
+    /// A JSON Web Token in place of a password, inside TLS only.
+    Jwt,
 }
 
 impl AuthMethod {
     /// True if clients of that engine can prove themselves by it.
     pub const fn is_of(self, family: EngineFamily) -> bool {
         match self {
-            Self::Trust | Self::Password | Self::Certificate => true,
+            Self::Trust | Self::Password | Self::Certificate | Self::Iam | Self::Jwt => true,
             Self::Scram | Self::Md5 => matches!(family, EngineFamily::Postgres),
             Self::CachingSha2 | Self::Native | Self::Sha256 | Self::Ed25519 => {
                 matches!(family, EngineFamily::Mysql)
@@ -181,6 +191,22 @@ impl AuthMethod {
             Self::Native => "mysql_native_password",
             Self::Sha256 => "sha256_password",
             Self::Ed25519 => "client_ed25519",
+            Self::Iam => "iam",
+            Self::Jwt => "jwt",
+        }
+    }
+
+    /// True if the client shows a token, which the engine only takes and others judge.
+    pub const fn is_token(self) -> bool {
+        matches!(self, Self::Iam | Self::Jwt)
+    }
+
+    /// What a client without TLS is told that would show a token in the clear. RDS Proxy's words,
+    /// by which tools know them.
+    pub const fn token_needs_tls(self) -> &'static str {
+        match self {
+            Self::Iam => "IAM authentication is allowed only with SSL connections.",
+            _ => "Token authentication is allowed only with SSL connections.",
         }
     }
 }

@@ -11,6 +11,7 @@
 //! slots, logins run in tasks of their own (`opening`), and what they bring is handed to the
 //! line of waiters like any connection given back (`lending`). deadpool keeps the idle ones.
 
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -41,6 +42,7 @@ mod target;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod upkeep;
 mod visit;
 
@@ -152,6 +154,49 @@ impl<E: Engine> Pools<E> {
             pool.configure(login, options);
             return Ok(pool);
         }
+        let pool = self.make(key, login, options)?;
+        pools.insert(key.clone(), Arc::clone(&pool));
+        Ok(pool)
+    }
+
+    /// The pool of this key as it is, for a trial; made with this login and these options if there
+    /// is none.
+    ///
+    /// # Errors
+    /// If the target is not configured.
+    pub fn pool_for_trial(
+        &self,
+        key: &PoolKey,
+        login: ServerLogin,
+        options: PoolOptions,
+    ) -> Result<Arc<Pool<E>>, UnknownTarget> {
+        match lock(&self.shared.pools).entry(key.clone()) {
+            Entry::Occupied(known) => Ok(Arc::clone(known.get())),
+            Entry::Vacant(place) => {
+                let pool = self.make(key, login, options)?;
+                Ok(Arc::clone(place.insert(pool)))
+            }
+        }
+    }
+
+    /// Drops the pool of this key, if it has no connections and nobody else holds it: whoever
+    /// invents users leaves nothing behind.
+    pub fn discard(&self, pool: Arc<Pool<E>>) {
+        let mut pools = lock(&self.shared.pools);
+        // The map's, and ours.
+        if Arc::strong_count(&pool) <= 2 && pool.target.remove(pool.id) {
+            pools.remove(&pool.key);
+            self.forget_metrics(&pools, &pool.key);
+        }
+        drop(pools);
+    }
+
+    fn make(
+        &self,
+        key: &PoolKey,
+        login: ServerLogin,
+        options: PoolOptions,
+    ) -> Result<Arc<Pool<E>>, UnknownTarget> {
         let target = lock(&self.shared.targets)
             .get(&(Arc::clone(&key.group), Arc::clone(&key.target)))
             .cloned()
@@ -165,7 +210,6 @@ impl<E: Engine> Pools<E> {
         if self.shared.tasks.is_stopped() {
             pool.close();
         }
-        pools.insert(key.clone(), Arc::clone(&pool));
         Ok(pool)
     }
 
@@ -241,18 +285,24 @@ impl<E: Engine> Pools<E> {
             !forget
         });
         for pool in &gone {
-            // Another may be counted under the same labels.
-            let shown = |key: &PoolKey| PoolKey {
-                variant: 0,
-                ..key.clone()
-            };
-            if !pools.keys().any(|key| shown(key) == shown(&pool.key)) {
-                self.shared.metrics.forget(&pool.key);
-            }
+            self.forget_metrics(&pools, &pool.key);
         }
         drop(pools);
         // Dropped outside the lock.
         drop(gone);
+    }
+}
+
+impl<E: Engine> Pools<E> {
+    /// Forgets the metrics of a pool that is gone, unless another is counted under the same labels.
+    fn forget_metrics(&self, pools: &HashMap<PoolKey, Arc<Pool<E>>>, gone: &PoolKey) {
+        let shown = |key: &PoolKey| PoolKey {
+            variant: 0,
+            ..key.clone()
+        };
+        if !pools.keys().any(|key| shown(key) == shown(gone)) {
+            self.shared.metrics.forget(gone);
+        }
     }
 }
 

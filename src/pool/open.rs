@@ -116,6 +116,12 @@ impl BorrowError {
         matches!(self, Self::Unavailable(error) if error.may_pass())
     }
 
+    /// True if the server did not believe what it was shown.
+    pub fn is_disbelief(&self) -> bool {
+        matches!(self, Self::Unavailable(error)
+            if matches!(&**error, OpenError::Login(ConnectError::Refused(error)) if disbelieves(error)))
+    }
+
     /// What the client is told. A server's own words are passed on, as they name the client's
     /// own user and database; details of our side are not.
     pub fn fault(&self) -> Fault {
@@ -152,4 +158,11 @@ impl BorrowError {
 /// code of the other.
 fn is_full(error: &ServerError) -> bool {
     ["53300", "1040", "1203"].contains(&error.code.as_str())
+}
+
+/// SQLSTATE 28P01, `invalid_password`, and 28000, `invalid_authorization_specification`, which
+/// PostgreSQL answers where PAM or RDS refuses a token; MySQL's 1045, `ER_ACCESS_DENIED_ERROR`, and
+/// 1698, `ER_ACCESS_DENIED_NO_PASSWORD_ERROR`.
+fn disbelieves(error: &ServerError) -> bool {
+    ["28P01", "28000", "1045", "1698"].contains(&error.code.as_str())
 }

@@ -18,12 +18,16 @@ impl<E: Engine> Pool<E> {
     /// Opens a connection in the slot, and hands it to whoever waits.
     pub(super) fn open(self: Arc<Self>, slot: Slot<E>) {
         let tasks = Arc::clone(&self.target.tasks);
+        let trial = self.trials.next();
         tasks.spawn(async move {
             // A closed target or a satisfied line needs nothing more.
             if self.is_closed() {
                 return;
             }
             self.tally.meters.requests.inc();
+            if let Some(trial) = trial {
+                return self.run_trial(trial, slot).await;
+            }
             let opener = self.target.opener();
             let epoch = self.target.epoch();
             let login = self.login();
@@ -35,7 +39,7 @@ impl<E: Engine> Pool<E> {
     }
 
     /// Dials, logs in, and says what must be said first.
-    async fn establish(
+    pub(super) async fn establish(
         &self,
         opener: &dyn Open<E>,
         login: &ServerLogin,
@@ -74,7 +78,7 @@ impl<E: Engine> Pool<E> {
         }
     }
 
-    fn install(self: &Arc<Self>, opened: Opened<E>, epoch: u64, mut slot: Slot<E>) {
+    pub(super) fn install(self: &Arc<Self>, opened: Opened<E>, epoch: u64, mut slot: Slot<E>) {
         self.target.succeeded();
         if lock(&self.failure).is_some() {
             self.lift_failure();
@@ -124,17 +128,13 @@ impl<E: Engine> Pool<E> {
         match blame {
             Blame::Full => self.target.make_room(self.id),
             Blame::Local => {}
-            Blame::Target => {
-                for pool in self.target.pools() {
-                    pool.fail_if_hopeless(&error);
-                }
-            }
+            Blame::Target => self.target.fail_pools(&error),
             Blame::Pool => self.fail_if_hopeless(&error),
         }
     }
 
     /// A failed login is told only to those whom no connection, there or on its way, can serve.
-    fn fail_if_hopeless(&self, error: &BorrowError) {
+    pub(super) fn fail_if_hopeless(&self, error: &BorrowError) {
         if self.held().slots == 0 {
             self.fail_line(error);
         }

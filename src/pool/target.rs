@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::lending::Pool;
 use super::lock;
-use super::open::{Open, OpenError};
+use super::open::{BorrowError, Open, OpenError};
 use super::options::TargetOptions;
 use super::quota::{Capacity, Idle, Ledger, Limits, Move, PoolId, Stage, Terms};
 use super::slot::Slot;
@@ -243,6 +243,15 @@ impl<E: Engine> Target<E> {
         let until = Instant::now() + self.options().login_retry;
         *lock(&self.failure) = Some(Failure { until, error });
         self.with_ledger(|ledger| ledger.hold(Some(until.into_std())));
+    }
+
+    /// Tells those who wait for connections to the target, and have no hope of any, that it is no
+    /// use.
+    pub(super) fn fail_pools(&self, error: &BorrowError) {
+        for pool in self.pools() {
+            pool.fail_if_hopeless(error);
+            pool.trials.fail(error);
+        }
     }
 
     /// The failure that holds at `now`.

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use super::destination::Destinations;
 use super::feed::Channel;
 use super::options::SessionOptions;
-use crate::model::{AuthMethod, Fault, PoolKey, Proof, SealingKey, TargetRole, TlsFacts, Verifier};
+use crate::model::{
+    AuthMethod, Fault, PoolKey, Proof, SealingKey, Secret, TargetRole, TlsFacts, Verifier,
+};
 use crate::net::ServerTls;
 use crate::protocol::{Engine, TlsOffer};
 
@@ -28,6 +30,15 @@ pub trait Desk<E: Engine>: Send + Sync + 'static {
     /// How the client must prove who it is. An unknown user is not an error here: it gets a
     /// candidate without verifier, so that the refusal looks and lasts as for a wrong password.
     fn candidate<'a>(&'a self, visitor: Visitor<'a>) -> Answer<'a, Candidate>;
+    /// Judges a token that a client has shown, and answers with what may be shown to the server on
+    /// its behalf. Not an error that tells a user who does not exist from a token that is wrong.
+    fn judge<'a>(
+        &'a self,
+        visitor: Visitor<'a>,
+        login: &'a E::Login,
+        method: AuthMethod,
+        token: Secret,
+    ) -> Answer<'a, Proof>;
     /// Where a client that has proven its name is served.
     fn route(
         &self,

@@ -203,8 +203,9 @@ impl<E: Engine> Door<'_, E> {
         facts: Option<&TlsFacts>,
     ) -> Result<Proof, LoginError> {
         let candidate = self.desk.candidate(self.visitor(login, facts)).await?;
+        let method = candidate.method;
         let demand = ProofDemand {
-            method: candidate.method,
+            method,
             verifier: candidate.verifier,
             sealing_key: candidate.sealing_key,
             tls: facts.cloned(),
@@ -215,7 +216,13 @@ impl<E: Engine> Door<'_, E> {
         let tls = self.tls_role();
         let proof = drive_unsaid(stream, &mut prove, input, &mut unsaid, &tls, LOGIN_INPUT).await;
         words.extend_from_slice(&unsaid);
-        proof.map_err(LoginError::from)
+        let proof = proof.map_err(LoginError::from)?;
+        let Some(token) = proof.token else {
+            return Ok(proof);
+        };
+        let visitor = self.visitor(login, facts);
+        let judged = self.desk.judge(visitor, login, method, token);
+        judged.await.map_err(LoginError::from)
     }
 
     fn tls_role(&self) -> TlsRole {

@@ -86,10 +86,14 @@ const UNFINISHED: &[&str] = &[
 const MACHINE_FOLDERS: &[&str] = &["/work/", "/root/", "/home/"];
 
 /// Other modules' names that the configuration may import beside their options: what it needs to
-/// say early whether a user, a userlist or a log filter is any good.
+/// say early whether a user, a userlist, a policy, a key or a log filter is any good.
 fn config_may_name(path: &[&str]) -> bool {
     match path {
-        ["auth", "options" | "store" | "userlist" | "UserStore", ..]
+        [
+            "auth",
+            "iam" | "jwt" | "options" | "store" | "userlist" | "UserStore",
+            ..,
+        ]
         | ["telemetry", "log", "check_filter"] => true,
         [_, "options", ..] => true,
         [.., last] => last.ends_with("Options"),

@@ -16,6 +16,7 @@
 )]
 
 mod differential;
+mod iam;
 mod mysql;
 mod postgres;
 mod support;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Table;
 use super::translate::{auth_method, client_cert, engine, pool_mode, target_role, tls_version};
+use super::{Table, tokens};
 use crate::config::error::ConfigError;
 use crate::config::plan::{ClientLimits, ListenerPlan};
 use crate::config::raw;
@@ -46,6 +46,7 @@ pub(super) fn resolve(
         require_tls: raw.require_tls,
         auth_method: raw.auth_method.map(auth_method),
         public_key_retrieval: raw.public_key_retrieval,
+        tokens: tokens::listener(table, raw)?,
         pool_mode: raw.pool_mode.map(pool_mode),
         target_role: target_role(raw.target_role),
         max_client_conn: raw.max_client_conn,

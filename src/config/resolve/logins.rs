@@ -2,10 +2,14 @@
 //! and what is stored.
 
 use super::Source;
+use super::host::host_and_port;
+use super::tokens::groups;
 use super::translate::{auth_method, engine};
 use crate::auth::UserStore;
+use crate::auth::iam::audience::region_of;
 use crate::config::error::Problems;
-use crate::config::raw::{ClientCert, File, Listener, User};
+use crate::config::raw::{ClientCert, File, Listener, TlsMode, User};
+use crate::config::raw_tokens::IamVerification;
 use crate::model::{AuthMethod, EngineFamily, Verifier};
 
 /// Adds methods that would let somebody in without proof, show passwords, or cannot work.
@@ -20,17 +24,67 @@ pub(super) fn check_methods(source: &Source<'_>, problems: &mut Problems) {
         if !method.is_of(family) {
             let what = format!("{:?} is no method of {family}", method.as_str());
             problems.add(table.error("auth_method", &what));
-        } else if let Some(problem) = refused(listener, method) {
+        } else if let Some(problem) = refused(listener, method)
+            .or_else(|| token_trouble(raw, listener, method, listener.iam_verification))
+        {
             problems.add(table.error("auth_method", &problem));
         }
     }
     for (index, user) in raw.user.iter().enumerate() {
-        if let Some(method) = user.auth_method.map(auth_method)
-            && let Some(what) = refused_for_user(&raw.listener, method)
-        {
+        let Some(method) = user.auth_method.map(auth_method) else {
+            continue;
+        };
+        let what = refused_for_user(&raw.listener, method).or_else(|| {
+            let mut able = raw.listener.iter().filter(|l| refused(l, method).is_none());
+            able.find_map(|listener| {
+                let verification = user.iam_verification.unwrap_or(listener.iam_verification);
+                let problem = token_trouble(raw, listener, method, verification)?;
+                Some(format!("listener {:?}: {problem}", listener.name))
+            })
+        });
+        if let Some(what) = what {
             let table = source.table("user", index, &user.name);
             problems.add(table.error("auth_method", &what));
         }
+    }
+}
+
+/// Why tokens could not be judged at a listener, or not safely.
+fn token_trouble(
+    raw: &File,
+    listener: &Listener,
+    method: AuthMethod,
+    verification: IamVerification,
+) -> Option<String> {
+    match (method, verification) {
+        (AuthMethod::Jwt, _) => raw
+            .jwt_issuer
+            .is_empty()
+            .then(|| "\"jwt\" needs a [[jwt_issuer]]".into()),
+        (AuthMethod::Iam, IamVerification::Signature) if raw.iam_key.is_empty() => {
+            Some("iam_verification = \"signature\" needs an [[iam_key]]".into())
+        }
+        (AuthMethod::Iam, _) => groups(raw, listener).find_map(|group| {
+            let name = &group.name;
+            let delegates = verification == IamVerification::Delegate;
+            if delegates && group.server_tls_mode != TlsMode::VerifyFull {
+                return Some(format!(
+                    "\"iam\" with iam_verification = \"delegate\" shows the tokens of clients to \
+                     the server: target_group {name:?} needs server_tls_mode = \"verify-full\""
+                ));
+            }
+            let told = group.target.iter().all(|target| {
+                let place = host_and_port(&target.address, engine(group.engine));
+                place.is_some_and(|(host, _)| region_of(host).is_some())
+            });
+            (listener.iam_region.is_none() && !told).then(|| {
+                format!(
+                    "\"iam\" needs iam_region: the name of the server of target_group {name:?} \
+                     does not tell the region"
+                )
+            })
+        }),
+        _ => None,
     }
 }
 
@@ -75,6 +129,9 @@ fn refused(listener: &Listener, method: AuthMethod) -> Option<String> {
             Some("\"trust\" lets anybody in: it is only for listeners on a loopback address".into())
         }
         AuthMethod::Sha256 if listener.public_key_retrieval => None,
+        AuthMethod::Iam | AuthMethod::Jwt if !tls => Some(format!(
+            "{name:?} is asked for inside TLS only: it needs tls_cert_file and tls_key_file"
+        )),
         AuthMethod::Password | AuthMethod::Sha256 if !tls => Some(format!(
             "{name:?} sends passwords in the clear: it needs tls_cert_file and tls_key_file"
         )),
@@ -114,12 +171,8 @@ fn locked_out(raw: &File, user: &User, users: &UserStore) -> Option<String> {
     }
     let known = users.user(&user.name)?;
     let Some(verifier) = &known.verifier else {
-        let needs_none = |listener: &Listener| {
-            matches!(
-                method_at(listener, user),
-                Some(AuthMethod::Trust | AuthMethod::Certificate)
-            )
-        };
+        let needs_none =
+            |listener: &Listener| method_at(listener, user).is_some_and(needs_nothing_stored);
         let in_vain = !raw.listener.iter().any(needs_none);
         return in_vain
             .then(|| format!("user {:?} has no password, so it cannot log in", user.name));
@@ -157,10 +210,14 @@ fn method_at(listener: &Listener, user: &User) -> Option<AuthMethod> {
         .or(listener.auth_method.map(auth_method))
 }
 
+const fn needs_nothing_stored(method: AuthMethod) -> bool {
+    matches!(method, AuthMethod::Trust | AuthMethod::Certificate) || method.is_token()
+}
+
 /// True if what is stored about a user is enough to check its proof at a listener.
 fn usable(listener: &Listener, user: &User, verifier: &Verifier) -> bool {
     let method = method_at(listener, user);
-    if matches!(method, Some(AuthMethod::Trust | AuthMethod::Certificate)) {
+    if method.is_some_and(needs_nothing_stored) {
         return true;
     }
     match (engine(listener.engine), verifier) {

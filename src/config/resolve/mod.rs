@@ -22,6 +22,7 @@ mod group;
 mod host;
 mod listener;
 mod logins;
+mod tokens;
 mod topology;
 mod translate;
 mod user;
@@ -170,6 +171,7 @@ pub(super) fn resolve(source: &Source<'_>) -> Result<Plan, ConfigError> {
         logins::check_users(source, &users, &mut problems, &mut warnings);
     }
     logins::check_methods(source, &mut problems);
+    let tokens = tokens::resolve(source, &mut problems);
     problems.finish(|| {
         Some(Plan {
             general: general?,
@@ -177,6 +179,7 @@ pub(super) fn resolve(source: &Source<'_>) -> Result<Plan, ConfigError> {
             groups,
             databases,
             users,
+            tokens: tokens?,
             warnings,
         })
     })
@@ -201,19 +204,30 @@ fn names(source: &Source<'_>, problems: &mut Problems) {
     let groups = raw.target_group.iter().map(|g| &*g.name).collect();
     let databases = raw.database.iter().map(|d| &*d.name).collect();
     let users = raw.user.iter().map(|u| &*u.name).collect();
+    let keys = raw.iam_key.iter().map(|k| &*k.access_key_id).collect();
+    let policies = raw.iam_policy.iter().map(|p| &*p.name).collect();
+    let issuers = raw.jwt_issuer.iter().map(|i| &*i.name).collect();
     for (kind, names, needed) in [
         ("listener", listeners, true),
         ("target_group", groups, true),
         ("database", databases, false),
         ("user", users, false),
+        ("iam_key", keys, false),
+        ("iam_policy", policies, false),
+        ("jwt_issuer", issuers, false),
     ] {
+        let key = if kind == "iam_key" {
+            "access_key_id"
+        } else {
+            "name"
+        };
         let mut seen = HashSet::new();
         for (index, name) in names.iter().enumerate() {
             let table = source.table(kind, index, name);
             if name.is_empty() {
-                problems.add(table.error("name", "must not be empty"));
+                problems.add(table.error(key, "must not be empty"));
             } else if !seen.insert(name) {
-                problems.add(table.error("name", "another one has this name already"));
+                problems.add(table.error(key, "another one has this name already"));
             }
         }
         if needed && names.is_empty() {

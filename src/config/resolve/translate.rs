@@ -66,6 +66,8 @@ pub(super) const fn auth_method(raw: raw::AuthMethod) -> AuthMethod {
         raw::AuthMethod::Native => AuthMethod::Native,
         raw::AuthMethod::Sha256 => AuthMethod::Sha256,
         raw::AuthMethod::Ed25519 => AuthMethod::Ed25519,
+        raw::AuthMethod::Iam => AuthMethod::Iam,
+        raw::AuthMethod::Jwt => AuthMethod::Jwt,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::translate::{auth_method, pins, pool_mode, target_role};
-use super::{Source, Table};
+use super::{Source, Table, tokens};
 use crate::auth::options::UserOptions;
 use crate::auth::store::verifier;
 use crate::auth::userlist;
@@ -39,6 +39,7 @@ pub(super) fn resolve(
         server_credential: credential(server_password, verifier.as_ref()),
         verifier,
         auth_method: raw.auth_method.map(auth_method),
+        iam_verification: raw.iam_verification.map(tokens::verification),
         certificate_names: raw.certificate_names.clone(),
         pool_mode: raw.pool_mode.map(pool_mode),
         filtered_pins: raw.session_pinning_filters.as_deref().map(pins),

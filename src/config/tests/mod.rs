@@ -12,6 +12,7 @@ mod methods;
 mod mistakes;
 mod reload;
 mod survival;
+mod tokens;
 
 /// The least that works without warnings.
 const LEAST: &str = r#"[[listener]]

@@ -74,6 +74,11 @@ impl ClientTls {
         }))
     }
 
+    /// The settings, for a client of another protocol.
+    pub fn settings(&self) -> ClientConfig {
+        ClientConfig::clone(&self.config)
+    }
+
     /// The name to verify and to send when dialling `host`: the configured one, else `host`,
     /// which may be an IP address.
     ///

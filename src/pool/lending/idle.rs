@@ -48,7 +48,8 @@ impl<E: Engine> Pool<E> {
         if self.tally.held().slots > self.options.load().size || self.target.is_over() {
             return Err(CloseReason::Shrunk);
         }
-        if self.target.gives_up(self.id, self.line.waiting() > 0) {
+        let makes_room = self.trials.any_queued() && self.is_full();
+        if makes_room || self.target.gives_up(self.id, self.line.waiting() > 0) {
             return Err(CloseReason::GivenUp);
         }
         Ok(())

@@ -22,6 +22,7 @@ use super::quota::{Held, Idle, PoolId, Terms};
 use super::slot::Tally;
 use super::snapshot::PoolSnapshot;
 use super::target::{Failure, Target};
+use super::trial::Trials;
 use crate::model::PoolKey;
 use crate::protocol::Engine;
 
@@ -42,6 +43,7 @@ pub struct Pool<E: Engine> {
     login: ArcSwap<ServerLogin>,
     pub(super) failure: Mutex<Option<Failure>>,
     pub(super) greetings: Greetings<E::Greeting>,
+    pub(super) trials: Trials,
     closed: AtomicBool,
     born: Instant,
     /// Milliseconds from `born` to the last return of a connection.
@@ -75,6 +77,7 @@ impl<E: Engine> Pool<E> {
             login: ArcSwap::from_pointee(login),
             failure: Mutex::new(None),
             greetings: Greetings::new(),
+            trials: Trials::default(),
             closed: AtomicBool::new(false),
             born: Instant::now(),
             last_used: AtomicU64::new(0),
@@ -98,9 +101,9 @@ impl<E: Engine> Pool<E> {
         self.greetings.remember(profile, greeting);
     }
 
-    /// Clients that wait for a connection.
+    /// Those who want a connection: clients that wait for one, and trials.
     pub fn waiting(&self) -> usize {
-        self.line.waiting()
+        self.line.waiting() + self.trials.pending()
     }
 
     /// Counts of this moment.
@@ -129,6 +132,7 @@ impl<E: Engine> Pool<E> {
         self.closed.store(true, Ordering::SeqCst);
         self.sweep(Instant::now());
         self.fail_line(&BorrowError::Closed);
+        self.trials.fail(&BorrowError::Closed);
     }
 
     pub(super) fn is_closed(&self) -> bool {

@@ -124,7 +124,7 @@ impl<E: Engine> Pool<E> {
         if let Some(error) = self.refusal() {
             return Err(error);
         }
-        if limit.is_zero() && self.waiting() > 0 {
+        if limit.is_zero() && self.line.waiting() > 0 {
             return Err(BorrowError::Timeout(limit));
         }
         let most = usize::try_from(options.max_waiting).unwrap_or(usize::MAX);

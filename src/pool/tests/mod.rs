@@ -17,6 +17,7 @@ mod fake;
 mod giving_back;
 mod sharing;
 mod storm;
+mod trials;
 mod upkeep;
 
 use fake::{Fake, FakeOpener, FakeServer};

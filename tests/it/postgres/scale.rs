@@ -5,8 +5,6 @@ use std::{
     thread,
 };
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
 use crate::support::{
     place,
     postgres::Database,
@@ -18,25 +16,6 @@ const IDLE: usize = 5_000;
 const BUSY: usize = 500;
 const POOL: i64 = 20;
 const WORKERS: usize = 8;
-
-/// As many open files as this process and its children may have.
-fn raise_open_files() {
-    let limit = getrlimit(Resource::Nofile);
-    setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: limit.maximum,
-            maximum: limit.maximum,
-        },
-    )
-    .unwrap();
-    assert!(
-        limit
-            .maximum
-            .is_none_or(|most| most > (IDLE + BUSY) as u64 + 200),
-        "too few open files: {limit:?}"
-    );
-}
 
 /// Logs in from one of several loopback addresses, so that no one of them runs out of ports.
 fn connect(login: &Login, number: usize) -> Wire {
@@ -58,7 +37,7 @@ fn five_hundred_busy_clients_among_five_thousand_idle_ones_share_twenty_server_c
     if is_direct() {
         return;
     }
-    raise_open_files();
+    place::raise_open_files((IDLE + BUSY) as u64 + 200);
     let database = Database::new();
     let settings = Settings::for_server(database.server_port)
         .group("default_pool_size", POOL)

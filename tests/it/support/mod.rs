@@ -3,6 +3,7 @@
 pub mod certs;
 pub mod cluster;
 pub mod gate;
+pub mod iam;
 pub mod link;
 pub mod mysql;
 pub mod noise;

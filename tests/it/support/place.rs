@@ -10,6 +10,8 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 /// The folder of the tests' own installations (see `tests/setup.sh`).
 pub fn test_env() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR"))
@@ -144,4 +146,19 @@ pub fn is_alive(pid: u32) -> bool {
 /// Whether `path` belongs to whoever runs the tests, so that what it says may be believed.
 pub fn is_ours(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|meta| meta.uid() == rustix::process::getuid().as_raw())
+}
+
+/// Lets this process and its children have as many open files as they may, which has to be more
+/// than `needed`.
+pub fn raise_open_files(needed: u64) {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    setrlimit(Resource::Nofile, raised).unwrap();
+    assert!(
+        limit.maximum.is_none_or(|most| most > needed),
+        "too few open files: {limit:?}"
+    );
 }

@@ -33,8 +33,7 @@ pub struct Settings {
     /// Beside the first.
     targets: Vec<Section>,
     first_target: Section,
-    /// Written behind the rest as it stands.
-    rest: String,
+    extra: String,
     server_port: u16,
 }
 
@@ -83,7 +82,7 @@ impl Settings {
             databases: Vec::new(),
             targets: Vec::new(),
             first_target: Section::new(),
-            rest: String::new(),
+            extra: String::new(),
             server_port,
         }
     }
@@ -149,9 +148,9 @@ impl Settings {
         self
     }
 
-    /// Adds tables as they are written.
-    pub fn more(mut self, text: &str) -> Self {
-        self.rest.push_str(text);
+    /// Adds tables of other kinds, as they are to stand in the file.
+    pub fn extra(mut self, tables: &str) -> Self {
+        self.extra.push_str(tables);
         self
     }
 
@@ -177,7 +176,8 @@ impl Settings {
                 render_section(&mut text, entries);
             }
         }
-        text + &self.rest
+        text.push_str(&self.extra);
+        text
     }
 }
 

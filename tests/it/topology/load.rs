@@ -78,7 +78,10 @@ fn a_failover_of_postgresql_under_load_costs_what_is_in_flight_and_no_more() {
         direct.push(other);
     }
     report("PostgreSQL", &mut through, &mut direct);
-    assert!(through.iter().all(|time| *time < Duration::from_secs(5)), "{through:?}");
+    assert!(
+        through.iter().all(|time| *time < Duration::from_secs(5)),
+        "{through:?}"
+    );
 }
 
 fn postgres_round() -> (Duration, Duration) {
@@ -92,7 +95,9 @@ fn postgres_round() -> (Duration, Duration) {
     let proxy = Sluice::start(&settings);
     let mut idle: Vec<Wire> = (0..20).map(|_| proxy.connect(&database)).collect();
     idle[0].succeed("create table t (id bigserial, writer int)");
-    pgbench(&database, proxy.port, &["-i", "-q", "-s", "1"]).status().unwrap();
+    pgbench(&database, proxy.port, &["-i", "-q", "-s", "1"])
+        .status()
+        .unwrap();
     cluster::catch_up(&servers[0], &servers[1]);
     until_state(&proxy, servers[1].port, "replica", "AVAILABLE");
     let mut bench = pgbench(&database, proxy.port, &["-n", "-c", "6", "-T", "30"])
@@ -134,7 +139,10 @@ fn postgres_round() -> (Duration, Duration) {
                     wire = Wire::connect(&login).ok();
                 }
                 let wrote = wire.as_mut().is_some_and(|wire| {
-                    if wire.send(&query("insert into t (writer) values (-1)")).is_err() {
+                    if wire
+                        .send(&query("insert into t (writer) values (-1)"))
+                        .is_err()
+                    {
                         return false;
                     }
                     let reply = wire.read_ready_or_close();
@@ -169,10 +177,16 @@ fn postgres_round() -> (Duration, Duration) {
         promoted
     });
     let failed = seen.failed.load(Ordering::Relaxed);
-    println!("{} writes, {failed} failed in flight", seen.written.load(Ordering::Relaxed));
+    println!(
+        "{} writes, {failed} failed in flight",
+        seen.written.load(Ordering::Relaxed)
+    );
     assert!(failed <= WRITERS, "each can have one request in flight");
     for wire in &mut idle {
-        assert_eq!(wire.value("select inet_server_port()"), servers[1].port.to_string());
+        assert_eq!(
+            wire.value("select inet_server_port()"),
+            servers[1].port.to_string()
+        );
     }
     let _ = bench.kill();
     let _ = bench.wait();
@@ -204,7 +218,10 @@ fn a_failover_of_mysql_and_mariadb_under_load_costs_what_is_in_flight_and_no_mor
             direct.push(other);
         }
         report(&format!("{kind:?}"), &mut through, &mut direct);
-        assert!(through.iter().all(|time| *time < Duration::from_secs(5)), "{through:?}");
+        assert!(
+            through.iter().all(|time| *time < Duration::from_secs(5)),
+            "{through:?}"
+        );
     }
 }
 
@@ -271,7 +288,8 @@ fn mysql_round(kind: Kind) -> (Duration, Duration) {
         thread::sleep(Duration::from_millis(500));
         servers[1].promote();
         let promoted = Instant::now();
-        while !(seen.is_over() && direct.is_over()) && promoted.elapsed() < Duration::from_secs(30) {
+        while !(seen.is_over() && direct.is_over()) && promoted.elapsed() < Duration::from_secs(30)
+        {
             thread::sleep(Duration::from_millis(5));
         }
         thread::sleep(Duration::from_millis(300));
@@ -279,7 +297,10 @@ fn mysql_round(kind: Kind) -> (Duration, Duration) {
         promoted
     });
     let failed = seen.failed.load(Ordering::Relaxed);
-    println!("{kind:?}: {} writes, {failed} failed in flight", seen.written.load(Ordering::Relaxed));
+    println!(
+        "{kind:?}: {} writes, {failed} failed in flight",
+        seen.written.load(Ordering::Relaxed)
+    );
     assert!(failed <= WRITERS, "each can have one request in flight");
     for wire in &mut idle {
         assert_eq!(wire.value("select @@port"), servers[1].port.to_string());

@@ -207,7 +207,7 @@ fn a_prepared_group_takes_over_and_gives_back() {
     let settings = Settings::for_server(blue.port)
         .group("monitor_user", "postgres")
         .group("failover_check_interval", "50ms")
-        .more(&format!(
+        .extra(&format!(
             "[[target_group]]\nname = \"green\"\nmonitor_user = \"postgres\"\n\
              [[target_group.target]]\naddress = \"127.0.0.1:{}\"\n",
             green.port

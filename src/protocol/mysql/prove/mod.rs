@@ -27,15 +27,16 @@ use super::frame::put_packet;
 use super::greeting::scramble;
 use super::login::{Assurance, Flavor, Login, SCRAMBLE_LEN, Sequence};
 use super::plugin::{self, ed25519};
-use crate::model::{AuthMethod, Fault, FaultKind, Proof, SealingKey, Secret, TlsFacts, Verifier};
+use crate::model::{
+    AuthMethod, Fault, FaultKind, MAX_TOKEN_LEN, Proof, SealingKey, Secret, TlsFacts, Verifier,
+};
 use crate::protocol::bytes::put_cstr;
 use crate::protocol::{Costly, Entropy, Exchange, ProofDemand, Step};
 
 use check::Check;
 
-/// Longest payload of a client's answer, in bytes. Signed tokens that go as passwords have one to
-/// two thousand.
-pub const MAX_ANSWER_LEN: usize = 16 * 1024;
+/// Longest payload of a client's answer, in bytes: a token, and the zero byte behind it.
+pub const MAX_ANSWER_LEN: usize = MAX_TOKEN_LEN + 1;
 
 /// First byte of a packet that goes on with the plugin (MySQL protocol, `AuthMoreData`).
 pub const MORE_DATA: u8 = 0x01;
@@ -96,6 +97,8 @@ enum Method {
     Sha256,
     /// The password in the clear: `mysql_clear_password`.
     Clear,
+    /// A token, likewise: taken as it is, for others to judge. What those without TLS are told.
+    Token(&'static str),
 }
 
 #[derive(Debug)]
@@ -174,8 +177,14 @@ impl Prove {
             Method::Ed25519 => plugin::ED25519,
             Method::Parsec => plugin::PARSEC,
             Method::Sha256 => plugin::SHA256,
-            Method::Clear => plugin::CLEAR,
+            Method::Clear | Method::Token(_) => plugin::CLEAR,
         };
+        if let Method::Token(needs_tls) = self.method
+            && !self.tls
+        {
+            let fault = Fault::new(FaultKind::TlsRequired, needs_tls);
+            return Err(Refusal::Fault(fault));
+        }
         let sealed = self.method == Method::Sha256 && self.sealing_key.is_some();
         if matches!(self.method, Method::Sha256 | Method::Clear) && !self.tls && !sealed {
             return Err(Refusal::Fault(Fault::new(
@@ -232,6 +241,13 @@ impl Prove {
             Method::CachingSha2 => self.caching_sha2(answer, out),
             Method::Ed25519 => self.ed25519(answer),
             Method::Sha256 | Method::Clear => self.password(answer, out),
+            Method::Token(_) => {
+                let token = plugin::cleartext(answer).ok_or(Refusal::Denied)?;
+                Ok(Turn::Done(Proof {
+                    token: Some(Secret::new(token)),
+                    ..Proof::default()
+                }))
+            }
             Method::Trust | Method::Certificate(_) | Method::Parsec => Err(Refusal::Denied),
         }
     }
@@ -331,6 +347,7 @@ fn method(demand: &ProofDemand) -> Method {
         }
         (AuthMethod::Password, _) => Method::Clear,
         (AuthMethod::Sha256, _) => Method::Sha256,
+        (method, _) if method.is_token() => Method::Token(method.token_needs_tls()),
         (_, Some(Verifier::Native(_))) => Method::Native,
         (_, Some(Verifier::Ed25519(_))) => Method::Ed25519,
         (_, Some(Verifier::Parsec(_))) => Method::Parsec,

@@ -15,15 +15,17 @@ use zeroize::Zeroize;
 use super::cleartext::Check;
 use super::scram::server::Lookup;
 use super::{frame, md5, message};
-use crate::model::{AuthMethod, Fault, FaultKind, Proof, Secret, TlsFacts, Verifier};
+use crate::model::{
+    AuthMethod, Fault, FaultKind, MAX_TOKEN_LEN, Proof, Secret, TlsFacts, Verifier,
+};
 use crate::protocol::bytes::Reader;
 use crate::protocol::{Costly, Entropy, Exchange, ProofDemand, Step};
 
 use scram_login::ScramLogin;
 
-/// Longest body of a client's message before it has logged in, in bytes. Signed tokens that go as
-/// passwords have one to two thousand.
-pub const MAX_ANSWER_LEN: usize = 16 * 1024;
+/// Longest body of a client's message before it has logged in, in bytes: a token, and the zero byte
+/// behind it.
+pub const MAX_ANSWER_LEN: usize = MAX_TOKEN_LEN + 1;
 
 /// The client proves who it is.
 pub struct Prove {
@@ -37,6 +39,8 @@ enum Method {
     Decided(Result<(), Fault>),
     Scram(Box<ScramLogin>),
     Cleartext(Cleartext),
+    /// Taken as it is, for others to judge.
+    Token,
     Md5(Md5),
 }
 
@@ -85,6 +89,7 @@ impl Prove {
             (AuthMethod::Trust, _) => Method::Decided(Ok(())),
             (AuthMethod::Certificate, _) => certificate(&user, demand.tls.as_ref()),
             (AuthMethod::Password, _) => cleartext(demand),
+            (method, _) if method.is_token() => token(method, demand.tls.as_ref()),
             (AuthMethod::Md5, verifier) if !matches!(verifier, Some(Verifier::Scram(_))) => {
                 Method::Md5(Md5::new(
                     &user,
@@ -123,7 +128,7 @@ impl Prove {
             Method::Decided(Ok(())) => return Ok(Turn::Done(Proof::default())),
             Method::Decided(Err(fault)) => return Err(Refusal::Fault(fault.clone())),
             Method::Scram(login) => login.open(out),
-            Method::Cleartext(_) => message::authentication_cleartext(out),
+            Method::Cleartext(_) | Method::Token => message::authentication_cleartext(out),
             Method::Md5(challenge) => message::authentication_md5(out, challenge.salt),
         }
         Ok(Turn::More)
@@ -134,6 +139,10 @@ impl Prove {
             Method::Decided(_) => Err(Refusal::Fault(Fault::protocol("unexpected message"))),
             Method::Scram(login) => login.answered(body, out),
             Method::Cleartext(cleartext) => cleartext.answered(&self.user, body),
+            Method::Token => Ok(Turn::Done(Proof {
+                token: Some(Secret::new(password(body)?)),
+                ..Proof::default()
+            })),
             Method::Md5(challenge) => challenge.answered(body),
         }
     }
@@ -142,7 +151,7 @@ impl Prove {
         match &mut self.method {
             Method::Scram(login) => login.hashed(result, out),
             Method::Cleartext(cleartext) => cleartext.hashed(&self.user, result),
-            Method::Decided(_) | Method::Md5(_) => Err(Refusal::Denied),
+            Method::Decided(_) | Method::Token | Method::Md5(_) => Err(Refusal::Denied),
         }
     }
 
@@ -248,6 +257,14 @@ fn certificate(user: &str, tls: Option<&TlsFacts>) -> Method {
             format!("certificate authentication failed for user \"{user}\""),
         ))
     })
+}
+
+fn token(method: AuthMethod, tls: Option<&TlsFacts>) -> Method {
+    if tls.is_some() {
+        return Method::Token;
+    }
+    let fault = Fault::new(FaultKind::TlsRequired, method.token_needs_tls());
+    Method::Decided(Err(fault))
 }
 
 fn cleartext(demand: ProofDemand) -> Method {

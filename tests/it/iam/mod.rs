@@ -1,0 +1,7 @@
+//! Tokens in place of passwords.
+
+mod delegate;
+mod jwt;
+mod programs;
+mod signature;
+mod storm;
