@@ -107,7 +107,7 @@ impl Keeper {
         let (pace, paces) = watch::channel(pace(&options, true, true));
         let work = Work {
             group,
-            judge: Judge::new(options.clone(), compare),
+            judge: without_members(&options, compare),
             compare,
             options,
             discovery,
@@ -121,6 +121,7 @@ impl Keeper {
             paces,
             held: None,
             led: false,
+            last_primary: None,
             trouble: None,
             loud: None,
         };
@@ -212,6 +213,8 @@ struct Work {
     held: Option<Option<Instant>>,
     /// There has been a primary.
     led: bool,
+    /// Who it was last.
+    last_primary: Option<TargetName>,
     /// Since when the primary does not answer, or there is none.
     trouble: Option<Instant>,
     /// When a dispute was last complained of.
@@ -310,7 +313,7 @@ impl Work {
                 anew,
             } => {
                 if anew {
-                    self.judge = Judge::new((*options).clone(), self.compare);
+                    self.judge = without_members(&options, self.compare);
                     self.watchers.clear();
                 }
                 // Settings of the servers may have changed too: each is joined again.
@@ -459,18 +462,18 @@ impl Work {
     }
 
     /// Connections to a server that was primary, and is not now, end.
-    fn retire_former(&self, before: &Snapshot, now: &Snapshot) {
+    fn retire_former(&mut self, before: &Snapshot, now: &Snapshot) {
         for member in &now.members {
             let was = before.member(&member.name).and_then(|before| before.role);
-            let demoted = was == Some(Role::Primary) && member.role == Some(Role::Replica);
-            let replaced = before.primary.as_ref() == Some(&member.name)
-                && now
-                    .primary
-                    .as_ref()
-                    .is_some_and(|primary| *primary != member.name);
-            if demoted || replaced {
+            if was == Some(Role::Primary) && member.role == Some(Role::Replica) {
                 self.outside.retire(&member.name);
             }
+        }
+        let Some(primary) = &now.primary else { return };
+        // There may have been none for a while.
+        let former = self.last_primary.replace(Arc::clone(primary));
+        if let Some(former) = former.filter(|former| former != primary) {
+            self.outside.retire(&former);
         }
     }
 
@@ -536,6 +539,13 @@ fn pace(options: &TopologyOptions, uneasy: bool, failing: bool) -> Pace {
         },
         timeout: health.timeout,
     }
+}
+
+/// Members are those that have been joined.
+fn without_members(options: &TopologyOptions, compare: Compare) -> Judge {
+    let mut judge = Judge::new(options.clone(), compare);
+    judge.set_members(Vec::new(), None);
+    judge
 }
 
 async fn until(when: Option<Instant>) {

@@ -88,6 +88,7 @@ pub fn carried_out(
     if ok.last_insert_id != 0 {
         front.last.insert_id = ok.last_insert_id;
         front.last.insert_id_open = true;
+        front.last.insert_id_lost = false;
     }
     if ok.warnings > 0 {
         front.last.warnings.open();

@@ -28,9 +28,15 @@ pub fn orphan(
     let clients = back.debts.iter().position(|owed| owed.is_clients());
     let mut before = back.debts.iter().take(clients.unwrap_or(usize::MAX));
     // What Sluice asks behind a client's command is about its result, and now nobody knows.
-    if !before.all(|owed| matches!(owed.fate, Fate::Replay | Fate::Prepare(_) | Fate::Probe)) {
+    let mut lost_insert_id = false;
+    let bearable = before.all(|owed| {
+        lost_insert_id |= matches!(owed.fate, Fate::InsertId);
+        !matches!(owed.fate, Fate::Warnings | Fate::Chore)
+    });
+    if !bearable {
         return false;
     }
+    front.last.insert_id_lost |= lost_insert_id;
     if let Some(owed) = clients.and_then(|place| back.debts.get(place)) {
         // An error may take the place of a result, or of its next row.
         if !matches!(owed.stage, Stage::First | Stage::Rows) {

@@ -316,6 +316,10 @@ impl RequestReader<'_> {
     pub(super) fn restore(&mut self, verdict: &Verdict) {
         let kept = self.front.is_pinned() || self.back.status.has(Status::IN_TRANS);
         if !kept && verdict.touches.contains(Touch::LastInsertIdRead) {
+            if self.front.last.insert_id_lost {
+                // Its error ends the session, which is better than a number that may be wrong.
+                return self.run_before(LOST_INSERT_ID);
+            }
             self.run_before(&format!(
                 "SET last_insert_id = {}",
                 self.front.last.insert_id
@@ -380,3 +384,7 @@ const ASKS_ABOUT_LAST: Touches = Touches::of(Touch::Diagnostics).with(Touch::Fou
 /// As a server says (MySQL: `ER_MAX_PREPARED_STMT_COUNT_REACHED`).
 const TOO_MANY_STATEMENTS: &str =
     "Can't create more than max_prepared_statements_per_client statements";
+
+/// Raises an error in words of Sluice's own.
+const LOST_INSERT_ID: &str = "SIGNAL SQLSTATE '08S01' SET MESSAGE_TEXT = \
+    'LAST_INSERT_ID() was lost with the connection to the server'";
