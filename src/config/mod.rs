@@ -11,6 +11,7 @@ pub mod error;
 mod inline;
 pub mod plan;
 pub mod raw;
+pub mod raw_targets;
 pub mod raw_tokens;
 mod resolve;
 mod secrets;

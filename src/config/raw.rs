@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::inline::Inline;
+pub use super::raw_targets::{Discovery, TargetRole, TargetRoleHint, WithoutReplica};
 use super::raw_tokens::{IamKey, IamPolicy, IamVerification, JwtIssuer, Tokens};
 use super::units::{Fraction, Percent, Size, Time};
 
@@ -124,54 +125,6 @@ pub enum PoolMode {
     Transaction,
     /// When the client disconnects.
     Session,
-}
-
-/// Where a client's statements go; names as RDS Proxy's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TargetRole {
-    /// To the primary.
-    ReadWrite,
-    /// To a replica.
-    ReadOnly,
-    /// Reads to a replica, the rest to the primary.
-    Split,
-}
-
-/// Where the members of a target group come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Discovery {
-    /// The file.
-    Static,
-    /// The addresses of the names in the file.
-    Dns,
-    /// Aurora's status of replicas.
-    Aurora,
-    /// The topology of an RDS Multi-AZ DB cluster.
-    MultiAzCluster,
-}
-
-/// What the configuration says of a server's role.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TargetRoleHint {
-    /// Nothing: the server is asked.
-    Auto,
-    /// It is the primary.
-    Primary,
-    /// It is a replica.
-    Replica,
-}
-
-/// What read-only sessions do while no replica is well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum WithoutReplica {
-    /// They wait.
-    Wait,
-    /// They use the primary.
-    Primary,
 }
 
 /// How clients prove who they are; names as PgBouncer's `auth_type` and MySQL's plugins.
@@ -408,9 +361,13 @@ pub struct TargetGroup {
     pub target: Vec<Target>,
     /// Where the members of the group come from: "static", each target is one; "dns", each address
     /// that a target's name stands for is one; "aurora" or "multi_az_cluster", a server says, with
-    /// the targets to begin with. Default "static". Dynamic.
+    /// the targets to begin with; "rds", Amazon RDS says, and `target` may be []. Default "static".
+    /// Dynamic.
     #[serde(default = "static_")]
     pub discovery: Discovery,
+    /// With "rds": identifier of the DB cluster, or of the DB instance that has read replicas.
+    /// Default: none. Dynamic.
+    pub rds_identifier: Option<String>,
     /// Between two looks at that source, more often while the group has no primary. From "100ms",
     /// default "5s". Dynamic.
     #[serde(default = "five_seconds")]

@@ -28,6 +28,8 @@ mod lifecycle;
 mod look;
 mod places;
 mod process;
+#[cfg(feature = "aws")]
+mod rds;
 mod sealing;
 mod serve;
 mod status;

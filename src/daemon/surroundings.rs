@@ -234,8 +234,12 @@ impl<E: Engine> Surroundings<E> {
     /// Asks the servers, one after another, until one answers.
     async fn ask_for_members(&self) -> Result<Vec<Listed>, String> {
         let settings = self.settings();
-        let Source::Roll { roll, .. } = settings.plan.topology.source else {
-            return Err("no list is configured".into());
+        let roll = match &settings.plan.topology.source {
+            Source::Roll { roll, .. } => *roll,
+            Source::Rds { identifier, .. } => return ask_rds(identifier).await,
+            Source::Configured | Source::Dns { .. } => {
+                return Err("no list is configured".into());
+            }
         };
         let snapshot = self.roster.snapshot();
         let known = snapshot.members.iter().map(|member| &member.name);
@@ -294,6 +298,16 @@ impl<E: Engine> Surroundings<E> {
         }
         Ok(members)
     }
+}
+
+#[cfg(feature = "aws")]
+async fn ask_rds(identifier: &str) -> Result<Vec<Listed>, String> {
+    super::rds::list(identifier).await
+}
+
+#[cfg(not(feature = "aws"))]
+async fn ask_rds(_: &str) -> Result<Vec<Listed>, String> {
+    Err("this build of Sluice has no support for AWS (cargo feature \"aws\")".into())
 }
 
 const LONGEST_LIST: Duration = Duration::from_secs(5);

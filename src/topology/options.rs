@@ -35,6 +35,15 @@ pub enum Source {
         /// Between two questions.
         interval: Duration,
     },
+    /// Amazon RDS lists them.
+    Rds {
+        /// Of a DB cluster, or of a DB instance that has read replicas.
+        identifier: Arc<str>,
+        /// The port of servers of which the list does not tell one.
+        port: u16,
+        /// Between two questions.
+        interval: Duration,
+    },
 }
 
 impl TopologyOptions {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Table;
-use super::host::host_and_port;
+use super::host::{host_and_port, usual_port};
 use super::translate::{engine, role};
 use crate::config::error::ConfigError;
 use crate::config::raw;
@@ -36,7 +36,27 @@ fn source(table: &Table<'_>, raw: &raw::TargetGroup) -> Result<Source, ConfigErr
         raw::Discovery::Static => Source::Configured,
         raw::Discovery::Dns => Source::Dns { interval },
         raw::Discovery::Aurora => rolled(table, raw, Roll::Aurora, interval)?,
+        raw::Discovery::Rds => rds(table, raw, interval)?,
         raw::Discovery::MultiAzCluster => rolled(table, raw, Roll::MultiAz, interval)?,
+    })
+}
+
+/// The list that RDS has.
+fn rds(
+    table: &Table<'_>,
+    raw: &raw::TargetGroup,
+    interval: Duration,
+) -> Result<Source, ConfigError> {
+    let Some(identifier) = &raw.rds_identifier else {
+        return Err(table.error("discovery", "needs rds_identifier"));
+    };
+    if raw.monitor_user.is_none() {
+        return Err(table.error("discovery", "needs monitor_user"));
+    }
+    Ok(Source::Rds {
+        identifier: (&**identifier).into(),
+        port: usual_port(engine(raw.engine)),
+        interval,
     })
 }
 
@@ -74,7 +94,7 @@ pub(super) fn addresses(
 }
 
 fn seeds(table: &Table<'_>, raw: &raw::TargetGroup) -> Result<Vec<Seed>, ConfigError> {
-    if raw.target.is_empty() {
+    if raw.target.is_empty() && raw.discovery != raw::Discovery::Rds {
         let what = "at least one [[target_group.target]] is needed";
         return Err(table.error("target", what));
     }

@@ -26,6 +26,18 @@ pub fn discovery(options: &TopologyOptions, lister: Arc<dyn Lister>) -> Option<B
             let usual = options.seeds.first()?.clone();
             Some(Box::new(FromList::new(lister, usual, *interval)))
         }
+        Source::Rds { interval, port, .. } => {
+            let usual = Seed {
+                name: "".into(),
+                host: "".into(),
+                port: *port,
+                verified_as: None,
+                role: None,
+                zone: None,
+                other_region: false,
+            };
+            Some(Box::new(FromList::new(lister, usual, *interval)))
+        }
     }
 }
 

@@ -34,6 +34,7 @@ pub struct Settings {
     targets: Vec<Section>,
     first_target: Section,
     extra: String,
+    environment: Vec<(String, String)>,
     server_port: u16,
 }
 
@@ -83,6 +84,7 @@ impl Settings {
             targets: Vec::new(),
             first_target: Section::new(),
             extra: String::new(),
+            environment: Vec::new(),
             server_port,
         }
     }
@@ -148,6 +150,18 @@ impl Settings {
         self
     }
 
+    /// Leaves the servers of the target group to discovery.
+    pub fn without_targets(mut self) -> Self {
+        self.group.insert("target".into(), Value::Array(Vec::new()));
+        self
+    }
+
+    /// Sets a variable in the proxy's environment.
+    pub fn environment(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
     /// Adds tables of other kinds, as they are to stand in the file.
     pub fn extra(mut self, tables: &str) -> Self {
         self.extra.push_str(tables);
@@ -166,7 +180,8 @@ impl Settings {
         first
             .entry("address".into())
             .or_insert_with(|| format!("127.0.0.1:{}", self.server_port).into());
-        for target in [&first].into_iter().chain(&self.targets) {
+        let named = !self.group.contains_key("target");
+        for target in [&first].into_iter().chain(&self.targets).filter(|_| named) {
             text.push_str("[[target_group.target]]\n");
             render_section(&mut text, target);
         }
@@ -296,12 +311,12 @@ impl Sluice {
             dir,
             ended: false,
         };
-        proxy.spawn();
+        proxy.spawn(&settings.environment);
         proxy.wait_ready();
         proxy
     }
 
-    fn spawn(&mut self) {
+    fn spawn(&mut self, environment: &[(String, String)]) {
         let log = File::options()
             .create(true)
             .append(true)
@@ -313,6 +328,7 @@ impl Sluice {
             .arg("--config")
             .arg(self.dir.path().join("sluice.toml"));
         command.env_remove("RUST_LOG").env("RUST_BACKTRACE", "1");
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         command
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())

@@ -5,5 +5,6 @@ mod discovery;
 mod failover;
 mod faults;
 mod load;
+mod rds;
 mod roles;
 mod switchover;
