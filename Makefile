@@ -6,13 +6,14 @@ FUZZ_TARGETS ?= $(basename $(notdir $(wildcard tests/fuzz/fuzz_targets/*.rs)))
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(CURDIR)/$(TARGET_DIR)/test-env/tools/bin:$(PATH)
 
-.PHONY: help test check demo bench fuzz
+.PHONY: help test check demo bench instructions fuzz
 
 help:
 	@echo 'make test            every test, against real servers and drivers (ARGS: a nextest filter)'
 	@echo 'make check           formatting, lints, dependency policy'
 	@echo 'make demo            a guided tour on throwaway servers (ARGS: options of `sluice demo`)'
 	@echo 'make bench           a comparison with other poolers (ARGS: options of benches/compare.py)'
+	@echo 'make instructions    instructions for each transaction, against stored bounds (ARGS: see benches/instructions.py)'
 	@echo 'make fuzz            each fuzz target for FUZZ_SECONDS=60 (FUZZ_TARGETS: some of them)'
 
 test:
@@ -34,6 +35,12 @@ bench:
 	tests/setup.sh bench
 	cargo build --locked --release
 	python3 benches/compare.py $(ARGS)
+
+# Without AWS, which takes no part in a transaction and is a fifth of the build.
+instructions:
+	tests/setup.sh instructions
+	cargo build --locked --release --no-default-features --features jemalloc
+	python3 benches/instructions.py --sluice $(TARGET_DIR)/release/sluice $(ARGS)
 
 # cargo-fuzz asks for sanitizer flags, which the stable compiler takes under RUSTC_BOOTSTRAP.
 fuzz:

@@ -49,7 +49,7 @@ def main():
         print(f"cannot run: {e}", file=sys.stderr)
         return 1
     if o.store:
-        kept = bounds() if os.path.exists(BOUNDS) else {"tolerance": 0.08, "instructions": {}}
+        kept = bounds() if os.path.exists(BOUNDS) else {"tolerance": 0.1, "instructions": {}}
         kept["instructions"].update(counted)
         with open(BOUNDS, "w", encoding="utf-8") as f:
             json.dump(kept, f, indent=2, sort_keys=True)

@@ -6,6 +6,7 @@
 #   tests/setup.sh postgres   PostgreSQL's programs only
 #   tests/setup.sh mysql      the programs of MySQL and MariaDB only
 #   tests/setup.sh bench      all servers, and the rivals that `make bench` compares with
+#   tests/setup.sh instructions   PostgreSQL's programs and valgrind (`make instructions`)
 #   tests/setup.sh deny       cargo-deny only (`make check`)
 #   tests/setup.sh fuzz       cargo-fuzz only (`make fuzz`)
 #
@@ -166,6 +167,12 @@ for part in "${@:-all}"; do
         install_missing
         deny
         ;;
+    instructions)
+        need_libclang
+        need_postgres
+        need valgrind have valgrind
+        install_missing
+        ;;
     fuzz)
         need_libclang
         need g++ have g++
@@ -179,6 +186,7 @@ for part in "${@:-all}"; do
         need python3-venv python3 -c 'import ensurepip'
         need nodejs have node
         need npm have npm
+        need valgrind have valgrind
         install_missing
         mysql
         mariadb
@@ -188,7 +196,7 @@ for part in "${@:-all}"; do
         unless_stamped "$env_dir/node.stamp" 'cat tests/drivers/package.json tests/drivers/package-lock.json' node_drivers
         ;;
     *)
-        echo 'usage: tests/setup.sh [all|postgres|mysql|bench|deny|fuzz]...' >&2
+        echo 'usage: tests/setup.sh [all|postgres|mysql|bench|instructions|deny|fuzz]...' >&2
         exit 2
         ;;
     esac

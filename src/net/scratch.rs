@@ -11,6 +11,9 @@ const KEPT: usize = 32;
 /// Largest buffer kept, in bytes: one large result must not stay in memory for ever.
 const KEPT_CAPACITY: usize = 64 * 1024;
 
+/// Room of a new one, in bytes: for what most clients send at once.
+const USUAL_CAPACITY: usize = 1024;
+
 thread_local! {
     static SCRATCH: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
     static SPARE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
@@ -27,10 +30,11 @@ pub fn with_scratch<R>(work: impl FnOnce(&mut [u8]) -> R) -> R {
     result
 }
 
-/// An empty buffer for output that could not be written at once, with capacity left from an
-/// earlier use if there is one.
+/// An empty buffer for bytes that wait a moment, with capacity left from an earlier use if there is
+/// one.
 pub fn take_spare() -> BytesMut {
-    SPARE.with_borrow_mut(Vec::pop).unwrap_or_default()
+    let spare = SPARE.with_borrow_mut(Vec::pop);
+    spare.unwrap_or_else(|| BytesMut::with_capacity(USUAL_CAPACITY))
 }
 
 /// Gives a buffer back for reuse on this thread; its contents are dropped. Buffers beyond 64 KB,
@@ -51,7 +55,9 @@ pub fn give_spare(mut buffer: BytesMut) {
 mod tests {
     use bytes::BytesMut;
 
-    use super::{KEPT, KEPT_CAPACITY, SCRATCH_LEN, give_spare, take_spare, with_scratch};
+    use super::{
+        KEPT, KEPT_CAPACITY, SCRATCH_LEN, USUAL_CAPACITY, give_spare, take_spare, with_scratch,
+    };
 
     #[test]
     fn nested_loans_do_not_share_bytes() {
@@ -78,18 +84,18 @@ mod tests {
         let again = take_spare();
         assert!(again.is_empty());
         assert!(again.capacity() >= 1000);
-        assert_eq!(take_spare().capacity(), 0);
+        assert_eq!(take_spare().capacity(), USUAL_CAPACITY);
     }
 
     #[test]
     fn large_and_surplus_spares_are_freed() {
         give_spare(BytesMut::with_capacity(KEPT_CAPACITY + 1));
-        assert_eq!(take_spare().capacity(), 0);
+        assert_eq!(take_spare().capacity(), USUAL_CAPACITY);
         for _ in 0..KEPT + 5 {
             give_spare(BytesMut::with_capacity(10));
         }
         let kept = std::iter::repeat_with(take_spare)
-            .take_while(|b| b.capacity() > 0)
+            .take_while(|b| b.capacity() != USUAL_CAPACITY)
             .count();
         assert_eq!(kept, KEPT);
     }

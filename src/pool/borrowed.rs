@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::lending::{Pool, close};
 use super::manager::Loan;
 use super::metrics::CloseReason;
@@ -86,10 +84,11 @@ impl<E: Engine> Borrowed<E> {
         }
     }
 
+    /// How long it had been idle when it was taken from the store; zero if somebody gave it back
+    /// for this one.
     pub(super) fn idle_for(&self) -> Duration {
-        let now = Instant::now();
         let loan = self.loan.as_ref();
-        loan.map_or(Duration::ZERO, |loan| loan.idle_for(now))
+        loan.map_or(Duration::ZERO, |loan| loan.terms.idle_for)
     }
 
     /// Puts it back as it came, unused.

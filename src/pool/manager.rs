@@ -48,7 +48,9 @@ impl<E: Engine> Manager for Keeper<E> {
     /// Notes what the examination found. Never an error: deadpool would go on to the next
     /// connection without a word, where the reason is to be logged and counted.
     async fn recycle(&self, conn: &mut Self::Type, _: &Metrics) -> RecycleResult<Empty> {
-        conn.terms.verdict = conn.examine(Instant::now());
+        let now = Instant::now();
+        conn.terms.idle_for = conn.idle_for(now);
+        conn.terms.verdict = conn.examine(now);
         Ok(())
     }
 }

@@ -91,6 +91,7 @@ impl<E: Engine> Pool<E> {
             epoch,
             store: 0,
             idle_since: now,
+            idle_for: Duration::ZERO,
             verdict: Ok(()),
         };
         let mut conn = Box::new(ServerConn::new(opened, terms, slot));

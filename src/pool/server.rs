@@ -41,6 +41,8 @@ pub(super) struct Terms {
     pub(super) store: u64,
     /// Last lent or returned.
     pub(super) idle_since: Instant,
+    /// How long it had been idle when it was last examined to be lent.
+    pub(super) idle_for: Duration,
     /// What the last examination found.
     pub(super) verdict: Result<(), CloseReason>,
 }

@@ -16,7 +16,7 @@ use super::pipe::{Outbox, poll_read};
 use super::tally::Tally;
 use crate::model::{Fault, FaultKind, TxStatus};
 use crate::net::Stream;
-use crate::net::scratch::with_scratch;
+use crate::net::scratch::{give_spare, with_scratch};
 use crate::pool::ServerConn;
 use crate::protocol::{Attach, Back, Engine, Front, Script};
 
@@ -156,7 +156,10 @@ impl<'a, E: Engine> Exchange<'a, E> {
             self.tally.keeps(&mut self.client.front);
             self.news(cx)?;
         }
-        Ok(self.read_client(cx)? || digested || read)
+        let heard = self.read_client(cx)?;
+        // What has been sent on may leave nothing to wait for, or have room for more now; else
+        // both sides have been asked since, and wake this task.
+        Ok(heard || read || digested && (self.rests() || !self.client.inbox.is_empty()))
     }
 
     /// Tells the client what it has not asked for, once it has taken what it was told before.
@@ -195,7 +198,9 @@ impl<'a, E: Engine> Exchange<'a, E> {
         if let Ok(dealt) = dealt {
             inbox.advance(dealt);
         }
-        if !inbox.is_empty() {
+        if inbox.is_empty() {
+            give_spare(inbox);
+        } else {
             self.client.inbox = inbox;
         }
         dealt.map(|dealt| dealt > 0)

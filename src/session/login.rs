@@ -1,5 +1,6 @@
 //! From an accepted socket to a client that may send its first request.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -84,7 +85,8 @@ impl<E: Engine> Door<'_, E> {
         let Some(socket) = stream.as_mut() else {
             return Ok(Arrival::Over);
         };
-        let mut input = BytesMut::new();
+        // With room for what most clients say, and freed before they idle.
+        let mut input = BytesMut::with_capacity(512);
         let Some(login) = self.greet(socket, &mut input).await? else {
             return Ok(Arrival::Over);
         };
@@ -102,6 +104,9 @@ impl<E: Engine> Door<'_, E> {
         };
         if let Some(codec) = E::codec(&login) {
             stream = stream.coded(codec, &input);
+            input = BytesMut::new();
+        }
+        if input.is_empty() {
             input = BytesMut::new();
         }
         let client = Client {
@@ -212,7 +217,7 @@ impl<E: Engine> Door<'_, E> {
             decoy_key: *self.decoy_key,
         };
         let mut prove = E::prove(login, demand, entropy()?);
-        let mut unsaid = BytesMut::new();
+        let mut unsaid = BytesMut::with_capacity(512);
         let tls = self.tls_role();
         let proof = drive_unsaid(stream, &mut prove, input, &mut unsaid, &tls, LOGIN_INPUT).await;
         words.extend_from_slice(&unsaid);
@@ -342,13 +347,28 @@ fn lost(error: impl ToString) -> LoginError {
     LoginError::Lost(error.to_string())
 }
 
-/// Fresh randomness.
+/// Fresh randomness. Drawn for several logins at once, since most of what a draw costs does not
+/// depend on how much is drawn; what has been handed out is wiped.
 pub(super) fn entropy() -> Result<Entropy, Fault> {
-    let mut bytes = [0; 48];
-    rand::fill(&mut bytes)
-        .map_err(|_| Fault::new(FaultKind::Internal, "no randomness is to be had"))?;
-    Ok(bytes)
+    thread_local! {
+        static DRAWN: RefCell<(usize, [Entropy; DRAWS])> = const { RefCell::new((0, [[0; 48]; DRAWS])) };
+    }
+    DRAWN.with_borrow_mut(|(left, drawn)| {
+        if *left == 0 {
+            rand::fill(drawn.as_flattened_mut())
+                .map_err(|_| Fault::new(FaultKind::Internal, "no randomness is to be had"))?;
+            *left = DRAWS;
+        }
+        *left -= 1;
+        match drawn.get_mut(*left) {
+            Some(next) => Ok(std::mem::replace(next, [0; 48])),
+            None => Err(Fault::new(FaultKind::Internal, "no randomness is left")),
+        }
+    })
 }
+
+/// How much randomness is drawn at once, in shares of one login's step.
+const DRAWS: usize = 24;
 
 /// Bytes of a login that may wait to be read: the longest message, a token sent as a password,
 /// with room for what an eager client sends behind it.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, BytesMut};
+use bytes::Buf;
 use tokio::time::Instant;
 
 use super::Hall;
@@ -18,7 +18,7 @@ use super::handle::{Handle, Phase, Signal};
 use super::pipe::poll_read;
 use super::tally::Tally;
 use crate::model::{Fault, FaultKind, Role, TxStatus};
-use crate::net::scratch::with_scratch;
+use crate::net::scratch::{give_spare, take_spare, with_scratch};
 use crate::pool::{BorrowError, Borrowed, CloseReason};
 use crate::protocol::{Back, Engine, Front, Wants};
 
@@ -129,7 +129,7 @@ impl<E: Engine> Relay<E> {
             E::wants(&mut client.front, &client.inbox, &mut replies).map_err(End::Fault)?;
         client.inbox.advance(dealt);
         if client.inbox.is_empty() {
-            client.inbox = BytesMut::new();
+            give_spare(std::mem::take(&mut client.inbox));
         }
         self.errands.run(&mut client.front, &mut replies);
         client.outbox.push(&replies);
@@ -449,6 +449,9 @@ fn read_client<E: Engine>(client: &mut Client<E>, cx: &mut Context<'_>) -> Poll<
         Poll::Ready(Err(_)) => Poll::Ready(0),
         Poll::Ready(Ok(n)) => {
             let read = scratch.get(..n).unwrap_or_default();
+            if client.inbox.capacity() == 0 {
+                client.inbox = take_spare();
+            }
             client.inbox.extend_from_slice(read);
             Poll::Ready(n)
         }

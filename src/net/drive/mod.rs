@@ -84,7 +84,7 @@ pub async fn drive<X: Exchange>(
     tls: &TlsRole,
     cap: usize,
 ) -> Result<X::Done, DriveError<X::Error>> {
-    let mut unsaid = BytesMut::new();
+    let mut unsaid = BytesMut::with_capacity(USUAL_SPEECH);
     let done = drive_unsaid(stream, exchange, input, &mut unsaid, tls, cap).await?;
     send(stream, &mut unsaid).await.map_err(from_io)?;
     Ok(done)
@@ -166,6 +166,9 @@ pub async fn detect_direct_tls(stream: &Stream) -> io::Result<bool> {
     let len = tcp.peek(&mut first).await?;
     Ok(len == 1 && first == [HANDSHAKE_RECORD])
 }
+
+/// Room for what is usually said in a dialogue, in bytes.
+const USUAL_SPEECH: usize = 512;
 
 /// Writes all of `out`, leaving it empty, and flushes. Does nothing if it is empty.
 ///

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -29,6 +30,7 @@ impl<E: Engine> Pool<E> {
     pub(in crate::pool) fn put(self: &Arc<Self>, mut loan: Loan<E>) {
         let now = Instant::now();
         loan.terms.idle_since = now;
+        loan.terms.idle_for = Duration::ZERO;
         self.touch(now);
         if let Err(reason) = self.welcome(&mut loan, now) {
             return close(loan, reason);

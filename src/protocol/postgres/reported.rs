@@ -5,6 +5,8 @@ use std::sync::{Arc, LazyLock};
 
 use foldhash::fast::RandomState;
 
+use crate::protocol::interner::Interner;
+
 /// Reported names and values in the order in which the server first sent them. Immutable and
 /// shared: a client and a server connection usually point at equal content.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,8 +19,19 @@ impl Reported {
     /// From the messages of a login.
     pub fn new(values: Vec<(Box<str>, Box<[u8]>)>) -> Arc<Self> {
         static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::default);
-        let hash = HASHER.hash_one(&values);
-        Arc::new(Self { values, hash })
+        static KNOWN: LazyLock<Interner<Reported>> = LazyLock::new(Interner::default);
+        let mut bytes = Vec::with_capacity(512);
+        for (name, value) in &values {
+            for part in [name.as_bytes(), value] {
+                bytes.extend_from_slice(&part.len().to_ne_bytes());
+                bytes.extend_from_slice(part);
+            }
+        }
+        // One allocation for all that agree: they are compared for each request.
+        KNOWN.get(&bytes, |_| Self {
+            hash: HASHER.hash_one(&values),
+            values,
+        })
     }
 
     /// The same with one value changed; the same allocation where nothing changes.

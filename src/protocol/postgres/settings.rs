@@ -10,8 +10,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use foldhash::fast::RandomState;
+use smallvec::SmallVec;
 
 use super::guc;
+use crate::protocol::interner::Interner;
 
 /// Settings by lower-case name. The absence of a name means the connection's own default.
 #[derive(Debug)]
@@ -69,17 +71,26 @@ impl Settings {
 
     /// Settings with these values; a later one of the same name wins.
     pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Arc<Self> {
-        let values: BTreeMap<_, _> = pairs
-            .into_iter()
-            .map(|(name, value)| {
-                let value = Value::Text(value.into());
-                (name.to_ascii_lowercase().into(), value)
-            })
-            .collect();
-        if values.is_empty() {
+        static KNOWN: LazyLock<Interner<Settings>> = LazyLock::new(Interner::default);
+        let pairs: SmallVec<[(&str, &[u8]); 8]> = pairs.into_iter().collect();
+        if pairs.is_empty() {
             return Self::none();
         }
-        Arc::new(Self::new(values, BTreeMap::new()))
+        let mut bytes: SmallVec<[u8; 256]> = SmallVec::new();
+        for (name, value) in &pairs {
+            for part in [name.as_bytes(), value] {
+                bytes.extend_from_slice(&part.len().to_ne_bytes());
+                bytes.extend_from_slice(part);
+            }
+        }
+        // One allocation for all clients that ask for the same: they are compared for each request.
+        KNOWN.get(&bytes, |_| {
+            let values = pairs.iter().map(|(name, value)| {
+                let value = Value::Text((*value).into());
+                (name.to_ascii_lowercase().into(), value)
+            });
+            Self::new(values.collect(), BTreeMap::new())
+        })
     }
 
     fn new(values: BTreeMap<Box<str>, Value>, setters: BTreeMap<Box<str>, Identity>) -> Self {

@@ -113,7 +113,7 @@ fn xor(a: &[u8; SHA256_LEN], b: &[u8]) -> [u8; SHA256_LEN] {
 
 /// What both sides sign: RFC 5802's `AuthMessage`.
 fn auth_message(client_first_bare: &str, server_first: &str, without_proof: &str) -> String {
-    format!("{client_first_bare},{server_first},{without_proof}")
+    [client_first_bare, server_first, without_proof].join(",")
 }
 
 /// The `c=` value: header and channel binding data, encoded.

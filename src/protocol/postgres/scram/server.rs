@@ -164,8 +164,11 @@ impl Server {
             Key::Password { salt, .. } => (salt.as_slice(), ITERATIONS),
         };
         let salt = BASE64.encode(salt);
-        self.server_first = format!("r={nonce}{},s={salt},i={iterations}", self.nonce);
         self.nonce.insert_str(0, nonce);
+        // Sized at once, which `format!` cannot.
+        let iterations = iterations.to_string();
+        let parts = ["r=", &self.nonce, ",s=", &salt, ",i=", &iterations];
+        self.server_first = parts.concat();
         bare.clone_into(&mut self.client_first_bare);
         Ok(&self.server_first)
     }
@@ -263,7 +266,7 @@ impl Server {
             client_key,
             server_key: verifier.server_key.clone(),
         };
-        Ok((format!("v={}", BASE64.encode(server_signature)), keys))
+        Ok((["v=", &BASE64.encode(server_signature)].concat(), keys))
     }
 }
 
