@@ -46,9 +46,7 @@ fn pool_of(size: u32) -> (Pools<Fake>, Arc<Pool<Fake>>) {
     };
     let opener = Arc::new(FakeOpener(FakeServer::start(1000)));
     pools.set_target(&key.group, &key.target, target, opener);
-    let login = ServerLogin {
-        credential: Credential::None,
-    };
+    let login = ServerLogin::Fixed(Credential::None);
     let options = PoolOptions {
         size,
         min_size: 0,

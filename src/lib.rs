@@ -23,6 +23,7 @@
 //! | 1 | [`telemetry`] | logs, counters, the metric registry | 0 |
 //! | 2 | [`net`] | sockets, TLS, dialling, listening; tokio begins here | 0–1 |
 //! | 3 | [`auth`] | users, what is stored about them, and what their tokens prove | 0–2, not `protocol` |
+//! | 4 | [`aws`] | Amazon Web Services: where credentials come from, and secrets | 0–3, not `protocol` |
 //! | 4 | [`pool`] | server connections, on deadpool under our own policy | 0–3 |
 //! | 4 | [`topology`] | which servers a group has, and which of them is what | 0–3 |
 //! | 5 | [`session`] | one client from accept to close | 0–4 |
@@ -52,6 +53,7 @@
 //! 6. Secrets live in [`model::Secret`], which neither prints nor outlives its use.
 
 pub mod auth;
+pub mod aws;
 pub mod cli;
 pub mod config;
 pub mod daemon;

@@ -109,6 +109,7 @@ fn every_file_loads() {
         "postgres-iam.toml",
         "rds-mysql.toml",
         "rds-postgres.toml",
+        "rds-secrets.toml",
         "read-write-split.toml",
         "reference.toml",
         "sidecar.toml",
@@ -163,7 +164,12 @@ fn minimal_connects_this_machine_to_this_machine() {
 
 #[test]
 fn rds_and_lambda_verify_the_server_and_require_tls() {
-    for name in ["rds-postgres.toml", "rds-mysql.toml", "lambda.toml"] {
+    for name in [
+        "rds-postgres.toml",
+        "rds-mysql.toml",
+        "rds-secrets.toml",
+        "lambda.toml",
+    ] {
         let plan = load(name);
         assert!(plan.listeners[0].require_tls, "{name}");
         let tls = &plan.groups[0].dial.tls;
@@ -285,6 +291,8 @@ fn table_of(name: &str) -> Option<&'static str> {
         "Target" => "target_group.target",
         "Database" => "database",
         "User" => "user",
+        "Aws" => "aws",
+        "Secret" => "secret",
         "Tokens" => "tokens",
         "IamKey" => "iam_key",
         "IamPolicy" => "iam_policy",
@@ -320,11 +328,12 @@ fn names(keys: &[Documented]) -> BTreeSet<(&str, &str)> {
 
 const RAW: &str = concat!(
     include_str!("../src/config/raw.rs"),
+    include_str!("../src/config/raw_aws.rs"),
     include_str!("../src/config/raw_tokens.rs")
 );
 
 /// What is required, and so has no default.
-const REQUIRED: [(&str, &str); 14] = [
+const REQUIRED: [(&str, &str); 15] = [
     ("listener", "name"),
     ("listener", "address"),
     ("target_group", "name"),
@@ -332,6 +341,7 @@ const REQUIRED: [(&str, &str); 14] = [
     ("target_group.target", "address"),
     ("database", "name"),
     ("user", "name"),
+    ("secret", "arn"),
     ("iam_key", "access_key_id"),
     ("iam_key", "account"),
     ("iam_key", "policies"),
@@ -348,6 +358,7 @@ fn bare(table: &str, line: &str) -> String {
         "[general]\n{}\n[[listener]]\nname = \"l\"\naddress = \"127.0.0.1:1\"\n{}\n\
          [[target_group]]\nname = \"g\"\n{}\n[[target_group.target]]\naddress = \"h:1\"\n\
          [[database]]\nname = \"d\"\n{}\n[[user]]\nname = \"u\"\n{}\n\
+         [aws]\n{}\n[[secret]]\narn = \"s\"\n{}\n\
          [tokens]\n{}\n[[iam_key]]\naccess_key_id = \"k\"\naccount = \"1\"\npolicies = []\n{}\n\
          [[iam_policy]]\nname = \"p\"\n{}\n\
          [[jwt_issuer]]\nname = \"i\"\nissuer = \"i\"\naudiences = []\n{}\n",
@@ -356,6 +367,8 @@ fn bare(table: &str, line: &str) -> String {
         extra("target_group"),
         extra("database"),
         extra("user"),
+        extra("aws"),
+        extra("secret"),
         extra("tokens"),
         extra("iam_key"),
         extra("iam_policy"),

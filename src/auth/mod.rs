@@ -5,6 +5,7 @@ pub mod jwt;
 mod mysql_hash;
 pub mod options;
 pub mod refusal;
+pub mod source;
 pub mod store;
 pub mod throttle;
 pub mod userlist;

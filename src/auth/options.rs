@@ -1,6 +1,6 @@
 //! What configuration decides about users and their tokens.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +27,13 @@ pub struct UserOptions {
     /// What Sluice shows to the server. `None`: what the client proved (pass-through), or the
     /// stored password.
     pub server_credential: Option<Credential>,
+    /// Where the password that clients prove is kept, if it may change there.
+    pub password_place: Option<Place>,
+    /// Where what Sluice shows to the server is kept, if it may change there; counts before
+    /// `server_credential`.
+    pub server_place: Option<Place>,
+    /// How Sluice logs in to the server, where that differs from the group.
+    pub server_auth: Option<ServerAuth>,
     /// Pool mode, where it differs from the database's or listener's.
     pub pool_mode: Option<PoolMode>,
     /// Reasons that do not pin, where they differ from the database's or group's.
@@ -54,6 +61,9 @@ impl UserOptions {
             iam_verification: None,
             certificate_names: Vec::new(),
             server_credential,
+            password_place: None,
+            server_place: None,
+            server_auth: None,
             pool_mode: None,
             filtered_pins: None,
             target_role: None,
@@ -61,6 +71,34 @@ impl UserOptions {
             max_client_connections: 0,
         }
     }
+}
+
+/// A place where a password is kept, as the configuration names it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// A file that holds it.
+    File(Arc<Path>),
+    /// A secret of AWS Secrets Manager, by ARN or name.
+    Secret(Arc<str>),
+}
+
+/// How Sluice proves to a server who it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ServerAuth {
+    /// By what is stored for the user, or what the client has proven.
+    #[default]
+    Stored,
+    /// By IAM tokens of its own.
+    Iam,
+}
+
+/// A secret that brings the user that it names, as those of RDS Proxy's `Auth` do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BringerOptions {
+    /// ARN or name.
+    pub secret: Arc<str>,
+    /// Method of its user, where it differs from the listener's.
+    pub auth_method: Option<AuthMethod>,
 }
 
 /// Who judges IAM tokens.

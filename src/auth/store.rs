@@ -27,6 +27,11 @@ impl UserStore {
         self.0.get(name).map(Arc::clone)
     }
 
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &UserOptions> {
+        self.0.values().map(|user| &**user)
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()

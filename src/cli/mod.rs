@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::auth::jwt::publisher::Publisher;
 use crate::config::{self, Plan};
 use crate::daemon::commands::Words;
 use crate::daemon::{self, BuildError, DaemonError};
@@ -15,6 +16,9 @@ use crate::demo::{self, DemoOptions};
 use crate::net::ServerTls;
 
 mod orders;
+mod token;
+
+use token::TokenOptions;
 
 /// A database proxy that multiplexes thousands of clients over few server connections.
 #[derive(Debug, Parser)]
@@ -39,6 +43,8 @@ enum Command {
     Switchover(SwitchoverOptions),
     /// Show Sluice at work, in front of a throwaway PostgreSQL on this machine.
     Demo(DemoOptions),
+    /// Print an IAM token for a database user, as `aws rds generate-db-auth-token` does.
+    Token(TokenOptions),
 }
 
 #[derive(Debug, Args)]
@@ -115,6 +121,7 @@ pub fn main() -> ExitCode {
             orders::send(&options.order.config.file, "switchover", &options.words())
         }
         Command::Demo(options) => demo::run(&options),
+        Command::Token(options) => token::run(&options),
     }
 }
 
@@ -162,6 +169,13 @@ fn try_tls(plan: &Plan) -> Result<(), BuildError> {
                 source,
             })?;
         }
+    }
+    for issuer in &plan.tokens.issuers {
+        let publisher = Publisher::new(Arc::clone(issuer));
+        publisher.map_err(|source| BuildError::Issuer {
+            issuer: Arc::clone(&issuer.name),
+            source,
+        })?;
     }
     Ok(())
 }

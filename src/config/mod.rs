@@ -11,6 +11,8 @@ pub mod error;
 mod inline;
 pub mod plan;
 pub mod raw;
+pub mod raw_aws;
+pub mod raw_choices;
 pub mod raw_targets;
 pub mod raw_tokens;
 mod resolve;

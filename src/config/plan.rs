@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use crate::auth::UserStore;
 use crate::auth::iam::KeyRing;
-use crate::auth::options::{AuthQuery, IssuerOptions, ListenerTokenOptions, TokenOptions};
+use crate::auth::options::{
+    AuthQuery, BringerOptions, IssuerOptions, ListenerTokenOptions, ServerAuth, TokenOptions,
+};
+use crate::aws::options::AwsOptions;
 use crate::model::{AuthMethod, EngineFamily, PinPolicy, Pins, PoolMode, TargetName, TargetRole};
 use crate::net::options::{DialOptions, ListenOptions, ServerTlsOptions};
 use crate::pool::options::{PoolOptions, TargetOptions};
@@ -27,10 +30,21 @@ pub struct Plan {
     pub databases: Vec<DatabasePlan>,
     /// Users, from this file and the userlist.
     pub users: UserStore,
+    /// AWS.
+    pub aws: AwsPlan,
     /// Tokens of clients, and what they are verified with.
     pub tokens: TokenPlan,
     /// What works but should not stay so; for the log.
     pub warnings: Vec<String>,
+}
+
+/// AWS, and the secrets that bring users.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AwsPlan {
+    /// How it is reached.
+    pub options: AwsOptions,
+    /// Secrets, each of which brings the user that it names.
+    pub bringers: Vec<BringerOptions>,
 }
 
 /// Tokens of clients, and what they are verified with.
@@ -146,6 +160,10 @@ pub struct GroupPlan {
     pub max_server_statements: usize,
     /// Largest statement kept, in bytes.
     pub max_statement_bytes: usize,
+    /// How Sluice logs in, where a user says nothing else.
+    pub server_auth: ServerAuth,
+    /// Region that its own tokens are signed for; `None`: as the server's name says.
+    pub iam_region: Option<Arc<str>>,
     /// Where users come from besides the configuration.
     pub auth_query: Option<AuthQuery>,
 }

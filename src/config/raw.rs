@@ -11,9 +11,15 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::inline::Inline;
+use super::raw_aws::{Aws, Secret, ServerAuthMethod};
 pub use super::raw_targets::{Discovery, TargetRole, TargetRoleHint, WithoutReplica};
 use super::raw_tokens::{IamKey, IamPolicy, IamVerification, JwtIssuer, Tokens};
 use super::units::{Fraction, Percent, Size, Time};
+
+pub use super::raw_choices::{
+    AuthMethod, ClientCert, Engine, LogFormat, PinFilter, PoolMode, TargetRole, TargetRoleHint,
+    TlsMode, TlsVersion, WithoutReplica,
+};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -34,6 +40,12 @@ pub struct File {
     /// Users.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub user: Vec<User>,
+    /// AWS.
+    #[serde(default)]
+    pub aws: Aws,
+    /// Secrets that bring the users they name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secret: Vec<Secret>,
     /// Tokens of clients.
     #[serde(default)]
     pub tokens: Tokens,
@@ -95,146 +107,6 @@ impl Default for General {
             zone: None,
         }
     }
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-/// The protocol of a listener and its targets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Engine {
-    /// PostgreSQL.
-    Postgresql,
-    /// MySQL and MariaDB.
-    Mysql,
-}
-
-/// When a server connection goes back to its pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PoolMode {
-    /// After each transaction.
-    Transaction,
-    /// When the client disconnects.
-    Session,
-}
-
-/// How clients prove who they are; names as PgBouncer's `auth_type` and MySQL's plugins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub enum AuthMethod {
-    /// SCRAM-SHA-256, inside TLS also with channel binding.
-    #[serde(rename = "scram-sha-256")]
-    Scram,
-    /// The password in the clear, inside TLS only.
-    #[serde(rename = "password", alias = "mysql_clear_password")]
-    Password,
-    /// MD5 challenge.
-    #[serde(rename = "md5")]
-    Md5,
-    /// A client certificate.
-    #[serde(rename = "cert")]
-    Cert,
-    /// Nothing; loopback listeners only.
-    #[serde(rename = "trust")]
-    Trust,
-    /// MySQL's SHA-256 challenge, inside TLS also the password.
-    #[serde(rename = "caching_sha2_password")]
-    CachingSha2,
-    /// MySQL's SHA-1 challenge.
-    #[serde(rename = "mysql_native_password")]
-    Native,
-    /// MySQL's plugin that sends the password, inside TLS only.
-    #[serde(rename = "sha256_password")]
-    Sha256,
-    /// MariaDB's signature.
-    #[serde(rename = "client_ed25519")]
-    Ed25519,
-    /// An IAM database token, inside TLS only.
-    #[serde(rename = "iam")]
-    Iam,
-    /// A JSON Web Token, inside TLS only.
-    #[serde(rename = "jwt")]
-    Jwt,
-}
-
-/// Whether clients must show a certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ClientCert {
-    /// None is asked for.
-    Off,
-    /// Verified if shown.
-    Optional,
-    /// Needed.
-    Required,
-}
-
-/// A TLS version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub enum TlsVersion {
-    /// TLS 1.2.
-    #[serde(rename = "1.2")]
-    V1_2,
-    /// TLS 1.3.
-    #[serde(rename = "1.3")]
-    V1_3,
-}
-
-/// Reasons to pin that can be filtered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PinFilter {
-    /// Settings that cannot be followed. RDS Proxy's word for it is taken too.
-    #[serde(alias = "EXCLUDE_VARIABLE_SETS")]
-    Setting,
-    /// Roles that cannot be followed.
-    Role,
-    /// Temporary objects.
-    TempObject,
-    /// Cursors that outlive their transaction.
-    HeldCursor,
-    /// Notifications listened to.
-    Listen,
-    /// Advisory locks of the session.
-    AdvisoryLock,
-    /// Libraries loaded.
-    Load,
-    /// Statements prepared by SQL.
-    SqlPrepare,
-    /// Values of sequences.
-    Sequence,
-    /// The seed of random numbers.
-    RandomSeed,
-    /// Connections to elsewhere.
-    ExternalConnection,
-    /// Code that may do anything.
-    CodeBlock,
-    /// Statements that could not be classified.
-    Unclassified,
-}
-
-/// libpq's `sslmode`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TlsMode {
-    /// Plaintext only.
-    Disable,
-    /// TLS if offered, unverified.
-    Prefer,
-    /// TLS; verified only if a CA file is given.
-    Require,
-    /// TLS, chain verified.
-    VerifyCa,
-    /// TLS, chain and host name verified.
-    VerifyFull,
 }
 
 /// `[[listener]]`
@@ -497,6 +369,15 @@ pub struct TargetGroup {
     /// "1KB" to "1MB", default "1MB". Dynamic, for new clients.
     #[serde(default = "a_megabyte")]
     pub max_statement_size: Size,
+    /// How Sluice proves to the servers who it is: "password", the one that is stored for a user or
+    /// what the client has proven, or "iam", tokens of its own for every user that has no password
+    /// or secret for the server (RDS Proxy's end-to-end IAM), which need `server_tls_mode` =
+    /// "verify-full". Default "password". Dynamic, for new connections.
+    #[serde(default = "password")]
+    pub server_auth_method: ServerAuthMethod,
+    /// Region that its tokens are signed for. Default: the one in the server's name, if that is an
+    /// endpoint of RDS, else that of `[aws]`. Dynamic, for new connections.
+    pub server_iam_region: Option<String>,
     /// "disable", "prefer", "require", "verify-ca" or "verify-full". Default "prefer". Dynamic.
     #[serde(default = "prefer")]
     pub server_tls_mode: TlsMode,
@@ -551,6 +432,9 @@ pub struct Target {
     /// without one, a single server is the primary. Default "auto". Dynamic.
     #[serde(default = "auto")]
     pub role: TargetRoleHint,
+    /// `host:port` of the database's own endpoint, for which IAM tokens are signed, where `address`
+    /// is another way to it. Default: `address`. Dynamic.
+    pub iam_endpoint: Option<String>,
     /// Its availability zone: see `general.zone`. Default: not known. Dynamic.
     pub zone: Option<String>,
     /// It is in another region than the primary. Default false. Dynamic.
@@ -596,6 +480,10 @@ pub struct User {
     pub password_file: Option<PathBuf>,
     /// Environment variable that holds it. Dynamic.
     pub password_env: Option<String>,
+    /// ARN or name of a secret in AWS Secrets Manager with `username` and `password`, in place of
+    /// the three above: clients prove that they know this password, and Sluice logs in to the
+    /// server with both. Default: none. Dynamic, the content too.
+    pub secret_arn: Option<String>,
     /// As the listener's; refused if any listener must not use it, and without effect on listeners
     /// of another `engine`. Default: the listener's. Dynamic.
     pub auth_method: Option<AuthMethod>,
@@ -614,6 +502,12 @@ pub struct User {
     pub server_password_file: Option<PathBuf>,
     /// Environment variable that holds it. Dynamic.
     pub server_password_env: Option<String>,
+    /// ARN or name of a secret in AWS Secrets Manager with the name and password on the server, in
+    /// place of the three above and of `server_user`. Default: none. Dynamic, the content too.
+    pub server_secret_arn: Option<String>,
+    /// As the target group's. Default: "password" if there is a password or secret for the server,
+    /// else the target group's. Dynamic, for new connections.
+    pub server_auth_method: Option<ServerAuthMethod>,
     /// Default: the database's, listener's or target group's. Dynamic.
     pub pool_mode: Option<PoolMode>,
     /// Default: the database's or target group's. Dynamic, for new clients.
@@ -649,6 +543,7 @@ defaults! {
     delegate: IamVerification = IamVerification::Delegate;
     tls_1_2: TlsVersion = TlsVersion::V1_2;
     prefer: TlsMode = TlsMode::Prefer;
+    password: ServerAuthMethod = ServerAuthMethod::Password;
     transaction: PoolMode = PoolMode::Transaction;
     read_write: TargetRole = TargetRole::ReadWrite;
     static_: Discovery = Discovery::Static;

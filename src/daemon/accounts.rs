@@ -9,10 +9,7 @@ use aws_lc_rs::rand;
 
 use crate::auth::options::{AuthQuery, UserOptions};
 use crate::auth::store::verifier;
-use crate::model::{
-    AuthMethod, Credential, Fault, FaultKind, PoolKey, Proof, Secret, ShaCrypt, Verifier,
-};
-use crate::pool::ServerLogin;
+use crate::model::{AuthMethod, Fault, FaultKind, PoolKey, Proof, Secret, ShaCrypt, Verifier};
 use crate::protocol::{Back, Chore, Engine};
 
 use super::world::{Group, World};
@@ -144,10 +141,10 @@ async fn fetch<E: Engine>(
         database: Arc::clone(database),
         variant: 0,
     };
-    let credential = asker.server_credential.clone().unwrap_or(Credential::None);
+    let login = world.server_login(group, Some(&asker), &Proof::default());
     let pool = world
         .pools
-        .pool(&key, ServerLogin { credential }, group.plan.pool.clone())
+        .pool(&key, login, group.plan.pool.clone())
         .map_err(|error| unavailable(&error))?;
     let mut lent = pool.borrow().await.map_err(|error| unavailable(&error))?;
     let conn = lent.conn();

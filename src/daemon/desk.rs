@@ -7,11 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use crate::auth::options::UserOptions;
 use crate::config::plan::{DatabasePlan, ListenerPlan};
 use crate::model::{
-    AuthMethod, Credential, Fault, FaultKind, PinPolicy, PoolKey, PoolMode, Proof, Secret,
-    TlsFacts, Verifier,
+    AuthMethod, Fault, FaultKind, PinPolicy, PoolKey, PoolMode, Proof, Secret, TlsFacts, Verifier,
 };
 use crate::net::ServerTls;
-use crate::pool::ServerLogin;
 use crate::pool::options::PoolOptions;
 use crate::protocol::{Engine, FrontSettings, TlsOffer};
 use crate::session::desk::{Answer, Candidate, Desk, Route, Visitor};
@@ -100,7 +98,7 @@ impl<E: Engine> ListenerDesk<E> {
     }
 
     async fn find(&self, visitor: Visitor<'_>) -> Result<Candidate, Fault> {
-        let known = self.world.plan.users.user(visitor.user);
+        let known = self.world.look_up(visitor.user).await;
         let own = known.as_ref().and_then(|user| user.auth_method);
         let method = own
             .filter(|method| method.is_of(E::FAMILY))
@@ -109,7 +107,7 @@ impl<E: Engine> ListenerDesk<E> {
         let verifier = match &known {
             // Whether there is such a user, the token's judge finds out.
             _ if method.is_token() => None,
-            Some(user) => user.verifier.clone(),
+            Some(user) => self.world.verifier(user).await?,
             None => self.ask(visitor).await?,
         };
         match method {
@@ -161,7 +159,7 @@ impl<E: Engine> ListenerDesk<E> {
     ) -> Result<Place<'a, E>, Fault> {
         let database = self.database(visitor.database)?;
         let group = self.group(database, visitor.database)?;
-        let user = self.world.plan.users.user(visitor.user);
+        let user = self.world.user(visitor.user);
         let server_database = database.and_then(|d| d.server_database.as_ref());
         let server_database = server_database.unwrap_or(visitor.database);
         let affinity = E::affinity(login, server_database);
@@ -192,9 +190,7 @@ impl<E: Engine> ListenerDesk<E> {
         proof: &Proof,
     ) -> Arc<Access<E>> {
         let terms = terms(group, user, database);
-        let login = ServerLogin {
-            credential: credential(user, proof),
-        };
+        let login = self.world.server_login(group, user, proof);
         let mut accesses = self.accesses.lock().unwrap_or_else(PoisonError::into_inner);
         let known = accesses.get(&key).and_then(Weak::upgrade);
         if let Some(known) = known.filter(|known| *known.terms() == terms) {
@@ -255,6 +251,10 @@ impl<E: Engine> Desk<E> for ListenerDesk<E> {
         token: Secret,
     ) -> Answer<'a, Proof> {
         Box::pin(self.judged(visitor, login, method, token))
+    }
+
+    fn disproved(&self, user: &Arc<str>) {
+        self.world.disproved(user);
     }
 
     fn route(
@@ -339,19 +339,6 @@ pub(super) fn terms<E: Engine>(
         patient: plan.topology.may_change(),
         reads_fall_back: plan.reads_fall_back,
     }
-}
-
-/// What the server is shown: what is configured, else what the client has proven.
-pub(super) fn credential(user: Option<&UserOptions>, proof: &Proof) -> Credential {
-    if let Some(configured) = user.and_then(|user| user.server_credential.clone()) {
-        return configured;
-    }
-    // The password is good for every method, the others for one.
-    let password = proof.password.clone().map(Credential::Password);
-    let native_key = proof.native_key.clone().map(Credential::NativeKey);
-    let scram_keys = proof.scram_keys.clone().map(Credential::ScramKeys);
-    let known = password.or(native_key).or(scram_keys);
-    known.unwrap_or(Credential::None)
 }
 
 fn check_certificate(visitor: Visitor<'_>, user: Option<&UserOptions>) -> Result<(), Fault> {

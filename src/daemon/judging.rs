@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use crate::auth::{Attempt, Refusal, Verdict};
-use crate::model::{AuthMethod, Credential, Fault, FaultKind, Proof, Secret, TargetName};
+use crate::model::{
+    AcceptedToken, AuthMethod, Credential, Fault, FaultKind, Proof, Secret, TargetName,
+};
 use crate::net::options::TlsMode;
 use crate::pool::{Pool, ServerLogin};
 use crate::protocol::Engine;
 use crate::session::desk::Visitor;
 
-use super::desk::{ListenerDesk, Place, credential, terms};
+use super::desk::{ListenerDesk, Place, terms};
 use super::tokens::{Recall, Trouble, Way};
 use super::world::Group;
 
@@ -64,9 +66,11 @@ impl<E: Engine> ListenerDesk<E> {
         } else {
             terms.replica
         };
-        let credential = credential(user, &Proof::default());
+        let login = self
+            .world
+            .server_login(place.group, user, &Proof::default());
         let pools = &self.world.pools;
-        let pool = pools.pool_for_trial(&place.key, ServerLogin { credential }, options);
+        let pool = pools.pool_for_trial(&place.key, login, options);
         pool.map_err(|error| {
             tracing::error!(%error, "no pool");
             Fault::new(FaultKind::Internal, "the target is not configured")
@@ -74,7 +78,7 @@ impl<E: Engine> ListenerDesk<E> {
     }
 
     fn way(&self, visitor: Visitor<'_>, method: AuthMethod) -> Way {
-        let user = self.world.plan.users.user(visitor.user);
+        let user = self.world.user(visitor.user);
         let own = user.and_then(|user| user.iam_verification);
         Way::of(method, own.unwrap_or(self.plan.tokens.verification))
     }
@@ -113,11 +117,17 @@ impl<E: Engine> ListenerDesk<E> {
         match verdict {
             Ok(Verdict::Accepted { .. }) => Ok(Proof::default()),
             Ok(Verdict::AskDatabase { signed_for, until }) => {
-                self.delegated(visitor, login, token, &signed_for, until)
+                let signed_for = self
+                    .delegated(visitor, login, token, &signed_for, until)
                     .await?;
                 // Without other credentials, what the client has shown opens the pool's connections.
                 Ok(Proof {
-                    password: Some(token.clone()),
+                    accepted: Some(AcceptedToken {
+                        token: token.clone(),
+                        user: Arc::clone(visitor.user),
+                        until,
+                        signed_for,
+                    }),
                     ..Proof::default()
                 })
             }
@@ -139,7 +149,7 @@ impl<E: Engine> ListenerDesk<E> {
         token: &Secret,
         signed_for: &(String, u16),
         until: SystemTime,
-    ) -> Result<(), Trouble> {
+    ) -> Result<Option<(Box<str>, u16)>, Trouble> {
         let tokens = &self.world.tokens;
         let mut place = self.place(visitor, login)?;
         // The configuration has been checked for this; whoever poses as the server gets no token.
@@ -147,44 +157,51 @@ impl<E: Engine> ListenerDesk<E> {
             let what = "the server is not verified";
             return Err(Fault::new(FaultKind::Internal, what).into());
         }
-        place.key.target = judge_of(place.group, signed_for)?;
+        let (target, only_there) = judge_of(place.group, signed_for)?;
+        place.key.target = target;
+        let signed_for = only_there.then(|| (signed_for.0.as_str().into(), signed_for.1));
         let shown = tokens.memory.shown(token, visitor.user, &place.key);
         let shown =
             shown.ok_or_else(|| Fault::new(FaultKind::Internal, "no randomness is to be had"))?;
         if tokens.memory.knows(&shown).await {
             tokens.metrics.recalled(Recall::Hit);
-            return Ok(());
+            return Ok(signed_for);
         }
         tokens.let_try(visitor.peer.ip(), visitor.user)?;
         let ask = async {
             let pool = self.pool_for_trial(&place)?;
-            let credential = Credential::Password(token.clone());
-            let outcome = pool.try_login(ServerLogin { credential }).await;
+            let shown = ServerLogin::Fixed(Credential::Token(token.clone()));
+            let outcome = pool.try_login(shown).await;
             if outcome.is_err() {
                 self.world.pools.discard(pool);
             }
             match outcome {
                 Ok(()) => Ok(until),
                 Err(error) if error.is_disbelief() => Err(Refusal::RefusedByDatabase.into()),
+                Err(error) if error.is_unasked() => Err(Refusal::NotAskedFor.into()),
                 Err(error) => Err(Trouble::Fault(error.fault())),
             }
         };
         let (recall, answer) = tokens.memory.ask(shown, ask).await;
         tokens.metrics.recalled(recall);
-        answer.map(|_| ())
+        answer.map(|_| signed_for)
     }
 }
 
-/// The server that a token is to be shown to: the configured one that it is signed for; where
-/// tokens are signed for other names, the primary.
+/// The server that a token is to be shown to, and whether it is of use there only: the configured
+/// one that it is signed for; where tokens are signed for other names, the primary.
 fn judge_of<E: Engine>(
     group: &Group<E>,
     (host, port): &(String, u16),
-) -> Result<TargetName, Fault> {
+) -> Result<(TargetName, bool), Fault> {
     let mut seeds = group.plan.topology.seeds.iter();
-    let signed = seeds.find(|seed| seed.host.eq_ignore_ascii_case(host) && seed.port == *port);
+    let signed = seeds.find(|seed| {
+        let (signed_host, signed_port) = seed.signed_for();
+        signed_host.eq_ignore_ascii_case(host) && signed_port == *port
+    });
     let primary = || group.ward.roster().snapshot().primary.clone();
-    let judge = signed.map(|seed| Arc::clone(&seed.name)).or_else(primary);
+    let judge = signed.map(|seed| (Arc::clone(&seed.name), true));
+    let judge = judge.or_else(|| primary().map(|name| (name, false)));
     judge.ok_or_else(|| {
         let what = "The database cannot be reached.";
         Fault::new(FaultKind::TargetUnavailable, what)

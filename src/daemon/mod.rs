@@ -32,9 +32,11 @@ mod process;
 mod rds;
 mod sealing;
 mod serve;
+mod standing;
 mod status;
 mod surroundings;
 mod tokens;
+mod vault;
 mod ward;
 mod world;
 
@@ -230,6 +232,7 @@ impl Daemon {
             "clients": status::sessions(&self.process.sessions),
             "pools": pools,
             "target_groups": groups,
+            "credentials": status::sources(self.process.vault.metrics()),
         })
     }
 
@@ -267,6 +270,7 @@ impl Daemon {
             self.postgres.prepare(&plan, &self.process)?,
             self.mysql.prepare(&plan, &self.process)?,
         );
+        self.process.vault.adopt(&plan);
         self.postgres.reload(postgres);
         self.mysql.reload(mysql);
         self.logs.set_filter(&plan.general.log.filter)?;

@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::auth::source::SourceMetrics;
 use crate::config::Plan;
 use crate::config::plan::GeneralPlan;
 use crate::net::inherited::Inherited;
@@ -15,6 +16,7 @@ use crate::topology::TopologyMetrics;
 
 use super::places::Places;
 use super::tokens::TokenMetrics;
+use super::vault::Vault;
 
 /// Shared by all engines and listeners.
 pub(super) struct Process {
@@ -25,6 +27,8 @@ pub(super) struct Process {
     pub(super) sessions: Arc<Registry>,
     pub(super) limits: Arc<Limits>,
     pub(super) places: Arc<Places>,
+    /// Where credentials come from.
+    pub(super) vault: Arc<Vault>,
     pub(super) topology_metrics: TopologyMetrics,
     inherited: Mutex<Vec<Inherited>>,
 }
@@ -36,6 +40,7 @@ impl Process {
     /// A metric is declared twice: a bug.
     pub(super) fn new(plan: &Plan, inherited: Vec<Inherited>) -> prometheus::Result<Self> {
         let registry = MetricRegistry::new()?;
+        let sources = SourceMetrics::register(registry.prometheus())?;
         Ok(Self {
             session_metrics: SessionMetrics::new(&registry)?,
             pool_metrics: PoolMetrics::register(registry.prometheus())?,
@@ -43,6 +48,7 @@ impl Process {
             topology_metrics: TopologyMetrics::register(registry.prometheus())?,
             registry,
             places: Arc::default(),
+            vault: Arc::new(Vault::new(plan, sources)),
             sessions: Arc::default(),
             limits: Limits::new(quotas(plan)),
             inherited: Mutex::new(inherited),

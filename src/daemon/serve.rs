@@ -44,23 +44,16 @@ impl<E: Engine> House<E> {
     /// Builds what the plan says for this engine. Must run inside the runtime.
     pub(super) fn build(plan: &Arc<Plan>, process: &Process) -> Result<Self, BuildError> {
         let pools = Pools::new(Arc::clone(&process.pool_metrics));
-        let metrics = &process.session_metrics;
-        let feeds = Arc::new(Feeds::new(metrics.feeds()));
+        let feeds = Arc::new(Feeds::new(process.session_metrics.feeds()));
         let places = Arc::clone(&process.places);
         let wards = Wards::new(
             pools.clone(),
-            metrics.clone(),
+            process.session_metrics.clone(),
             Arc::clone(&process.sessions),
             process.topology_metrics.clone(),
+            Arc::clone(&process.vault),
         );
-        let world = World::build(
-            Arc::clone(plan),
-            &pools,
-            &feeds,
-            &process.token_metrics,
-            &places,
-            &wards,
-        )?;
+        let world = World::build(Arc::clone(plan), &pools, &feeds, process, &places, &wards)?;
         let world = Arc::new(world);
         world.put_in_force(&wards);
         let listeners = plan.listeners.iter().filter(|l| l.engine == E::FAMILY);
@@ -93,7 +86,7 @@ impl<E: Engine> House<E> {
             Arc::clone(plan),
             &self.pools,
             &self.feeds,
-            &process.token_metrics,
+            process,
             &self.places,
             &self.wards,
         )

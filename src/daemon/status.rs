@@ -4,6 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
+use crate::auth::source::{SourceMetrics, SourceStatus};
 use crate::model::{Member, Role, StateReason, TargetState};
 use crate::pool::PoolSnapshot;
 use crate::protocol::Engine;
@@ -140,6 +141,37 @@ fn event(entry: &Entry) -> Value {
         "target": entry.change.target,
         "what": entry.change.what,
     })
+}
+
+/// Where credentials towards servers come from.
+pub(super) fn sources(metrics: &SourceMetrics) -> Vec<Value> {
+    let mut sources = metrics.status();
+    sources.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+    let shown = sources.into_iter().map(|source| {
+        let SourceStatus {
+            kind,
+            name,
+            refreshes,
+            failures,
+            refusals,
+            age_seconds,
+            version,
+            stage,
+            error,
+        } = source;
+        json!({
+            "kind": kind,
+            "source": &*name,
+            "refreshes": refreshes,
+            "refresh_failures": failures,
+            "refusals": refusals,
+            "age_seconds": age_seconds,
+            "version_in_use": version.as_deref(),
+            "stage_in_use": stage,
+            "error": error.as_deref(),
+        })
+    });
+    shown.collect()
 }
 
 fn seconds(time: SystemTime) -> u64 {

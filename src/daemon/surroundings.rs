@@ -9,6 +9,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use crate::auth::UserStore;
+use crate::auth::options::ServerAuth;
+use crate::auth::source::CredentialSource;
 use crate::config::plan::GroupPlan;
 use crate::model::{Credential, Listed, PoolKey, Position, Roll, Snapshot, TargetName};
 use crate::pool::{ChoreError, Dialer, Pools, ServerLogin, Visit};
@@ -23,6 +25,7 @@ use crate::topology::switchover::{Ordered, Orders};
 use crate::topology::{Look, Outside};
 
 use super::look::Looker;
+use super::vault::Vault;
 use super::world::{Heard, dialer};
 
 /// The group as the rest of the program knows it. Outlives configurations.
@@ -34,6 +37,7 @@ pub(super) struct Surroundings<E: Engine> {
     pub(super) heard: Arc<Heard<E::Announcement>>,
     metrics: SessionMetrics,
     sessions: Arc<Registry>,
+    vault: Arc<Vault>,
     sites: Mutex<HashMap<TargetName, Arc<Site>>>,
 }
 
@@ -50,6 +54,7 @@ impl<E: Engine> Surroundings<E> {
         pools: Pools<E>,
         metrics: SessionMetrics,
         sessions: Arc<Registry>,
+        vault: Arc<Vault>,
     ) -> Self {
         let group = Arc::clone(&settings.plan.name);
         Self {
@@ -60,6 +65,7 @@ impl<E: Engine> Surroundings<E> {
             heard: Arc::new(Heard::nothing()),
             metrics,
             sessions,
+            vault,
             sites: Mutex::default(),
         }
     }
@@ -78,7 +84,8 @@ impl<E: Engine> Surroundings<E> {
     pub(super) fn monitor(&self, target: &TargetName) -> Option<(PoolKey, ServerLogin)> {
         let settings = self.settings();
         let monitor = settings.plan.topology.health.monitor.as_ref()?;
-        let user = settings.users.user(&monitor.user)?;
+        let configured = settings.users.user(&monitor.user);
+        let user = configured.or_else(|| self.vault.brought(&monitor.user))?;
         let key = PoolKey {
             group: Arc::clone(&self.group),
             target: Arc::clone(target),
@@ -86,9 +93,19 @@ impl<E: Engine> Surroundings<E> {
             database: Arc::clone(&monitor.database),
             variant: 0,
         };
-        let credential = user.server_credential.clone();
-        let credential = credential.unwrap_or(Credential::None);
-        Some((key, ServerLogin { credential }))
+        let plan = &settings.plan;
+        let source: Arc<dyn CredentialSource> = match user.server_auth.unwrap_or(plan.server_auth) {
+            ServerAuth::Iam => self.vault.tokens(plan.iam_region.as_ref()),
+            ServerAuth::Stored => match &user.server_place {
+                Some(place) => self.vault.kept(place),
+                None => {
+                    let credential = user.server_credential.clone();
+                    let credential = credential.unwrap_or(Credential::None);
+                    return Some((key, ServerLogin::Fixed(credential)));
+                }
+            },
+        };
+        Some((key, ServerLogin::From(source)))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<TargetName, Arc<Site>>> {

@@ -17,6 +17,7 @@ use crate::topology::switchover::Orders;
 use crate::topology::{Keeper, Outside, TopologyMetrics, discover};
 
 use super::surroundings::{Settings, Surroundings};
+use super::vault::Vault;
 use super::world::Heard;
 
 /// One group.
@@ -36,6 +37,7 @@ pub(super) struct Wards<E: Engine> {
     sessions: SessionMetrics,
     registry: Arc<Registry>,
     metrics: TopologyMetrics,
+    vault: Arc<Vault>,
 }
 
 impl<E: Engine> Ward<E> {
@@ -80,6 +82,7 @@ impl<E: Engine> Wards<E> {
         sessions: SessionMetrics,
         registry: Arc<Registry>,
         metrics: TopologyMetrics,
+        vault: Arc<Vault>,
     ) -> Self {
         Self {
             known: Mutex::default(),
@@ -87,6 +90,7 @@ impl<E: Engine> Wards<E> {
             sessions,
             registry,
             metrics,
+            vault,
         }
     }
 
@@ -103,6 +107,7 @@ impl<E: Engine> Wards<E> {
                 self.pools.clone(),
                 self.sessions.clone(),
                 Arc::clone(&self.registry),
+                Arc::clone(&self.vault),
             );
             Arc::new(Ward {
                 surroundings: Arc::new(surroundings),

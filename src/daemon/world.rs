@@ -18,7 +18,9 @@ use crate::topology::options::Seed;
 
 use super::accounts::Accounts;
 use super::places::Places;
-use super::tokens::{TokenMetrics, Tokens};
+use super::process::Process;
+use super::tokens::Tokens;
+use super::vault::Vault;
 use super::ward::{Ward, Wards};
 
 /// What one configuration amounts to, for the listeners of one engine.
@@ -31,6 +33,7 @@ pub(super) struct World<E: Engine> {
     pub(super) accounts: Arc<Accounts>,
     pub(super) tokens: Tokens,
     pub(super) places: Arc<Places>,
+    pub(super) vault: Arc<Vault>,
 }
 
 /// A target group and how its servers are reached.
@@ -99,12 +102,12 @@ impl<E: Engine> World<E> {
         plan: Arc<Plan>,
         pools: &Pools<E>,
         feeds: &Arc<Feeds<E>>,
-        token_metrics: &TokenMetrics,
+        process: &Process,
         places: &Arc<Places>,
         wards: &Wards<E>,
     ) -> Result<Self, BuildError> {
         let tls = load_tls::<E>(&plan)?;
-        let tokens = Tokens::new(&plan.tokens, token_metrics);
+        let tokens = Tokens::new(&plan.tokens, &process.token_metrics);
         let tokens = tokens.map_err(|(issuer, source)| BuildError::Issuer { issuer, source })?;
         let mut groups = HashMap::new();
         for group in plan.groups.iter().filter(|g| g.engine == E::FAMILY) {
@@ -129,6 +132,7 @@ impl<E: Engine> World<E> {
             accounts: Arc::default(),
             tokens,
             places: Arc::clone(places),
+            vault: Arc::clone(&process.vault),
         })
     }
 
@@ -176,6 +180,7 @@ pub fn dialer(group: &GroupPlan, seed: &Seed) -> Result<Dialer, TlsSetupError> {
     let mut options = DialOptions {
         host,
         port,
+        iam_endpoint: seed.iam_endpoint.clone(),
         ..group.dial.clone()
     };
     if options.tls.server_name.is_none() {

@@ -103,6 +103,8 @@ pub struct DialOptions {
     pub host: Arc<str>,
     /// Port.
     pub port: u16,
+    /// Name and port that IAM tokens for it are signed for, where it is reached by others.
+    pub iam_endpoint: Option<(Arc<str>, u16)>,
     /// For resolving, connecting, TLS and login together.
     pub connect_timeout: Duration,
     /// Keepalive of server connections.
@@ -112,4 +114,14 @@ pub struct DialOptions {
     /// Without TLS, the server may be asked for a public key to seal passwords with, where the
     /// protocol has that.
     pub ask_public_key: bool,
+}
+
+impl DialOptions {
+    /// Name and port that IAM tokens for the server are signed for.
+    pub fn signed_for(&self) -> (&str, u16) {
+        match &self.iam_endpoint {
+            Some((host, port)) => (host, *port),
+            None => (&self.host, self.port),
+        }
+    }
 }

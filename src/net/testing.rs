@@ -130,6 +130,7 @@ pub(super) fn dial_options(host: &str, port: u16) -> DialOptions {
     DialOptions {
         host: host.into(),
         port,
+        iam_endpoint: None,
         connect_timeout: Duration::from_secs(5),
         keepalive: no_keepalive(),
         tls: client_options(TlsMode::Disable, None),

@@ -9,10 +9,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use super::asking::{Asker, Refusals};
 use super::entropy;
 use super::open::{Open, OpenError, Opened, Opening, ServerLogin};
 use super::server::{self, ChoreError};
-use crate::model::PoolKey;
+use crate::model::{Credential, PoolKey};
 use crate::net::options::{DialOptions, TlsMode};
 use crate::net::{ClientTls, DialError, Stream, TlsError, TlsRole, TlsSetupError, dial, drive};
 use crate::protocol::{Back, CancelOrder, Chore, ConnectPlan, Engine, TlsWish};
@@ -49,7 +50,7 @@ impl Dialer {
 
     /// Delivers a cancel request on a connection of its own, within the connect timeout, and waits
     /// until the server has acted on it: only then may the connection to be cancelled go to
-    /// somebody else. `key` and `login` are those of that connection. Cancel-safe, but the request
+    /// somebody else. `key`, `login` and `user` are those of that connection. Cancel-safe, but the request
     /// may or may not have been delivered.
     ///
     /// # Errors
@@ -59,6 +60,7 @@ impl Dialer {
         order: &CancelOrder,
         key: &PoolKey,
         login: &ServerLogin,
+        user: &str,
     ) -> Result<(), CancelError> {
         let deadline = Instant::now() + self.options.connect_timeout;
         let deliver = async {
@@ -71,7 +73,8 @@ impl Dialer {
                         mut stream,
                         mut back,
                         mut carry,
-                    } = self.login::<E>(key, login).await?;
+                        ..
+                    } = self.login::<E>(key, login, Some(user)).await?;
                     let chore = Chore::Cancel(*pid);
                     server::run::<E>(&mut stream, &mut back, &mut carry, chore).await?;
                     let mut words = Vec::new();
@@ -150,14 +153,51 @@ impl Dialer {
         &self,
         key: &PoolKey,
         login: &ServerLogin,
+        only: Option<&str>,
+    ) -> Result<Opened<E>, OpenError> {
+        let source = match login {
+            ServerLogin::Fixed(credential) => {
+                return self.log_in_as(key, &key.user, credential).await;
+            }
+            ServerLogin::From(source) => source,
+        };
+        let mut asker = Asker {
+            source: &**source,
+            endpoint: self.options.signed_for(),
+            user: &key.user,
+            only,
+            verified: self.options.tls.mode == TlsMode::VerifyFull,
+            // A store that does not answer speaks against itself, not against the target, whose
+            // time to complete a login is the same.
+            patience: self.options.connect_timeout / 2,
+            refusals: Refusals::default(),
+        };
+        loop {
+            let offer = asker.next().await?;
+            let user = offer.user.as_ref().unwrap_or(&key.user);
+            match self.log_in_as(key, user, &offer.credential).await {
+                Ok(opened) => {
+                    source.accepted(&offer);
+                    return Ok(opened);
+                }
+                Err(error) => asker.failed(offer, error)?,
+            }
+        }
+    }
+
+    async fn log_in_as<E: Engine>(
+        &self,
+        key: &PoolKey,
+        user: &Arc<str>,
+        credential: &Credential,
     ) -> Result<Opened<E>, OpenError> {
         let deadline = Instant::now() + self.options.connect_timeout;
         let mut stream = dial(&self.options, deadline).await?;
         let plan = ConnectPlan {
-            user: Arc::clone(&key.user),
+            user: Arc::clone(user),
             database: Arc::clone(&key.database),
             variant: key.variant,
-            credential: login.credential.clone(),
+            credential: credential.clone(),
             tls: self.wish,
             ask_public_key: self.options.ask_public_key,
         };
@@ -175,6 +215,7 @@ impl Dialer {
             stream,
             back,
             carry,
+            user: Arc::clone(user),
         })
     }
 }
@@ -188,7 +229,7 @@ impl PartialEq for Dialer {
 
 impl<E: Engine> Open<E> for Dialer {
     fn open<'a>(&'a self, key: &'a PoolKey, login: &'a ServerLogin) -> Opening<'a, E> {
-        Box::pin(self.login(key, login))
+        Box::pin(self.login(key, login, None))
     }
 
     fn time_limit(&self) -> Duration {

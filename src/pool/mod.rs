@@ -23,6 +23,7 @@ use crate::model::{PoolKey, TargetName};
 use crate::protocol::Engine;
 
 mod apart;
+mod asking;
 mod borrowed;
 mod dialer;
 mod entropy;

@@ -7,15 +7,18 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 
+use crate::auth::source::{CredentialSource, SourceError};
 use crate::model::{Credential, Fault, FaultKind, PoolKey};
 use crate::net::{DialError, DriveError, Stream};
 use crate::protocol::{ConnectError, Engine, ServerError};
 
 /// What a pool logs in with; user and database are in its key.
 #[derive(Clone, Debug)]
-pub struct ServerLogin {
-    /// What the server is shown.
-    pub credential: Credential,
+pub enum ServerLogin {
+    /// The server is shown the same each time.
+    Fixed(Credential),
+    /// Whatever is right at the time of a login, which may be under another name of the user.
+    From(Arc<dyn CredentialSource>),
 }
 
 /// A connection just logged in.
@@ -26,6 +29,8 @@ pub struct Opened<E: Engine> {
     pub back: E::Back,
     /// Bytes received beyond the login.
     pub carry: BytesMut,
+    /// Whom it is logged in as.
+    pub user: Arc<str>,
 }
 
 /// A login under way.
@@ -55,6 +60,9 @@ pub enum OpenError {
     /// The login failed.
     #[error(transparent)]
     Login(ConnectError),
+    /// There is nothing to log in with.
+    #[error("no credentials for the server: {0}")]
+    Source(#[from] SourceError),
     /// The operator's `init_query` failed.
     #[error("init_query failed: {0}")]
     Init(String),
@@ -88,8 +96,13 @@ impl OpenError {
             Self::Dial(error) if error.is_local() => Blame::Local,
             Self::Login(ConnectError::Refused(error)) if is_full(error) => Blame::Full,
             Self::Dial(_) | Self::TimedOut(_) => Blame::Target,
-            Self::Broken(_) | Self::Login(_) | Self::Init(_) => Blame::Pool,
+            Self::Broken(_) | Self::Login(_) | Self::Source(_) | Self::Init(_) => Blame::Pool,
         }
+    }
+
+    /// True if the server did not believe what it was shown.
+    pub(super) fn is_disbelief(&self) -> bool {
+        matches!(self, Self::Login(ConnectError::Refused(error)) if disbelieves(error))
     }
 }
 
@@ -118,8 +131,13 @@ impl BorrowError {
 
     /// True if the server did not believe what it was shown.
     pub fn is_disbelief(&self) -> bool {
+        matches!(self, Self::Unavailable(error) if error.is_disbelief())
+    }
+
+    /// True if the server has not been willing to look at a token.
+    pub fn is_unasked(&self) -> bool {
         matches!(self, Self::Unavailable(error)
-            if matches!(&**error, OpenError::Login(ConnectError::Refused(error)) if disbelieves(error)))
+            if matches!(**error, OpenError::Login(ConnectError::Unasked)))
     }
 
     /// What the client is told. A server's own words are passed on, as they name the client's
@@ -142,6 +160,11 @@ impl BorrowError {
                 OpenError::Login(_) => Fault::new(
                     FaultKind::TargetUnavailable,
                     "The proxy could not log in to the database.",
+                ),
+                // As RDS Proxy has it.
+                OpenError::Source(_) => Fault::new(
+                    FaultKind::TargetUnavailable,
+                    "The proxy has no credentials for the database. Check the credentials for this user and try again.",
                 ),
                 _ => Fault::new(
                     FaultKind::TargetUnavailable,

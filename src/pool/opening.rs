@@ -152,6 +152,7 @@ async fn first<E: Engine>(
         stream,
         back,
         carry,
+        ..
     } = opened;
     server::within(limit, server::run::<E>(stream, back, carry, chore)).await
 }

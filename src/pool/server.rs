@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub struct ServerConn<E: Engine> {
     pub back: E::Back,
     /// Bytes received that the engine has not dealt with. Empty while nobody has borrowed it.
     pub carry: BytesMut,
+    /// Whom it is logged in as: of users that take turns, one.
+    pub user: Arc<str>,
     /// When the login was complete.
     pub created: Instant,
     pub(super) terms: Terms,
@@ -73,6 +76,7 @@ impl<E: Engine> ServerConn<E> {
             stream: opened.stream,
             back: opened.back,
             carry: opened.carry,
+            user: opened.user,
             created: Instant::now(),
             terms,
             slot,

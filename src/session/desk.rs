@@ -39,6 +39,8 @@ pub trait Desk<E: Engine>: Send + Sync + 'static {
         method: AuthMethod,
         token: Secret,
     ) -> Answer<'a, Proof>;
+    /// A client has failed to prove that it is this user. Returns at once.
+    fn disproved(&self, user: &Arc<str>);
     /// Where a client that has proven its name is served.
     fn route(
         &self,

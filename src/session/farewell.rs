@@ -8,8 +8,8 @@ use tokio::task::JoinHandle;
 
 use super::destination::Way;
 use super::options::SessionOptions;
-use crate::pool::Borrowed;
-use crate::protocol::{Back, CancelOrder, Chore, Engine};
+use crate::pool::{Borrowed, ServerConn};
+use crate::protocol::{Back, Chore, Engine};
 
 /// Sends cancel requests, one at a time, and makes sure that none is under way when the server
 /// connection goes to somebody else.
@@ -27,8 +27,9 @@ impl<E: Engine> Canceller<E> {
         }
     }
 
-    /// Sends a cancel request, unless one is on its way.
-    pub(super) fn start(&mut self, order: Option<CancelOrder>) {
+    /// Sends a request to cancel what that connection does, unless one is on its way.
+    pub(super) fn start(&mut self, conn: &ServerConn<E>) {
+        let order = E::cancel_request(&conn.back);
         let busy = self
             .under_way
             .as_ref()
@@ -36,10 +37,12 @@ impl<E: Engine> Canceller<E> {
         let Some(order) = order.filter(|_| !busy) else {
             return;
         };
-        let way = Arc::clone(&self.way);
+        let (way, user) = (Arc::clone(&self.way), Arc::clone(&conn.user));
         self.under_way = Some(tokio::spawn(async move {
             let (dialer, pool) = (&way.site.dialer, &way.pool);
-            if let Err(error) = dialer.cancel::<E>(&order, pool.key(), &pool.login()).await {
+            let login = pool.login();
+            let cancelled = dialer.cancel::<E>(&order, pool.key(), &login, &user).await;
+            if let Err(error) = cancelled {
                 tracing::warn!(%error, "cancel request failed");
             }
         }));
@@ -67,7 +70,7 @@ pub(super) async fn part<E: Engine>(
         return;
     }
     if !conn.back.progress().settled {
-        canceller.start(E::cancel_request(&conn.back));
+        canceller.start(conn);
         let limit = options.cancel_wait_timeout.max(Duration::from_millis(1));
         let ended = conn.run(Chore::Rollback, limit).await;
         canceller.finish().await;

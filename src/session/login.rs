@@ -185,6 +185,7 @@ impl<E: Engine> Door<'_, E> {
         };
         let caller = Caller {
             session: self.handle.id.0,
+            peer: self.handle.peer.ip(),
             announcement: self.desk.announcement(),
         };
         let mut hello = E::hello(offer, caller, entropy()?);
@@ -221,6 +222,11 @@ impl<E: Engine> Door<'_, E> {
         let tls = self.tls_role();
         let proof = drive_unsaid(stream, &mut prove, input, &mut unsaid, &tls, LOGIN_INPUT).await;
         words.extend_from_slice(&unsaid);
+        if let Err(DriveError::Exchange(fault)) = &proof
+            && fault.kind == FaultKind::AuthenticationFailed
+        {
+            self.desk.disproved(login.user());
+        }
         let proof = proof.map_err(LoginError::from)?;
         let Some(token) = proof.token else {
             return Ok(proof);

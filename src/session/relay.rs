@@ -420,7 +420,7 @@ fn signalled<E: Engine>(
     // Told when nothing is under way.
     handle.take(Signal::News);
     if handle.take(Signal::Cancel) && exchange.is_busy() {
-        canceller.start(E::cancel_request(&exchange.server.back));
+        canceller.start(exchange.server);
     }
     if handle.take(Signal::Kill) {
         return Err(terminated());

@@ -66,12 +66,24 @@ pub struct Seed {
     pub port: u16,
     /// The name that its certificate must have, where that is not the host.
     pub verified_as: Option<Arc<str>>,
+    /// Name and port that IAM tokens for it are signed for, where they are others.
+    pub iam_endpoint: Option<(Arc<str>, u16)>,
     /// Its role, where it is not to be found out.
     pub role: Option<Role>,
     /// Its availability zone.
     pub zone: Option<Arc<str>>,
     /// It is in another region than the primary.
     pub other_region: bool,
+}
+
+impl Seed {
+    /// Name and port that IAM tokens for it are signed for.
+    pub fn signed_for(&self) -> (&str, u16) {
+        match &self.iam_endpoint {
+            Some((host, port)) => (host, *port),
+            None => (&self.host, self.port),
+        }
+    }
 }
 
 /// How servers are looked at, and what is made of it.

@@ -14,6 +14,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("protocol", &["model", "sql"]),
     ("net", &["model", "sql", "protocol", "telemetry"]),
     ("auth", &["model", "sql", "telemetry", "net"]),
+    ("aws", &["model", "telemetry", "auth"]),
     (
         "pool",
         &["model", "sql", "telemetry", "protocol", "net", "auth"],

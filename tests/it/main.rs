@@ -15,6 +15,7 @@
     reason = "a test fails by panicking, and its peers are its own"
 )]
 
+mod credentials;
 mod differential;
 mod iam;
 mod mysql;

@@ -15,7 +15,7 @@ pub mod presign;
 mod tests;
 pub mod token;
 
-pub use audience::Audience;
+pub use audience::{Audience, region_of};
 pub use keys::{AccessKey, KeyRing};
 pub use policy::{Policy, PolicyError};
 pub use presign::{Presign, SignError};

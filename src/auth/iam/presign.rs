@@ -57,7 +57,16 @@ impl Presign<'_> {
     /// If something in it cannot be signed.
     pub fn token(&self) -> Result<Secret, SignError> {
         let mut token = format!("{}:{}/?{}", self.host, self.port, self.query());
-        for (name, value) in self.signed()? {
+        // As a browser would, it signs the name in small letters.
+        let host = self.host.to_ascii_lowercase();
+        let signed = Presign {
+            host: &host,
+            ..*self
+        };
+        let mut params = signed.signed()?;
+        // In botocore's order: what is signed goes before the signature.
+        params.sort_by_key(|(name, _)| name == "X-Amz-Signature");
+        for (name, value) in params {
             token.push('&');
             token.push_str(&name);
             token.push('=');

@@ -1,7 +1,7 @@
 //! One `[[target_group]]`.
 
 use super::translate::{engine, pins, pool_mode, tls_mode, tls_version};
-use super::{Table, topology};
+use super::{Table, aws, topology};
 use crate::auth::options::AuthQuery;
 use crate::config::error::ConfigError;
 use crate::config::plan::GroupPlan;
@@ -55,6 +55,8 @@ pub(super) fn resolve(
         cancel_wait_timeout: raw.cancel_wait_timeout.0,
         max_server_statements: raw.max_prepared_statements,
         max_statement_bytes: raw.max_statement_size.0,
+        server_auth: aws::server_auth(table, raw)?,
+        iam_region: raw.server_iam_region.as_deref().map(Into::into),
         auth_query: auth_query(table, raw)?,
     })
 }
@@ -106,6 +108,7 @@ fn dial(table: &Table<'_>, raw: &raw::TargetGroup) -> Result<DialOptions, Config
     Ok(DialOptions {
         host: "".into(),
         port: 0,
+        iam_endpoint: None,
         connect_timeout: raw.server_connect_timeout.0,
         keepalive: table.keepalive(
             raw.tcp_keepalive_idle,

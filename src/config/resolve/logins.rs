@@ -7,8 +7,10 @@ use super::tokens::groups;
 use super::translate::{auth_method, engine};
 use crate::auth::UserStore;
 use crate::auth::iam::audience::region_of;
+use crate::auth::options::ServerAuth;
 use crate::config::error::Problems;
-use crate::config::raw::{ClientCert, File, Listener, TlsMode, User};
+use crate::config::raw::{ClientCert, File, Listener, TargetGroup, TlsMode, User};
+use crate::config::raw_aws::ServerAuthMethod;
 use crate::config::raw_tokens::IamVerification;
 use crate::model::{AuthMethod, EngineFamily, Verifier};
 
@@ -30,20 +32,28 @@ pub(super) fn check_methods(source: &Source<'_>, problems: &mut Problems) {
             problems.add(table.error("auth_method", &problem));
         }
     }
-    for (index, user) in raw.user.iter().enumerate() {
-        let Some(method) = user.auth_method.map(auth_method) else {
+    let users = raw.user.iter().enumerate();
+    let users = users.map(|(index, user)| {
+        let method = (user.auth_method, user.iam_verification);
+        ("user", index, &user.name, method)
+    });
+    let secrets = raw.secret.iter().enumerate();
+    let secrets =
+        secrets.map(|(index, secret)| ("secret", index, &secret.arn, (secret.auth_method, None)));
+    for (kind, index, name, (method, verification)) in users.chain(secrets) {
+        let Some(method) = method.map(auth_method) else {
             continue;
         };
         let what = refused_for_user(&raw.listener, method).or_else(|| {
             let mut able = raw.listener.iter().filter(|l| refused(l, method).is_none());
             able.find_map(|listener| {
-                let verification = user.iam_verification.unwrap_or(listener.iam_verification);
+                let verification = verification.unwrap_or(listener.iam_verification);
                 let problem = token_trouble(raw, listener, method, verification)?;
                 Some(format!("listener {:?}: {problem}", listener.name))
             })
         });
         if let Some(what) = what {
-            let table = source.table("user", index, &user.name);
+            let table = source.table(kind, index, name);
             problems.add(table.error("auth_method", &what));
         }
     }
@@ -74,10 +84,12 @@ fn token_trouble(
                 ));
             }
             let told = group.target.iter().all(|target| {
-                let place = host_and_port(&target.address, engine(group.engine));
+                let endpoint = target.iam_endpoint.as_ref().unwrap_or(&target.address);
+                let place = host_and_port(endpoint, engine(group.engine));
                 place.is_some_and(|(host, _)| region_of(host).is_some())
             });
-            (listener.iam_region.is_none() && !told).then(|| {
+            let configured = listener.iam_region.is_some() || group.server_iam_region.is_some();
+            (!configured && !told).then(|| {
                 format!(
                     "\"iam\" needs iam_region: the name of the server of target_group {name:?} \
                      does not tell the region"
@@ -110,13 +122,24 @@ pub(super) fn check_users(
             let table = source.table("target_group", index, &group.name);
             let what = match users.user(name) {
                 None => format!("there is no [[user]] {name:?}, nor is it in the userlist"),
-                Some(user) if user.server_credential.is_none() => {
+                Some(user)
+                    if user.server_credential.is_none()
+                        && user.server_place.is_none()
+                        && user.server_auth.unwrap_or(auth_of(group)) == ServerAuth::Stored =>
+                {
                     format!("the password of {name:?} on the server is not known")
                 }
                 Some(_) => continue,
             };
             problems.add(table.error(key, &what));
         }
+    }
+}
+
+const fn auth_of(group: &TargetGroup) -> ServerAuth {
+    match group.server_auth_method {
+        ServerAuthMethod::Password => ServerAuth::Stored,
+        ServerAuthMethod::Iam => ServerAuth::Iam,
     }
 }
 
@@ -170,6 +193,10 @@ fn locked_out(raw: &File, user: &User, users: &UserStore) -> Option<String> {
         return None;
     }
     let known = users.user(&user.name)?;
+    // What is in a secret is known later.
+    if user.secret_arn.is_some() {
+        return None;
+    }
     let Some(verifier) = &known.verifier else {
         let needs_none =
             |listener: &Listener| method_at(listener, user).is_some_and(needs_nothing_stored);

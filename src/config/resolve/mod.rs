@@ -16,6 +16,7 @@ use super::wording::did_you_mean;
 use crate::auth::UserStore;
 use crate::net::options::Keepalive;
 
+mod aws;
 mod database;
 mod general;
 mod group;
@@ -159,6 +160,7 @@ pub(super) fn resolve(source: &Source<'_>) -> Result<Plan, ConfigError> {
     let databases = each(&mut problems, &raw.database, |index, database| {
         database::resolve(&source.table("database", index, &database.name), database)
     });
+    let aws = problems.take(aws::resolve(source));
     let before_users = problems.len();
     let listed = problems.take(user::userlist(source)).unwrap_or_default();
     let users = each(&mut problems, &raw.user, |index, user| {
@@ -171,6 +173,7 @@ pub(super) fn resolve(source: &Source<'_>) -> Result<Plan, ConfigError> {
         logins::check_users(source, &users, &mut problems, &mut warnings);
     }
     logins::check_methods(source, &mut problems);
+    aws::check(source, &mut problems);
     let tokens = tokens::resolve(source, &mut problems);
     problems.finish(|| {
         Some(Plan {
@@ -179,6 +182,7 @@ pub(super) fn resolve(source: &Source<'_>) -> Result<Plan, ConfigError> {
             groups,
             databases,
             users,
+            aws: aws?,
             tokens: tokens?,
             warnings,
         })
@@ -204,23 +208,20 @@ fn names(source: &Source<'_>, problems: &mut Problems) {
     let groups = raw.target_group.iter().map(|g| &*g.name).collect();
     let databases = raw.database.iter().map(|d| &*d.name).collect();
     let users = raw.user.iter().map(|u| &*u.name).collect();
+    let secrets = raw.secret.iter().map(|s| &*s.arn).collect();
     let keys = raw.iam_key.iter().map(|k| &*k.access_key_id).collect();
     let policies = raw.iam_policy.iter().map(|p| &*p.name).collect();
     let issuers = raw.jwt_issuer.iter().map(|i| &*i.name).collect();
-    for (kind, names, needed) in [
-        ("listener", listeners, true),
-        ("target_group", groups, true),
-        ("database", databases, false),
-        ("user", users, false),
-        ("iam_key", keys, false),
-        ("iam_policy", policies, false),
-        ("jwt_issuer", issuers, false),
+    for (kind, key, names, needed) in [
+        ("listener", "name", listeners, true),
+        ("target_group", "name", groups, true),
+        ("database", "name", databases, false),
+        ("user", "name", users, false),
+        ("secret", "arn", secrets, false),
+        ("iam_key", "access_key_id", keys, false),
+        ("iam_policy", "name", policies, false),
+        ("jwt_issuer", "name", issuers, false),
     ] {
-        let key = if kind == "iam_key" {
-            "access_key_id"
-        } else {
-            "name"
-        };
         let mut seen = HashSet::new();
         for (index, name) in names.iter().enumerate() {
             let table = source.table(kind, index, name);

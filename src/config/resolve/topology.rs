@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Table;
+use super::aws::iam_endpoint;
 use super::host::{host_and_port, usual_port};
 use super::translate::{engine, role};
 use crate::config::error::ConfigError;
@@ -114,6 +115,7 @@ fn seeds(table: &Table<'_>, raw: &raw::TargetGroup) -> Result<Vec<Seed>, ConfigE
             host: host.into(),
             port,
             verified_as: None,
+            iam_endpoint: iam_endpoint(table, index, raw, target)?,
             role: role(target.role),
             zone: target.zone.as_deref().map(Into::into),
             other_region: target.other_region,

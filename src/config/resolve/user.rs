@@ -1,14 +1,16 @@
 //! One `[[user]]`, and those of the userlist.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::translate::{auth_method, pins, pool_mode, target_role};
 use super::{Source, Table, tokens};
-use crate::auth::options::UserOptions;
+use crate::auth::options::{Place, ServerAuth, UserOptions};
 use crate::auth::store::verifier;
 use crate::auth::userlist;
 use crate::config::error::ConfigError;
 use crate::config::raw;
+use crate::config::raw_aws::ServerAuthMethod;
 use crate::config::secrets::{self, unreadable};
 use crate::model::{Credential, Secret, Verifier};
 
@@ -26,6 +28,7 @@ pub(super) fn resolve(
         None => listed.and_then(|user| user.verifier.clone()),
     };
     let server_password = server_password(table, raw)?;
+    let places = places(table, raw, verifier.as_ref())?;
     if let Some(size) = raw.pool_size {
         table.at_least_one("pool_size", size)?;
     }
@@ -39,6 +42,9 @@ pub(super) fn resolve(
         server_credential: credential(server_password, verifier.as_ref()),
         verifier,
         auth_method: raw.auth_method.map(auth_method),
+        password_place: places.password,
+        server_place: places.server,
+        server_auth: server_auth(raw),
         iam_verification: raw.iam_verification.map(tokens::verification),
         certificate_names: raw.certificate_names.clone(),
         pool_mode: raw.pool_mode.map(pool_mode),
@@ -47,6 +53,72 @@ pub(super) fn resolve(
         pool_size: raw.pool_size,
         max_client_connections: u32::try_from(raw.max_client_conn).unwrap_or(u32::MAX),
     })
+}
+
+/// Where passwords are kept that may change there.
+struct Places {
+    password: Option<Place>,
+    server: Option<Place>,
+}
+
+/// What is given to no one but a server counts there; else the client's password does, if that is
+/// in the clear.
+fn places(
+    table: &Table<'_>,
+    raw: &raw::User,
+    verifier: Option<&Verifier>,
+) -> Result<Places, ConfigError> {
+    let secret = |arn: &Option<String>| arn.as_deref().map(|arn| Place::Secret(arn.into()));
+    let file = |file: &Option<PathBuf>| {
+        let path = file.as_ref().map(|file| table.source.path(file));
+        path.map(|path| Place::File(path.into()))
+    };
+    let several = "give it in one way only: inline, _file, _env or a secret";
+    let stored = [
+        raw.password.is_some(),
+        raw.password_file.is_some(),
+        raw.password_env.is_some(),
+    ];
+    if raw.secret_arn.is_some() && stored.contains(&true) {
+        return Err(table.error("secret_arn", several));
+    }
+    let server = [
+        raw.server_password.is_some(),
+        raw.server_password_file.is_some(),
+        raw.server_password_env.is_some(),
+    ];
+    if raw.server_secret_arn.is_some() && server.contains(&true) {
+        return Err(table.error("server_secret_arn", several));
+    }
+    let names_user = raw.server_secret_arn.is_some() || raw.secret_arn.is_some();
+    if names_user && !server.contains(&true) && raw.server_user.is_some() {
+        let what = "cannot be given beside a secret, which has a name of its own";
+        return Err(table.error("server_user", what));
+    }
+    let password = secret(&raw.secret_arn).or(file(&raw.password_file));
+    let own = secret(&raw.server_secret_arn).or(file(&raw.server_password_file));
+    let in_clear = raw.secret_arn.is_some() || matches!(verifier, Some(Verifier::Password(_)));
+    let shared = password
+        .clone()
+        .filter(|_| in_clear && !server.contains(&true));
+    Ok(Places {
+        password,
+        server: own.or(shared),
+    })
+}
+
+/// What is said of the server alone counts before what is said of its group.
+fn server_auth(raw: &raw::User) -> Option<ServerAuth> {
+    let own = raw.server_password.is_some()
+        || raw.server_password_file.is_some()
+        || raw.server_password_env.is_some()
+        || raw.server_secret_arn.is_some()
+        || raw.secret_arn.is_some();
+    match raw.server_auth_method {
+        Some(ServerAuthMethod::Iam) => Some(ServerAuth::Iam),
+        Some(ServerAuthMethod::Password) => Some(ServerAuth::Stored),
+        None => own.then_some(ServerAuth::Stored),
+    }
 }
 
 /// What the client's proof is checked against.

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use super::{Plan, load, show};
 
+mod credentials;
 mod meaning;
 mod methods;
 mod mistakes;

@@ -213,6 +213,7 @@ impl FakeServer {
             stream,
             back,
             carry: BytesMut::new(),
+            user: "app".into(),
         })
     }
 }

@@ -13,7 +13,7 @@ use crate::model::{Credential, PoolKey};
 
 mod borrowing;
 mod failures;
-mod fake;
+pub(super) mod fake;
 mod giving_back;
 mod sharing;
 mod storm;
@@ -104,9 +104,7 @@ fn key(user: &str) -> PoolKey {
 }
 
 fn login() -> ServerLogin {
-    ServerLogin {
-        credential: Credential::None,
-    }
+    ServerLogin::Fixed(Credential::None)
 }
 
 /// Borrows in a task of its own.

@@ -40,6 +40,12 @@ pub struct MyBack {
     pub(super) closing: bool,
     /// It has said that it is read-only.
     pub(super) refused_write: bool,
+    /// The server does not tell this user which user variables the connection holds.
+    pub(super) blind: bool,
+    /// Code of users has run, and nobody tells what it has left.
+    pub(super) suspect: bool,
+    /// The session that has used it last.
+    pub(super) holder: u64,
     pub(super) dirty: bool,
     /// The settings in force, if every replay sent so far succeeds.
     pub(super) settings: Arc<Settings>,
@@ -93,6 +99,9 @@ impl MyBack {
             file_seq: 0,
             closing: false,
             refused_write: false,
+            blind: false,
+            suspect: false,
+            holder: 0,
             dirty: false,
             settings: Arc::clone(&fresh),
             fresh,
@@ -140,6 +149,7 @@ impl MyBack {
     pub(super) fn discarded(&mut self) {
         // Whether a text may hold several statements survives it.
         self.statements.clear();
+        self.suspect = false;
     }
 }
 

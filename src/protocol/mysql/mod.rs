@@ -49,6 +49,7 @@ pub mod status;
 pub mod survey;
 pub mod told;
 pub mod tracker;
+pub mod unseen;
 pub mod warnings;
 pub mod wire;
 

@@ -32,6 +32,7 @@ pub fn discovery(options: &TopologyOptions, lister: Arc<dyn Lister>) -> Option<B
                 host: "".into(),
                 port: *port,
                 verified_as: None,
+                iam_endpoint: None,
                 role: None,
                 zone: None,
                 other_region: false,

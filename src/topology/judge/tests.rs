@@ -15,6 +15,7 @@ fn seed(name: &str) -> Seed {
         host: name.into(),
         port: 1,
         verified_as: None,
+        iam_endpoint: None,
         role: None,
         zone: None,
         other_region: false,

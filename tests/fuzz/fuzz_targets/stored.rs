@@ -1,8 +1,9 @@
-//! What a server or a file says is stored about a user's password.
+//! What a server, a file or a secret says is stored about a user's password.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use sluice::auth::store::verifier;
+use sluice::aws::RdsSecret;
 use sluice::model::{Secret, Verifier};
 
 fuzz_target!(|stored: &[u8]| {
@@ -18,5 +19,9 @@ fuzz_target!(|stored: &[u8]| {
         }
         Ok(_) => {}
         Err(error) => assert!(!error.to_string().is_empty()),
+    }
+    if let Ok(secret) = RdsSecret::parse(stored) {
+        assert!(!secret.password.expose().is_empty());
+        assert!(secret.username.is_none_or(|name| !name.is_empty()));
     }
 });

@@ -78,7 +78,7 @@ fn watched(settings: Settings, others: impl Iterator<Item = u16>) -> Settings {
         .group("failover_check_interval", "50ms")
         .group("health_check_timeout", "1s")
         .group("connection_borrow_timeout", "30s");
-    others.fold(settings, |settings, port| settings.target(port, []))
+    others.fold(settings, |settings, port| settings.server(port, []))
 }
 
 /// Waits until a replica of PostgreSQL has replayed all that its primary has written.

@@ -1,5 +1,6 @@
 //! What the tests stand on: servers, the proxy, certificates, programs, and a raw wire client.
 
+pub mod aws;
 pub mod certs;
 pub mod cluster;
 pub mod gate;

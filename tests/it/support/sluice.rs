@@ -28,13 +28,15 @@ pub struct Settings {
     general: Section,
     listener: Section,
     group: Section,
+    target: Section,
     users: Vec<Section>,
     databases: Vec<Section>,
     /// Beside the first.
-    targets: Vec<Section>,
-    first_target: Section,
-    extra: String,
+    servers: Vec<Section>,
+    secrets: Vec<Section>,
+    aws: Section,
     environment: Vec<(String, String)>,
+    extra: String,
     server_port: u16,
 }
 
@@ -79,12 +81,14 @@ impl Settings {
             general: section([("log_level", "info".into())]),
             listener: section(listener),
             group: section(group),
+            target: Section::new(),
             users: users.iter().map(user).collect(),
             databases: Vec::new(),
-            targets: Vec::new(),
-            first_target: Section::new(),
-            extra: String::new(),
+            servers: Vec::new(),
+            secrets: Vec::new(),
+            aws: Section::new(),
             environment: Vec::new(),
+            extra: String::new(),
             server_port,
         }
     }
@@ -113,6 +117,12 @@ impl Settings {
         self
     }
 
+    /// Sets a key of the group's target.
+    pub fn target(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.target.insert(key.into(), value.into());
+        self
+    }
+
     /// Sets a key of a user, who is added if unknown.
     pub fn user(mut self, name: &str, key: &str, value: impl Into<Value>) -> Self {
         let known = self
@@ -137,22 +147,28 @@ impl Settings {
     }
 
     /// Adds a server to the target group.
-    pub fn target<const N: usize>(mut self, port: u16, entries: [(&str, Value); N]) -> Self {
-        let mut target = section(entries);
-        target.insert("address".into(), format!("127.0.0.1:{port}").into());
-        self.targets.push(target);
-        self
-    }
-
-    /// Sets a key of the first server of the target group.
-    pub fn first_target(mut self, key: &str, value: impl Into<Value>) -> Self {
-        self.first_target.insert(key.into(), value.into());
+    pub fn server<const N: usize>(mut self, port: u16, entries: [(&str, Value); N]) -> Self {
+        let mut server = section(entries);
+        server.insert("address".into(), format!("127.0.0.1:{port}").into());
+        self.servers.push(server);
         self
     }
 
     /// Leaves the servers of the target group to discovery.
     pub fn without_targets(mut self) -> Self {
         self.group.insert("target".into(), Value::Array(Vec::new()));
+        self
+    }
+
+    /// Adds a `[[secret]]`.
+    pub fn secret<const N: usize>(mut self, entries: [(&str, Value); N]) -> Self {
+        self.secrets.push(section(entries));
+        self
+    }
+
+    /// Sets a key of `[aws]`.
+    pub fn aws(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.aws.insert(key.into(), value.into());
         self
     }
 
@@ -176,16 +192,22 @@ impl Settings {
         render_section(&mut text, &self.listener);
         text.push_str("[[target_group]]\n");
         render_section(&mut text, &self.group);
-        let mut first = self.first_target.clone();
+        let mut first = self.target.clone();
         first
             .entry("address".into())
             .or_insert_with(|| format!("127.0.0.1:{}", self.server_port).into());
         let named = !self.group.contains_key("target");
-        for target in [&first].into_iter().chain(&self.targets).filter(|_| named) {
+        for target in [&first].into_iter().chain(&self.servers).filter(|_| named) {
             text.push_str("[[target_group.target]]\n");
             render_section(&mut text, target);
         }
-        for (name, sections) in [("user", &self.users), ("database", &self.databases)] {
+        text.push_str("[aws]\n");
+        render_section(&mut text, &self.aws);
+        for (name, sections) in [
+            ("user", &self.users),
+            ("database", &self.databases),
+            ("secret", &self.secrets),
+        ] {
             for entries in sections {
                 let _ = writeln!(text, "[[{name}]]");
                 render_section(&mut text, entries);
@@ -458,6 +480,6 @@ pub fn is_direct() -> bool {
 }
 
 /// The binary under test: the one built with the tests, or another that `SLUICE_TEST_PROGRAM` names.
-fn program() -> std::ffi::OsString {
+pub fn program() -> std::ffi::OsString {
     std::env::var_os("SLUICE_TEST_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_sluice").into())
 }

@@ -47,7 +47,7 @@ fn the_list_that_aurora_keeps_is_followed() {
     );
     let database = servers[0].named_database("test_listed", OTHER);
     let settings = Settings::for_server(servers[0].port)
-        .first_target("address", endpoint)
+        .target("address", endpoint)
         .group("discovery", "aurora")
         .group("discovery_interval", "200ms")
         .group("discovery_addresses", addresses)
@@ -93,7 +93,7 @@ fn a_name_that_stands_for_other_addresses_is_followed() {
     let servers = cluster::postgres(0);
     let database = servers[0].database();
     let settings = Settings::for_server(servers[0].port)
-        .first_target("address", format!("localhost:{}", servers[0].port))
+        .target("address", format!("localhost:{}", servers[0].port))
         .group("discovery", "dns")
         .group("discovery_interval", "200ms")
         .group("monitor_user", ADMIN.0)

@@ -24,7 +24,7 @@ fn a_primary_that_is_cut_off_is_replaced_and_not_believed_when_it_is_back() {
         .group("monitor_user", ADMIN.0)
         .group("health_check_interval", "200ms")
         .group("health_check_timeout", "500ms")
-        .target(servers[1].port, []);
+        .server(servers[1].port, []);
     let proxy = Sluice::start(&settings);
     let mut wire = proxy.connect(&database);
     let mut busy = proxy.connect(&database);
@@ -151,8 +151,8 @@ fn a_replica_that_flaps_disturbs_nobody() {
         .group("health_check_interval", "100ms")
         .group("health_check_timeout", "300ms")
         .user(OTHER.0, "target_role", "read_only")
-        .target(gate.port, [])
-        .target(servers[2].port, []);
+        .server(gate.port, [])
+        .server(servers[2].port, []);
     let proxy = Sluice::start(&settings);
     until_state(&proxy, gate.port, "replica", "AVAILABLE");
     until_state(&proxy, servers[2].port, "replica", "AVAILABLE");

@@ -50,7 +50,7 @@ fn statements_go_to_the_primary_wherever_it_stands_in_the_list() {
     cluster::catch_up(&servers[0], &servers[1]);
     let settings = Settings::for_server(servers[1].port)
         .group("monitor_user", "postgres")
-        .target(servers[0].port, []);
+        .server(servers[0].port, []);
     let proxy = Sluice::start(&settings);
     let mut wire = proxy.connect(&database);
     wire.succeed("create table t (id int)");
@@ -148,9 +148,9 @@ fn roles_may_be_told_instead_of_found_out() {
     let database = servers[0].named_database("test_told", APP);
     cluster::catch_up(&servers[0], &servers[1]);
     let settings = Settings::for_server(servers[0].port)
-        .first_target("role", "primary")
+        .target("role", "primary")
         .user(APP.0, "target_role", "read_only")
-        .target(servers[1].port, [("role", "replica".into())]);
+        .server(servers[1].port, [("role", "replica".into())]);
     let proxy = Sluice::start(&settings);
     let mut reader = proxy.connect(&database);
     assert_eq!(server_of(&mut reader), servers[1].port);
