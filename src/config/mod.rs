@@ -13,7 +13,6 @@ pub mod plan;
 pub mod raw;
 pub mod raw_aws;
 pub mod raw_choices;
-pub mod raw_targets;
 pub mod raw_tokens;
 mod resolve;
 mod secrets;

@@ -12,13 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use super::inline::Inline;
 use super::raw_aws::{Aws, Secret, ServerAuthMethod};
-pub use super::raw_targets::{Discovery, TargetRole, TargetRoleHint, WithoutReplica};
 use super::raw_tokens::{IamKey, IamPolicy, IamVerification, JwtIssuer, Tokens};
 use super::units::{Fraction, Percent, Size, Time};
 
 pub use super::raw_choices::{
-    AuthMethod, ClientCert, Engine, LogFormat, PinFilter, PoolMode, TargetRole, TargetRoleHint,
-    TlsMode, TlsVersion, WithoutReplica,
+    AuthMethod, ClientCert, Discovery, Engine, LogFormat, PinFilter, PoolMode, TargetRole,
+    TargetRoleHint, TlsMode, TlsVersion, WithoutReplica,
 };
 
 /// The whole file.

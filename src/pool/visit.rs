@@ -23,7 +23,7 @@ impl Dialer {
         login: &ServerLogin,
     ) -> Result<Visit<E>, OpenError> {
         let limit = self.connect_timeout();
-        let opening = tokio::time::timeout(limit, self.login(key, login));
+        let opening = tokio::time::timeout(limit, self.login(key, login, None));
         opening
             .await
             .map_err(|_| OpenError::TimedOut(limit))?
@@ -42,6 +42,7 @@ impl<E: Engine> Visit<E> {
             stream,
             back,
             carry,
+            ..
         } = &mut self.0;
         server::within(limit, server::run::<E>(stream, back, carry, chore)).await
     }
@@ -70,6 +71,8 @@ impl OpenError {
             Self::Dial(_) => LookFailure::Unreachable,
             // A server that names who may not come in is there, and works.
             Self::Login(ConnectError::Refused(_)) if !self.may_pass() => LookFailure::Refused,
+            // It is Sluice that lacks something.
+            Self::Source(_) => LookFailure::Refused,
             Self::Login(_) | Self::TimedOut(_) | Self::Broken(_) | Self::Init(_) => {
                 LookFailure::Unusable
             }
@@ -87,7 +90,7 @@ impl OpenError {
             Self::Login(ConnectError::Refused(error)) => {
                 error.code.starts_with("57") || ["1053", "3032"].contains(&error.code.as_str())
             }
-            Self::Login(_) | Self::Init(_) => false,
+            Self::Login(_) | Self::Init(_) | Self::Source(_) => false,
         }
     }
 }
