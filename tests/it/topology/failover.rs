@@ -9,9 +9,10 @@ use std::{
 use super::roles::{group, until_state};
 use crate::support::{
     cluster,
+    gate::Gate,
     mysql::{Kind, MySql},
-    postgres::{OTHER, Postgres},
-    sluice::{Sluice, is_direct},
+    postgres::{ADMIN, OTHER, Postgres},
+    sluice::{Settings, Sluice, is_direct},
     wait,
     wire::{
         Wire,
@@ -178,14 +179,25 @@ fn a_read_that_is_lost_is_made_again_elsewhere() {
     if is_direct() {
         return;
     }
-    let mut servers = cluster::postgres(2);
+    let servers = cluster::postgres(2);
     let database = servers[0].named_database("test_again", OTHER);
     for replica in &servers[1..] {
         cluster::catch_up(&servers[0], replica);
     }
-    let proxy = Sluice::start(&cluster::before_postgres(&servers));
-    for server in &servers[1..] {
-        until_state(&proxy, server.port, "replica", "AVAILABLE");
+    // Cut without a word: a server that crashes may say something first.
+    let gates: Vec<Gate> = servers[1..]
+        .iter()
+        .map(|server| Gate::before(server.port))
+        .collect();
+    let settings = Settings::for_server(servers[0].port)
+        .group("monitor_user", ADMIN.0)
+        .group("health_check_interval", "200ms")
+        .user(OTHER.0, "target_role", "read_only")
+        .server(gates[0].port, [])
+        .server(gates[1].port, []);
+    let proxy = Sluice::start(&settings);
+    for gate in &gates {
+        until_state(&proxy, gate.port, "replica", "AVAILABLE");
     }
     let mut reader = proxy.connect(&database);
     let mut prepared = proxy.connect(&database);
@@ -210,7 +222,7 @@ fn a_read_that_is_lost_is_made_again_elsewhere() {
         lost + others == 2
     });
     let dying = if lost > 0 { 1 } else { 2 };
-    servers[dying].kill();
+    gates[dying - 1].close();
     let survivor = servers[3 - dying].port.to_string();
     assert_eq!(column(&reader.read_ready()), [&*survivor]);
     assert_eq!(column(&prepared.read_ready()), [survivor]);
