@@ -17,7 +17,7 @@ use crate::support::{
     place,
     postgres::{APP, Database},
     sluice::{Sluice, is_direct},
-    wire::{Wire, backend::error, frontend::query},
+    wire::{Login, Wire, backend::error, frontend::query},
 };
 
 /// Rounds of each test; more on request.
@@ -46,6 +46,108 @@ impl Seen {
 
     fn is_over(&self) -> bool {
         self.first.lock().unwrap().is_some()
+    }
+}
+
+/// One failover.
+#[derive(Default)]
+struct Round {
+    sluice: Seen,
+    direct: Seen,
+    killed: Mutex<Option<Instant>>,
+    stop: AtomicBool,
+}
+
+impl Round {
+    fn goes_on(&self) -> bool {
+        !self.stop.load(Ordering::Relaxed)
+    }
+
+    fn is_over(&self) -> bool {
+        self.sluice.is_over() && self.direct.is_over()
+    }
+}
+
+fn write_postgres(mut wire: Wire, writer: u32, round: &Round) {
+    while round.goes_on() {
+        let began = Instant::now();
+        let reply = wire.simple(&format!("insert into t (writer) values ({writer})"));
+        match error(&reply) {
+            None => round.sluice.wrote(began, &round.killed),
+            Some(code) => {
+                assert_eq!(code, "08006");
+                round.sluice.failed.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// A client without Sluice that knows both servers.
+fn reconnect_postgres(login: &Login, ports: [u16; 2], round: &Round) {
+    let mut at = 0;
+    let mut wire: Option<Wire> = None;
+    while round.goes_on() {
+        let began = Instant::now();
+        if wire.is_none() {
+            at += 1;
+            let mut login = login.clone();
+            login.port = ports[at % 2];
+            wire = Wire::connect(&login).ok();
+        }
+        let wrote = wire.as_mut().is_some_and(|wire| {
+            if wire
+                .send(&query("insert into t (writer) values (-1)"))
+                .is_err()
+            {
+                return false;
+            }
+            let reply = wire.read_ready_or_close();
+            error(&reply).is_none() && reply.last().is_some_and(|last| last.tag == b'Z')
+        });
+        if wrote {
+            round.direct.wrote(began, &round.killed);
+        } else {
+            wire = None;
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+fn write_mysql(mut wire: mysql::wire::Wire, writer: u32, round: &Round) {
+    while round.goes_on() {
+        let began = Instant::now();
+        let reply = wire.query(&format!("insert into t (writer) values ({writer})"));
+        let reply = reply.unwrap();
+        match reply[0].failure() {
+            None => round.sluice.wrote(began, &round.killed),
+            Some(failure) => {
+                assert_eq!(failure.code, 1053, "{failure:?}");
+                round.sluice.failed.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// A client without Sluice that knows both servers.
+fn reconnect_mysql(database: &mysql::Database, ports: [u16; 2], round: &Round) {
+    let mut at = 0;
+    let mut wire: Option<mysql::wire::Wire> = None;
+    while round.goes_on() {
+        let began = Instant::now();
+        if wire.is_none() {
+            at += 1;
+            wire = mysql::wire::Wire::connect(&database.login(ports[at % 2])).ok();
+        }
+        let wrote = wire.as_mut().is_some_and(|wire| {
+            let reply = wire.query("insert into t (writer) values (-1)");
+            reply.is_ok_and(|reply| reply[0].failure().is_none())
+        });
+        if wrote {
+            round.direct.wrote(began, &round.killed);
+        } else {
+            wire = None;
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 
@@ -103,63 +205,20 @@ fn postgres_round() -> (Duration, Duration) {
     let mut bench = pgbench(&database, proxy.port, &["-n", "-c", "6", "-T", "30"])
         .spawn()
         .unwrap();
-    let (seen, direct) = (Seen::default(), Seen::default());
-    let killed = Mutex::new(None);
-    let stop = AtomicBool::new(false);
+    let round = Round::default();
     let promoted = thread::scope(|scope| {
         for writer in 0..WRITERS {
-            let mut wire = proxy.connect(&database);
-            let (seen, stop, killed) = (&seen, &stop, &killed);
-            scope.spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    let began = Instant::now();
-                    let reply = wire.simple(&format!("insert into t (writer) values ({writer})"));
-                    match error(&reply) {
-                        None => seen.wrote(began, killed),
-                        Some(code) => {
-                            assert_eq!(code, "08006");
-                            seen.failed.fetch_add(1, Ordering::Relaxed);
-                        }
-                    }
-                }
-            });
+            let wire = proxy.connect(&database);
+            let round = &round;
+            scope.spawn(move || write_postgres(wire, writer, round));
         }
         let ports = [servers[0].port, servers[1].port];
-        let (direct_seen, direct_stop, direct_killed) = (&direct, &stop, &killed);
-        let login = database.login(0);
-        scope.spawn(move || {
-            let mut at = 0;
-            let mut wire: Option<Wire> = None;
-            while !direct_stop.load(Ordering::Relaxed) {
-                let began = Instant::now();
-                if wire.is_none() {
-                    at += 1;
-                    let mut login = login.clone();
-                    login.port = ports[at % 2];
-                    wire = Wire::connect(&login).ok();
-                }
-                let wrote = wire.as_mut().is_some_and(|wire| {
-                    if wire
-                        .send(&query("insert into t (writer) values (-1)"))
-                        .is_err()
-                    {
-                        return false;
-                    }
-                    let reply = wire.read_ready_or_close();
-                    error(&reply).is_none() && reply.last().is_some_and(|last| last.tag == b'Z')
-                });
-                if wrote {
-                    direct_seen.wrote(began, direct_killed);
-                } else {
-                    wire = None;
-                    thread::sleep(Duration::from_millis(10));
-                }
-            }
-        });
+        let (login, round_of_direct) = (database.login(0), &round);
+        scope.spawn(move || reconnect_postgres(&login, ports, round_of_direct));
         thread::sleep(Duration::from_secs(2));
         let mut admin = servers[1].admin("postgres");
         servers[0].kill();
-        *killed.lock().unwrap() = Some(Instant::now());
+        *round.killed.lock().unwrap() = Some(Instant::now());
         thread::sleep(Duration::from_millis(500));
         let mut watcher = servers[1].admin("postgres");
         let promotion = scope.spawn(move || admin.succeed("select pg_promote()"));
@@ -169,17 +228,17 @@ fn postgres_round() -> (Duration, Duration) {
         let promoted = Instant::now();
         promotion.join().unwrap();
         let began = Instant::now();
-        while !(seen.is_over() && direct.is_over()) && began.elapsed() < Duration::from_secs(30) {
+        while !round.is_over() && began.elapsed() < Duration::from_secs(30) {
             thread::sleep(Duration::from_millis(5));
         }
         thread::sleep(Duration::from_millis(300));
-        stop.store(true, Ordering::Relaxed);
+        round.stop.store(true, Ordering::Relaxed);
         promoted
     });
-    let failed = seen.failed.load(Ordering::Relaxed);
+    let failed = round.sluice.failed.load(Ordering::Relaxed);
     println!(
         "{} writes, {failed} failed in flight",
-        seen.written.load(Ordering::Relaxed)
+        round.sluice.written.load(Ordering::Relaxed)
     );
     assert!(failed <= WRITERS, "each can have one request in flight");
     for wire in &mut idle {
@@ -190,7 +249,10 @@ fn postgres_round() -> (Duration, Duration) {
     }
     let _ = bench.kill();
     let _ = bench.wait();
-    (after(promoted, &seen), after(promoted, &direct))
+    (
+        after(promoted, &round.sluice),
+        after(promoted, &round.direct),
+    )
 }
 
 fn pgbench(database: &Database, port: u16, arguments: &[&str]) -> Command {
@@ -236,74 +298,40 @@ fn mysql_round(kind: Kind) -> (Duration, Duration) {
     let mut idle: Vec<_> = (0..10).map(|_| proxy.connect(&database)).collect();
     idle[0].succeed("create table t (id bigint primary key auto_increment, writer int)");
     until_state(&proxy, servers[1].port, "replica", "AVAILABLE");
-    let (seen, direct) = (Seen::default(), Seen::default());
-    let killed = Mutex::new(None);
-    let stop = AtomicBool::new(false);
+    let round = Round::default();
     let promoted = thread::scope(|scope| {
         for writer in 0..WRITERS {
-            let mut wire = proxy.connect(&database);
-            let (seen, stop, killed) = (&seen, &stop, &killed);
-            scope.spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    let began = Instant::now();
-                    let reply = wire.query(&format!("insert into t (writer) values ({writer})"));
-                    let reply = reply.unwrap();
-                    match reply[0].failure() {
-                        None => seen.wrote(began, killed),
-                        Some(failure) => {
-                            assert_eq!(failure.code, 1053, "{failure:?}");
-                            seen.failed.fetch_add(1, Ordering::Relaxed);
-                        }
-                    }
-                }
-            });
+            let wire = proxy.connect(&database);
+            let round = &round;
+            scope.spawn(move || write_mysql(wire, writer, round));
         }
         let ports = [servers[0].port, servers[1].port];
-        let (direct_seen, direct_stop, direct_killed) = (&direct, &stop, &killed);
-        let database = &database;
-        scope.spawn(move || {
-            let mut at = 0;
-            let mut wire: Option<mysql::wire::Wire> = None;
-            while !direct_stop.load(Ordering::Relaxed) {
-                let began = Instant::now();
-                if wire.is_none() {
-                    at += 1;
-                    wire = mysql::wire::Wire::connect(&database.login(ports[at % 2])).ok();
-                }
-                let wrote = wire.as_mut().is_some_and(|wire| {
-                    let reply = wire.query("insert into t (writer) values (-1)");
-                    reply.is_ok_and(|reply| reply[0].failure().is_none())
-                });
-                if wrote {
-                    direct_seen.wrote(began, direct_killed);
-                } else {
-                    wire = None;
-                    thread::sleep(Duration::from_millis(10));
-                }
-            }
-        });
+        let (database, round_of_direct) = (&database, &round);
+        scope.spawn(move || reconnect_mysql(database, ports, round_of_direct));
         thread::sleep(Duration::from_secs(2));
         servers[0].kill();
-        *killed.lock().unwrap() = Some(Instant::now());
+        *round.killed.lock().unwrap() = Some(Instant::now());
         thread::sleep(Duration::from_millis(500));
         servers[1].promote();
         let promoted = Instant::now();
-        while !(seen.is_over() && direct.is_over()) && promoted.elapsed() < Duration::from_secs(30)
-        {
+        while !round.is_over() && promoted.elapsed() < Duration::from_secs(30) {
             thread::sleep(Duration::from_millis(5));
         }
         thread::sleep(Duration::from_millis(300));
-        stop.store(true, Ordering::Relaxed);
+        round.stop.store(true, Ordering::Relaxed);
         promoted
     });
-    let failed = seen.failed.load(Ordering::Relaxed);
+    let failed = round.sluice.failed.load(Ordering::Relaxed);
     println!(
         "{kind:?}: {} writes, {failed} failed in flight",
-        seen.written.load(Ordering::Relaxed)
+        round.sluice.written.load(Ordering::Relaxed)
     );
     assert!(failed <= WRITERS, "each can have one request in flight");
     for wire in &mut idle {
         assert_eq!(wire.value("select @@port"), servers[1].port.to_string());
     }
-    (after(promoted, &seen), after(promoted, &direct))
+    (
+        after(promoted, &round.sluice),
+        after(promoted, &round.direct),
+    )
 }
