@@ -20,6 +20,7 @@ use tokio_rustls::{client, server};
 use crate::model::TlsFacts;
 use crate::net::cert_facts;
 use crate::net::coded::Coded;
+use crate::net::scratch::with_scratch;
 use crate::protocol::Codec;
 
 /// A TCP connection, inside TLS or not.
@@ -266,10 +267,10 @@ impl Stream {
             let Some(tcp) = self.tcp() else {
                 return;
             };
-            let mut sink = [0_u8; 1024];
             let mut dropped = 0;
             while dropped < LINGER_BYTES && tcp.readable().await.is_ok() {
-                match tcp.try_read(&mut sink) {
+                // Into a buffer that the future has no room for: idle sessions have room for it.
+                match with_scratch(|sink| tcp.try_read(sink)) {
                     Ok(0) => return,
                     Ok(n) => dropped += n,
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

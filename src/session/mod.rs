@@ -84,7 +84,7 @@ pub async fn serve<E: Engine>(
         Err(LoginError::Told(fault)) => {
             note_failure::<E>(&hall, &entry, &meter, known.as_deref(), &fault);
             if let Some(stream) = stream.take() {
-                stream.close(LAST_WORDS).await;
+                Box::pin(stream.close(LAST_WORDS)).await;
             }
         }
         Err(LoginError::Fault(fault)) => {
