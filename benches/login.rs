@@ -128,6 +128,7 @@ fn hello(startup: &[u8]) -> <Postgres as Engine>::Login {
         direct_tls: false,
     };
     let caller = Caller {
+        peer: [127, 0, 0, 1].into(),
         session: 1,
         announcement: None,
     };

@@ -37,6 +37,8 @@ pub enum Refusal {
     RefusedByPolicy,
     /// The database does not accept it.
     RefusedByDatabase,
+    /// The database lets that user in by other means than a token, or by none.
+    NotAskedFor,
     /// Nobody can be asked about it, because the client wants a database that is not configured.
     UnknownDatabase,
     /// It was issued by somebody else.
@@ -71,6 +73,7 @@ impl Refusal {
             Self::BadSignature => "bad_signature",
             Self::RefusedByPolicy => "refused_by_policy",
             Self::RefusedByDatabase => "refused_by_database",
+            Self::NotAskedFor => "not_asked_for",
             Self::UnknownDatabase => "unknown_database",
             Self::WrongIssuer => "wrong_issuer",
             Self::WrongAudience => "wrong_audience",
@@ -101,6 +104,7 @@ impl Refusal {
             | Self::BadSignature
             | Self::RefusedByPolicy
             | Self::RefusedByDatabase
+            | Self::NotAskedFor
             | Self::UnknownDatabase
             | Self::WrongIssuer
             | Self::WrongAudience

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::auth::jwt::publisher::Publisher;
 use crate::config::{self, Plan};
 use crate::daemon::{self, BuildError, DaemonError};
 use crate::demo::{self, DemoOptions};
@@ -104,6 +105,13 @@ fn try_tls(plan: &Plan) -> Result<(), BuildError> {
                 source,
             })?;
         }
+    }
+    for issuer in &plan.tokens.issuers {
+        let publisher = Publisher::new(Arc::clone(issuer));
+        publisher.map_err(|source| BuildError::Issuer {
+            issuer: Arc::clone(&issuer.name),
+            source,
+        })?;
     }
     Ok(())
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use crate::auth::{Attempt, Refusal, Verdict};
-use crate::model::{AuthMethod, Credential, Fault, FaultKind, Proof, Secret, TargetName};
+use crate::model::{
+    AcceptedToken, AuthMethod, Credential, Fault, FaultKind, Proof, Secret, TargetName,
+};
 use crate::net::options::TlsMode;
 use crate::pool::{Pool, ServerLogin};
 use crate::protocol::Engine;
@@ -115,11 +117,17 @@ impl<E: Engine> ListenerDesk<E> {
         match verdict {
             Ok(Verdict::Accepted { .. }) => Ok(Proof::default()),
             Ok(Verdict::AskDatabase { signed_for, until }) => {
-                self.delegated(visitor, login, token, &signed_for, until)
+                let signed_for = self
+                    .delegated(visitor, login, token, &signed_for, until)
                     .await?;
                 // Without other credentials, what the client has shown opens the pool's connections.
                 Ok(Proof {
-                    password: Some(token.clone()),
+                    accepted: Some(AcceptedToken {
+                        token: token.clone(),
+                        user: Arc::clone(visitor.user),
+                        until,
+                        signed_for,
+                    }),
                     ..Proof::default()
                 })
             }
@@ -141,7 +149,7 @@ impl<E: Engine> ListenerDesk<E> {
         token: &Secret,
         signed_for: &(String, u16),
         until: SystemTime,
-    ) -> Result<(), Trouble> {
+    ) -> Result<Option<(Box<str>, u16)>, Trouble> {
         let tokens = &self.world.tokens;
         let mut place = self.place(visitor, login)?;
         // The configuration has been checked for this; whoever poses as the server gets no token.
@@ -149,18 +157,20 @@ impl<E: Engine> ListenerDesk<E> {
             let what = "the server is not verified";
             return Err(Fault::new(FaultKind::Internal, what).into());
         }
-        place.key.target = judge_of(place.group, signed_for)?;
+        let (target, only_there) = judge_of(place.group, signed_for)?;
+        place.key.target = target;
+        let signed_for = only_there.then(|| (signed_for.0.as_str().into(), signed_for.1));
         let shown = tokens.memory.shown(token, visitor.user, &place.key);
         let shown =
             shown.ok_or_else(|| Fault::new(FaultKind::Internal, "no randomness is to be had"))?;
         if tokens.memory.knows(&shown).await {
             tokens.metrics.recalled(Recall::Hit);
-            return Ok(());
+            return Ok(signed_for);
         }
         tokens.let_try(visitor.peer.ip(), visitor.user)?;
         let ask = async {
             let pool = self.pool_for_trial(&place)?;
-            let shown = ServerLogin::Fixed(Credential::Password(token.clone()));
+            let shown = ServerLogin::Fixed(Credential::Token(token.clone()));
             let outcome = pool.try_login(shown).await;
             if outcome.is_err() {
                 self.world.pools.discard(pool);
@@ -168,28 +178,30 @@ impl<E: Engine> ListenerDesk<E> {
             match outcome {
                 Ok(()) => Ok(until),
                 Err(error) if error.is_disbelief() => Err(Refusal::RefusedByDatabase.into()),
+                Err(error) if error.is_unasked() => Err(Refusal::NotAskedFor.into()),
                 Err(error) => Err(Trouble::Fault(error.fault())),
             }
         };
         let (recall, answer) = tokens.memory.ask(shown, ask).await;
         tokens.metrics.recalled(recall);
-        answer.map(|_| ())
+        answer.map(|_| signed_for)
     }
 }
 
-/// The server that a token is to be shown to: the configured one that it is signed for; where
-/// tokens are signed for other names, the primary.
+/// The server that a token is to be shown to, and whether it is of use there only: the configured
+/// one that it is signed for; where tokens are signed for other names, the primary.
 fn judge_of<E: Engine>(
     group: &Group<E>,
     (host, port): &(String, u16),
-) -> Result<TargetName, Fault> {
+) -> Result<(TargetName, bool), Fault> {
     let mut seeds = group.plan.topology.seeds.iter();
     let signed = seeds.find(|seed| {
         let (signed_host, signed_port) = seed.signed_for();
         signed_host.eq_ignore_ascii_case(host) && signed_port == *port
     });
     let primary = || group.roster.snapshot().primary.clone();
-    let judge = signed.map(|seed| Arc::clone(&seed.name)).or_else(primary);
+    let judge = signed.map(|seed| (Arc::clone(&seed.name), true));
+    let judge = judge.or_else(|| primary().map(|name| (name, false)));
     judge.ok_or_else(|| {
         let what = "The database cannot be reached.";
         Fault::new(FaultKind::TargetUnavailable, what)

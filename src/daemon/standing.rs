@@ -68,10 +68,26 @@ impl<E: Engine> World<E> {
             ServerAuth::Iam => self.vault.tokens(group.plan.iam_region.as_ref()),
             ServerAuth::Stored => match user.and_then(|user| user.server_place.as_ref()) {
                 Some(place) => self.vault.kept(place),
-                None => return ServerLogin::Fixed(credential(user, proof)),
+                None => return self.fixed_or_shown(group, user, proof),
             },
         };
         ServerLogin::From(source)
+    }
+}
+
+impl<E: Engine> World<E> {
+    /// Where Sluice has nothing of its own to show, what the server has accepted from the client.
+    fn fixed_or_shown(
+        &self,
+        group: &Group<E>,
+        user: Option<&UserOptions>,
+        proof: &Proof,
+    ) -> ServerLogin {
+        let own = user.and_then(|user| user.server_credential.as_ref());
+        match (own, &proof.accepted) {
+            (None, Some(token)) => ServerLogin::From(self.tokens.shown(&group.plan.name, token)),
+            _ => ServerLogin::Fixed(credential(user, proof)),
+        }
     }
 }
 

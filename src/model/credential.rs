@@ -1,6 +1,7 @@
 //! How one side proves to the other who it is: stored verifiers, and credentials towards servers.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -119,6 +120,9 @@ pub enum Credential {
     None,
     /// A password, used for whichever method the server asks.
     Password(Secret),
+    /// A token, shown where the server asks for a password in the clear inside TLS, and nowhere
+    /// else. A login that succeeds without that fails: it would say nothing about the token.
+    Token(Secret),
     /// Keys that a client revealed by its own SCRAM login (pass-through).
     ScramKeys(ScramKeys),
     /// SHA-1 of the password, which a client revealed by its own login (pass-through).
@@ -137,6 +141,21 @@ pub struct Proof {
     /// A token that nobody has judged yet. Alone it proves nothing: it must be judged before its
     /// bearer is let in.
     pub token: Option<Secret>,
+    /// A token that the server itself has accepted.
+    pub accepted: Option<AcceptedToken>,
+}
+
+/// A token that a server has accepted, and would accept again.
+#[derive(Clone, Debug)]
+pub struct AcceptedToken {
+    /// The token.
+    pub token: Secret,
+    /// The user that it is for.
+    pub user: Arc<str>,
+    /// From then on it is not valid any more.
+    pub until: SystemTime,
+    /// The host and port of the one server that would; `None`: any of the group.
+    pub signed_for: Option<(Box<str>, u16)>,
 }
 
 /// How a client must prove who it is. Names follow PgBouncer's `auth_type` and MySQL's plugins.

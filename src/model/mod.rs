@@ -13,8 +13,8 @@ pub mod target;
 pub mod tls_facts;
 
 pub use credential::{
-    AuthMethod, Credential, MAX_TOKEN_LEN, Parsec, Proof, ScramKeys, ScramVerifier, SealingKey,
-    ShaCrypt, Verifier,
+    AcceptedToken, AuthMethod, Credential, MAX_TOKEN_LEN, Parsec, Proof, ScramKeys, ScramVerifier,
+    SealingKey, ShaCrypt, Verifier,
 };
 pub use engine::EngineFamily;
 pub use fault::{Fault, FaultKind};

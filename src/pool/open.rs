@@ -129,6 +129,12 @@ impl BorrowError {
         matches!(self, Self::Unavailable(error) if error.is_disbelief())
     }
 
+    /// True if the server has not been willing to look at a token.
+    pub fn is_unasked(&self) -> bool {
+        matches!(self, Self::Unavailable(error)
+            if matches!(**error, OpenError::Login(ConnectError::Unasked)))
+    }
+
     /// What the client is told. A server's own words are passed on, as they name the client's
     /// own user and database; details of our side are not.
     pub fn fault(&self) -> Fault {

@@ -7,6 +7,7 @@
 
 use std::fmt::Debug;
 use std::hash::Hash;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -300,6 +301,8 @@ pub enum Opening<E: Engine> {
 pub struct Caller<A> {
     /// The session's number.
     pub session: u64,
+    /// Its address.
+    pub peer: IpAddr,
     /// What the server behind the listener says to anybody; `None` if it has not been heard yet.
     pub announcement: Option<A>,
 }
@@ -468,6 +471,9 @@ pub enum ConnectError {
     /// The server asked for a proof that we cannot give.
     #[error("cannot log in: {0}")]
     Credential(&'static str),
+    /// The server does not ask for a token, so it cannot say whether the token is good.
+    #[error("the server does not ask for the token in the clear inside TLS")]
+    Unasked,
     /// The server does not speak TLS, which is required.
     #[error("server does not offer TLS")]
     NoTls,

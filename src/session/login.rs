@@ -185,6 +185,7 @@ impl<E: Engine> Door<'_, E> {
         };
         let caller = Caller {
             session: self.handle.id.0,
+            peer: self.handle.peer.ip(),
             announcement: self.desk.announcement(),
         };
         let mut hello = E::hello(offer, caller, entropy()?);

@@ -24,6 +24,14 @@ def commands_beside_queries():
     error = expect(MySQLdb.Error, lambda: connection.change_user(USER, "wrong", DATABASE))
     assert error.args[0] == 1045, error
     connection.close()
+    # It answers the challenge of its first login, and does not read another.
+    connection = connect(autocommit=True)
+    one(connection.cursor(), "select @a := 5")
+    for _ in range(2):
+        connection.change_user(USER, PASSWORD, DATABASE)
+        assert one(connection.cursor(), "select database()") == DATABASE
+        assert one(connection.cursor(), "select @a") is None
+    connection.close()
 
 
 def results_follow_one_another():

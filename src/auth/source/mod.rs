@@ -17,12 +17,14 @@ pub mod file;
 pub mod keyring;
 pub mod meter;
 pub mod rotating;
+pub mod shown;
 pub mod tokens;
 
 pub use file::FileStore;
 pub use keyring::Keyring;
 pub use meter::{SourceMeter, SourceMetrics, SourceStatus};
 pub use rotating::{Depth, Pace, Reading, Rotating, Store};
+pub use shown::ShownTokens;
 
 /// Something to log in with.
 #[derive(Clone, Debug)]

@@ -84,10 +84,12 @@ fn token_trouble(
                 ));
             }
             let told = group.target.iter().all(|target| {
-                let place = host_and_port(&target.address, engine(group.engine));
+                let endpoint = target.iam_endpoint.as_ref().unwrap_or(&target.address);
+                let place = host_and_port(endpoint, engine(group.engine));
                 place.is_some_and(|(host, _)| region_of(host).is_some())
             });
-            (listener.iam_region.is_none() && !told).then(|| {
+            let configured = listener.iam_region.is_some() || group.server_iam_region.is_some();
+            (!configured && !told).then(|| {
                 format!(
                     "\"iam\" needs iam_region: the name of the server of target_group {name:?} \
                      does not tell the region"

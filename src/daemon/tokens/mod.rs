@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use crate::auth::iam::Audience;
@@ -11,11 +11,12 @@ use crate::auth::iam::audience::region_of;
 use crate::auth::jwt::publisher::{Publisher, PublisherError};
 use crate::auth::jwt::{Issued, Issuer};
 use crate::auth::options::{IamVerification, ListenerTokenOptions};
+use crate::auth::source::ShownTokens;
 use crate::auth::throttle::Throttle;
 use crate::auth::verify::{Delegated, Signed};
 use crate::auth::{Attempt, Refusal, TokenVerifier, Verdict};
 use crate::config::plan::{GroupPlan, TokenPlan};
-use crate::model::{AuthMethod, Fault, FaultKind};
+use crate::model::{AcceptedToken, AuthMethod, Fault, FaultKind};
 use crate::topology::options::Seed;
 
 mod memory;
@@ -33,7 +34,11 @@ pub(super) struct Tokens {
     throttle: Throttle,
     pub(super) memory: Memory,
     pub(super) metrics: TokenMetrics,
+    /// What clients have shown, by group and user.
+    shown: Mutex<HashMap<GroupAndUser, Arc<ShownTokens>>>,
 }
+
+type GroupAndUser = (Arc<str>, Arc<str>);
 
 /// How a token is verified; names the metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +116,7 @@ impl Tokens {
             memory: Memory::new(options),
             plan: plan.clone(),
             metrics: metrics.clone(),
+            shown: Mutex::default(),
         })
     }
 
@@ -131,6 +137,21 @@ impl Tokens {
         }
     }
 
+    /// What opens connections for the user of a token that a server of the group has accepted:
+    /// this token, and others of the same user.
+    pub(super) fn shown(&self, group: &Arc<str>, token: &AcceptedToken) -> Arc<ShownTokens> {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (Arc::clone(group), Arc::clone(&token.user));
+        if !shown.contains_key(&key) {
+            // No pool uses them any more.
+            shown.retain(|_, tokens| Arc::strong_count(tokens) > 1);
+        }
+        let tokens = Arc::clone(shown.entry(key).or_default());
+        drop(shown);
+        tokens.add(token);
+        tokens
+    }
+
     /// Whom IAM tokens for this group must be signed for.
     fn audience(
         &self,
@@ -139,7 +160,8 @@ impl Tokens {
     ) -> Result<Audience, Fault> {
         let seeds = &group.topology.seeds;
         let told = || seeds.iter().find_map(|seed| region_of(seed.signed_for().0));
-        let region = listener.region.as_deref().or_else(told);
+        let configured = listener.region.as_ref().or(group.iam_region.as_ref());
+        let region = configured.map(|region| &**region).or_else(told);
         let region = region.ok_or_else(|| {
             tracing::error!(group = %group.name, "iam_region is not configured");
             Fault::new(

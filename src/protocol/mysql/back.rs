@@ -38,6 +38,12 @@ pub struct MyBack {
     /// Sequence number of the next packet of a file that the server reads.
     pub(super) file_seq: u8,
     pub(super) closing: bool,
+    /// The server does not tell this user which user variables the connection holds.
+    pub(super) blind: bool,
+    /// Code of users has run, and nobody tells what it has left.
+    pub(super) suspect: bool,
+    /// The session that has used it last.
+    pub(super) holder: u64,
     pub(super) dirty: bool,
     /// The settings in force, if every replay sent so far succeeds.
     pub(super) settings: Arc<Settings>,
@@ -87,6 +93,9 @@ impl MyBack {
             unnamed: false,
             file_seq: 0,
             closing: false,
+            blind: false,
+            suspect: false,
+            holder: 0,
             dirty: false,
             settings: Arc::clone(&fresh),
             fresh,
@@ -134,6 +143,7 @@ impl MyBack {
     pub(super) fn discarded(&mut self) {
         // Whether a text may hold several statements survives it.
         self.statements.clear();
+        self.suspect = false;
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::back::MyBack;
 use super::front::MyFront;
+use super::login::Flavor;
 use super::message::Ok as OkPacket;
 use super::observe::observe;
 use super::owed::{Fate, Owed};
@@ -19,8 +20,10 @@ use crate::sql::statement::Which;
 pub fn learn(back: &mut MyBack, front: Option<&mut MyFront>, ok: &OkPacket<'_>) {
     // Replies to Sluice's own settings tell what is known; chores belong to nobody's session.
     let own = match back.debts.front().map(|owed| &owed.fate) {
-        Some(Fate::Client(_) | Fate::Probe | Fate::Warnings | Fate::InsertId) => false,
-        Some(Fate::Replay | Fate::Prepare(_) | Fate::Chore) | None => true,
+        Some(Fate::Client(_) | Fate::Probe | Fate::Warnings | Fate::FoundRows | Fate::InsertId) => {
+            false
+        }
+        Some(Fate::Replay | Fate::Prepare(_) | Fate::UserVariables | Fate::Chore) | None => true,
     };
     if own {
         return;
@@ -46,6 +49,22 @@ pub fn learn(back: &mut MyBack, front: Option<&mut MyFront>, ok: &OkPacket<'_>) 
     }
     if seen.changed && clients {
         unexplained(front);
+    }
+    if clients {
+        choose(front);
+    }
+}
+
+/// The client chooses what it is told: this reply is told by its choice already.
+fn choose(front: &mut MyFront) {
+    let Some(running) = &front.running else {
+        return;
+    };
+    let (verdict, done) = (Arc::clone(&running.verdict), running.done);
+    if let Some(statement) = verdict.statements.get(done)
+        && statement.touches.contains(Touch::SetTracker)
+    {
+        front.tracking.assigned(statement.assignments());
     }
 }
 
@@ -76,18 +95,36 @@ pub fn carried_out(
     match rows {
         Some(rows) => {
             front.last.found_rows = rows;
+            front.last.found_rows_open = running_statement(front)
+                .is_some_and(|it| it.touches.contains(Touch::CalcFoundRows));
+            front.last.found_elsewhere = false;
             front.last.row_count = -1;
         }
         None => {
             front.last.row_count = i64::try_from(ok.affected_rows).unwrap_or(i64::MAX);
+            // An UPDATE of MySQL counts the rows that it has found as a query does.
+            if front.flavor == Flavor::MySql
+                && let Some(matched) = matched(ok.info)
+            {
+                front.last.found_rows = matched;
+                front.last.found_rows_open = false;
+                front.last.found_elsewhere = false;
+            }
             if running_statement(front).is_some_and(|it| it.touches.contains(Touch::Do)) {
                 front.last.found_rows = 1;
+                front.last.found_rows_open = false;
+                front.last.found_elsewhere = false;
             }
         }
     }
+    // MariaDB does not tell what LOAD DATA has generated.
+    let loaded = ok.info.windows(LOADED.len()).any(|part| part == LOADED);
     if ok.last_insert_id != 0 {
         front.last.insert_id = ok.last_insert_id;
+    }
+    if ok.last_insert_id != 0 || loaded {
         front.last.insert_id_open = true;
+        front.last.id_elsewhere = false;
     }
     if ok.warnings > 0 {
         front.last.warnings.open();
@@ -109,6 +146,13 @@ pub fn carried_out(
     }
 }
 
+/// The number in `Rows matched: 1  Changed: 0  Warnings: 0`.
+fn matched(info: &[u8]) -> Option<u64> {
+    let rest = info.strip_prefix(b"Rows matched: ")?;
+    let digits = rest.split(|byte| !byte.is_ascii_digit()).next()?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
 fn running_statement(front: &MyFront) -> Option<&Statement> {
     let running = front.running.as_ref()?;
     running.verdict.statements.get(running.done)
@@ -124,10 +168,27 @@ fn apply(front: &mut MyFront, back: &mut MyBack, statement: &Statement, status: 
         back.closing = true;
     }
     if touches.contains(Touch::SetTracker) {
-        front.tracking.assigned(statement.assignments());
         back.untracked = true;
     }
-    match &statement.detail {
+    track(front, &statement.detail, in_transaction);
+    front.objects.service_lock |= touches.contains(Touch::ServiceLock);
+    let named = matches!(statement.detail, Detail::GetLock(_));
+    front.objects.lock_unclear |= touches.contains(Touch::UserLock) && !named;
+    if touches.contains(Touch::TempTable) && !matches!(statement.detail, Detail::TempTable(_)) {
+        front.objects.temp_unclear = true;
+    }
+    if touches.contains(Touch::TableRename) && front.is_pinned_for(PinReason::TempObject) {
+        front.objects.temp_unclear = true;
+    }
+    if touches.contains(Touch::UnlockTables) {
+        front.unpin(PinReason::TableLock);
+    }
+    next_transaction(front, statement, in_transaction);
+}
+
+/// What is there and what is gone, by name.
+fn track(front: &mut MyFront, detail: &Detail, in_transaction: bool) {
+    match detail {
         Detail::TempTable(name) => match name {
             TableName::Of { .. } => {
                 front.objects.temp_tables.insert(name.clone());
@@ -142,7 +203,17 @@ fn apply(front: &mut MyFront, back: &mut MyBack, statement: &Statement, status: 
                 front.unpin(PinReason::TempObject);
             }
         }
-        Detail::ReleaseAllLocks => front.unpin(PinReason::AdvisoryLock),
+        Detail::GetLock(name) => {
+            let held = front.objects.locks.entry(name.clone()).or_default();
+            *held = held.saturating_add(1);
+        }
+        Detail::ReleaseLock(name) => released(front, name),
+        Detail::ReleaseAllLocks => {
+            front.objects.locks.clear();
+            front.objects.lock_unclear = false;
+            unlocked(front);
+        }
+        Detail::XaEnd if !in_transaction => front.unpin(PinReason::DistributedTransaction),
         Detail::HandlerOpen(name) => match name {
             Which::One(name) => {
                 front.objects.handlers.insert(name.clone());
@@ -169,16 +240,25 @@ fn apply(front: &mut MyFront, back: &mut MyBack, statement: &Statement, status: 
         }
         _ => {}
     }
-    if touches.contains(Touch::TempTable) && !matches!(statement.detail, Detail::TempTable(_)) {
-        front.objects.temp_unclear = true;
+}
+
+/// A lock is held once less, if it was held at all; whether it was, the reply's row tells, which need not be read:
+/// more often than counted it is not held in either case.
+fn released(front: &mut MyFront, name: &[u8]) {
+    if let Some(held) = front.objects.locks.get_mut(name) {
+        *held -= 1;
+        if *held == 0 {
+            front.objects.locks.remove(name);
+        }
     }
-    if touches.contains(Touch::TableRename) && front.is_pinned_for(PinReason::TempObject) {
-        front.objects.temp_unclear = true;
+    unlocked(front);
+}
+
+fn unlocked(front: &mut MyFront) {
+    let objects = &front.objects;
+    if objects.locks.is_empty() && !objects.lock_unclear && !objects.service_lock {
+        front.unpin(PinReason::AdvisoryLock);
     }
-    if touches.contains(Touch::UnlockTables) {
-        front.unpin(PinReason::TableLock);
-    }
-    next_transaction(front, statement, in_transaction);
 }
 
 /// Modes set for the next transaction alone are gone when a later statement leaves none open.
@@ -201,18 +281,24 @@ pub fn failed(front: &mut MyFront, back: &mut MyBack) {
         front.pin(PinReason::Diagnostics);
     }
     let running = front.running.take();
-    let first = running.is_none_or(|running| {
-        if let Some(statement) = running.verdict.statements.get(running.done)
-            && statement.touches.contains(Touch::SetTracker)
-        {
-            back.untracked = true;
-        }
-        running.done == 0
-    });
-    if first {
+    let failed = running
+        .as_ref()
+        .and_then(|running| running.verdict.statements.get(running.done));
+    if failed.is_some_and(|failed| failed.touches.contains(Touch::SetTracker)) {
+        back.untracked = true;
+    }
+    if let Some(failed) = failed.filter(|failed| failed.touches.contains(Touch::UserLock)) {
+        // It may have taken some before.
+        front.objects.lock_unclear |= !matches!(failed.detail, Detail::GetLock(_));
+        unlocked(front);
+    }
+    if running.is_none_or(|running| running.done == 0) {
         front.forgive(&rules::NOTHING_LEFT_BY_FAILURE);
     }
 }
+
+/// Of what `LOAD DATA` says alone: `Records: 1  Deleted: 0  Skipped: 0  Warnings: 0`.
+const LOADED: &[u8] = b"  Deleted: ";
 
 /// Touches of which the text, or another tracker, says what has changed.
 const EXPLAINS_CHANGES: Touches = Touches::of(Touch::SetSession)

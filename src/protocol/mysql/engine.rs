@@ -103,6 +103,7 @@ impl Engine for Mysql {
     fn welcome(front: &mut MyFront, greeting: &Status, key: &u64, out: &mut Vec<u8>) {
         front.session = *key;
         front.status = greeting.without(Status::IN_TRANS);
+        front.first_status = front.status.of_session();
         let assurance = front.assurance.take();
         let assurance = assurance.as_deref().and_then(OnceLock::get);
         answer::welcome(front, assurance.map_or(&[], |info| info), out);

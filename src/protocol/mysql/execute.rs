@@ -36,6 +36,8 @@ pub enum Unread {
     More,
     /// It is malformed.
     Malformed,
+    /// It has too few parameters.
+    TooFew,
 }
 
 impl Execution {
@@ -51,10 +53,20 @@ impl Execution {
         } else {
             Unread::Malformed
         };
-        Self::read_whole(payload, parameters, capabilities).ok_or(missing)
+        let (execution, count) =
+            Self::read_whole(payload, parameters, capabilities).ok_or(missing)?;
+        if count < usize::from(parameters) {
+            return Err(Unread::TooFew);
+        }
+        Ok(execution)
     }
 
-    fn read_whole(payload: &[u8], parameters: u16, capabilities: Capabilities) -> Option<Self> {
+    /// Also the number of parameters, attributes included.
+    fn read_whole(
+        payload: &[u8],
+        parameters: u16,
+        capabilities: Capabilities,
+    ) -> Option<(Self, usize)> {
         let mut reader = Reader::new(payload);
         reader.take(NUMBER.end)?;
         let flags = reader.u8()?;
@@ -65,13 +77,14 @@ impl Execution {
             flag_at: None,
         };
         let named = capabilities.has(Capabilities::QUERY_ATTRIBUTES);
-        let counted = named && flags & PARAMETER_COUNT_AVAILABLE != 0;
+        // Where there are parameters the number stands there in any case, whatever the flag says.
+        let counted = named && (parameters > 0 || flags & PARAMETER_COUNT_AVAILABLE != 0);
         let mut count = usize::from(parameters);
         if counted {
             count = usize::try_from(reader.lenenc()?).ok()?;
         }
         if count == 0 {
-            return Some(execution);
+            return Some((execution, count));
         }
         reader.take(count.div_ceil(8))?;
         let flag_at = payload.len() - reader.len();
@@ -91,7 +104,7 @@ impl Execution {
         if !counted || count == usize::from(parameters) {
             execution.flag_at = Some(flag_at);
         }
-        Some(execution)
+        Some((execution, count))
     }
 }
 
@@ -133,6 +146,20 @@ mod tests {
             Some(&b"\x08\x00\x00\x0f\x00\x01n"[..])
         );
         assert_eq!(execution.flag_at, None);
+    }
+
+    #[test]
+    fn the_number_of_parameters_needs_no_flag() {
+        // As the Python driver of MySQL sends it.
+        let payload = b"\x17\x07\0\0\0\0\x01\0\0\0\x01\x00\x01\x08\x00\x00value";
+        let read = |parameters| {
+            let named = Capabilities::QUERY_ATTRIBUTES;
+            Execution::read(payload, payload.len(), parameters, named)
+        };
+        let execution = read(1).unwrap();
+        assert_eq!(execution.types.as_deref(), Some(&b"\x08\x00\x00"[..]));
+        assert_eq!(execution.flag_at, Some(12));
+        assert_eq!(read(2), Err(Unread::TooFew));
     }
 
     proptest! {

@@ -5,6 +5,7 @@
 //! SQLSTATE class 08 make a pool throw the connection away.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use bytes::Bytes;
 
@@ -125,11 +126,12 @@ pub fn malformed() -> Fault {
 }
 
 /// The fault of a login that is refused, in MySQL's words. `with_password`: the client gave one.
-pub fn access_denied(user: &str, with_password: bool) -> Fault {
+pub fn access_denied(user: &str, host: IpAddr, with_password: bool) -> Fault {
+    let host = host.to_canonical();
     let with_password = if with_password { "YES" } else { "NO" };
     Fault::new(
         FaultKind::AuthenticationFailed,
-        format!("Access denied for user '{user}' (using password: {with_password})"),
+        format!("Access denied for user '{user}'@'{host}' (using password: {with_password})"),
     )
 }
 
@@ -146,10 +148,10 @@ mod tests {
 
     #[test]
     fn number_state_and_sentence_are_sent() {
-        let fault = access_denied("ann", true);
+        let fault = access_denied("ann", [127, 0, 0, 1].into(), true);
         assert_eq!(
             written(&fault),
-            b"\x3b\0\0\x05\xff\x15\x04#28000Access denied for user 'ann' (using password: YES)"
+            b"\x47\0\0\x05\xff\x15\x04#28000Access denied for user 'ann'@'127.0.0.1' (using password: YES)"
         );
         let mut early = Vec::new();
         let fault = Fault::new(FaultKind::TooManyClients, "Too many connections");

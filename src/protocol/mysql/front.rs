@@ -1,18 +1,20 @@
 //! One client: what it asked for, what it has prepared, and what it has half sent.
 
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 
 use super::capability::Capabilities;
-use super::login::{Assurance, Flavor, Login, Sequence};
+use super::login::{Assurance, Challenge, Flavor, Login, Sequence};
 use super::rules;
 use super::settings::Settings;
 use super::statements::Held;
 use super::status::Status;
 use super::told::Tracking;
+use super::unseen::Unseen;
 use super::warnings::Warnings;
 use crate::model::{Fault, FaultKind, Finding, PinReason, Pins, PoolMode};
 use crate::protocol::{self, Errand, FrontSettings};
@@ -26,6 +28,8 @@ pub struct MyFront {
     pub(super) session: u64,
     pub(super) capabilities: Capabilities,
     pub(super) flavor: Flavor,
+    /// The client's address.
+    pub(super) peer: IpAddr,
     pub(super) tls: bool,
     /// The collation that it logged in with, by number.
     pub(super) collation: u16,
@@ -45,13 +49,18 @@ pub struct MyFront {
     pub(super) request: Request,
     /// Sequence numbers of the login, for its last packet.
     pub(super) sequence: Arc<Sequence>,
+    /// What it has been challenged with last.
+    pub(super) challenge: Arc<Challenge>,
     /// What that packet assures the client of.
     pub(super) assurance: Option<Assurance>,
     /// Sequence number of the next packet to the client.
     pub(super) next_seq: u8,
     /// Status as last told to the client.
     pub(super) status: Status,
+    /// That of the session after its login.
+    pub(super) first_status: Status,
     pub(super) last: Last,
+    pub(super) unseen: Unseen,
     pub(super) errand: Option<Errand<u64>>,
     pub(super) requests: u64,
     pub(super) policy: Arc<FrontSettings>,
@@ -104,25 +113,19 @@ pub struct Last {
     pub row_count: i64,
     /// `FOUND_ROWS()`.
     pub found_rows: u64,
+    /// It has to be asked for: the server has counted more rows than it has sent.
+    pub found_rows_open: bool,
     /// What `SHOW WARNINGS` shows.
     pub warnings: Warnings,
+    /// Sluice has asked the server connection something since.
+    pub interrupted: bool,
+    /// The server connection knows the id of another client.
+    pub id_elsewhere: bool,
+    /// The server connection has counted the rows of others since.
+    pub found_elsewhere: bool,
     /// The client has asked what nobody knew any more, and may do so again: it keeps its server
     /// connection from one command to the next.
     pub asks: bool,
-}
-
-impl Last {
-    /// Before the first command of a session.
-    fn before(flavor: Flavor) -> Self {
-        let found_rows = match flavor {
-            Flavor::MySql => 0,
-            Flavor::MariaDb => 1,
-        };
-        Self {
-            found_rows,
-            ..Self::default()
-        }
-    }
 }
 
 /// Things on the server connection that later statements can take away again.
@@ -134,6 +137,12 @@ pub struct Objects {
     pub(super) handler_unclear: bool,
     pub(super) prepared: HashSet<Box<str>>,
     pub(super) prepared_unclear: bool,
+    /// Named locks, and how often they may be held at most.
+    pub(super) locks: HashMap<Box<[u8]>, u64>,
+    /// Named locks by names that the text does not give.
+    pub(super) lock_unclear: bool,
+    /// Locks of the locking service or of version tokens.
+    pub(super) service_lock: bool,
     /// Modes are set for the next transaction alone.
     pub(super) next_transaction: bool,
 }
@@ -150,6 +159,7 @@ impl MyFront {
             session: 0,
             capabilities: login.capabilities,
             flavor: login.flavor,
+            peer: login.peer,
             tls: login.tls,
             collation: login.collation,
             login: Arc::clone(&settings),
@@ -162,10 +172,13 @@ impl MyFront {
             running: None,
             request: Request::default(),
             sequence: Arc::clone(&login.sequence),
+            challenge: Arc::clone(&login.challenge),
             assurance: Some(Arc::clone(&login.assurance)),
             next_seq: 0,
             status: Status::AUTOCOMMIT,
-            last: Last::before(login.flavor),
+            first_status: Status::AUTOCOMMIT,
+            last: Last::default(),
+            unseen: Unseen::default(),
             errand: None,
             requests: 0,
             policy,
@@ -201,6 +214,8 @@ impl MyFront {
 
     /// Notes what a text about to be executed does.
     pub(super) fn affect(&mut self, verdict: &Verdict, cause: impl FnOnce() -> String) {
+        let share = self.policy.pins.verify;
+        self.unseen.heed(verdict.touches, share, self.session);
         let before = self.pins;
         for reason in rules::pins(verdict).since(before).iter() {
             self.pins.insert(reason);
@@ -269,7 +284,9 @@ impl MyFront {
         self.settings = self.login.with_schema(self.settings.schema());
         self.statements.clear();
         self.running = None;
-        self.last = Last::before(self.flavor);
+        self.status = self.first_status;
+        self.last = Last::default();
+        self.unseen = Unseen::default();
         self.objects = Objects::default();
         self.tracking = Tracking::default();
         let mut pins = Pins::NONE;

@@ -158,7 +158,7 @@ pub fn local(front: &mut MyFront, header: Header, payload: &[u8], replies: &mut 
             if !whole && header.len <= front.policy.max_statement_bytes {
                 return Local::More;
             }
-            kill(front, header, payload)
+            kill(front, header, payload, replies)
         }
         command::QUERY
         | command::STMT_PREPARE
@@ -206,7 +206,7 @@ fn may_be_kill(front: &MyFront, payload: &[u8]) -> bool {
     matches!(first, Some(b'k' | b'K'))
 }
 
-fn kill(front: &mut MyFront, header: Header, payload: &[u8]) -> Local {
+fn kill(front: &mut MyFront, header: Header, payload: &[u8], replies: &mut Vec<u8>) -> Local {
     let named = front.capabilities.has(Capabilities::QUERY_ATTRIBUTES);
     let Some(text) = attributes::text(payload, named) else {
         return Local::Server;
@@ -214,6 +214,10 @@ fn kill(front: &mut MyFront, header: Header, payload: &[u8]) -> Local {
     let mode = front.settings.mode_of(front.flavor);
     let verdict = rules::verdict(text, mode);
     match errand_of(&verdict) {
+        Some(errand) if interrupts_itself(front, errand) => {
+            interrupted(front, header.seq, replies);
+            Local::Done
+        }
         Some(errand) => {
             front.begin();
             front.errand = Some(errand);
@@ -238,6 +242,19 @@ pub(super) fn errand_of(verdict: &Verdict) -> Option<Errand<u64>> {
         Killed::QueryId | Killed::User => return None,
     };
     Some(errand(kill.id?, order))
+}
+
+/// True if what a session cancels is its own KILL.
+pub(super) fn interrupts_itself(front: &MyFront, errand: Errand<u64>) -> bool {
+    errand.order == ErrandOrder::Cancel && errand.key == front.session
+}
+
+/// Answers such a KILL.
+pub(super) fn interrupted(front: &mut MyFront, seq: u8, replies: &mut Vec<u8>) {
+    front.begin();
+    // ER_QUERY_INTERRUPTED
+    let text = "Query execution was interrupted";
+    answer::error(front, seq, 1317, "70100", text, replies);
 }
 
 const fn errand(key: u64, order: ErrandOrder) -> Errand<u64> {

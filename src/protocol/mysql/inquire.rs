@@ -8,7 +8,9 @@ use super::front::MyFront;
 use super::grammar::Shape;
 use super::owed::{Fate, Owed};
 use super::settings;
+use super::settled;
 use super::status::Status;
+use super::unseen::{self, Doubt};
 use crate::model::PinReason;
 
 /// See [`Engine::inquire`](crate::protocol::Engine::inquire).
@@ -16,15 +18,19 @@ pub fn inquire(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) {
     if !back.is_quiet() || back.closing {
         return;
     }
+    let renamed = back.untracked || back.unnamed;
     if back.untracked {
         back.untracked = false;
+        // It sets the names, too.
         replay(back, TRACKERS.as_bytes(), request);
     }
     if back.unnamed {
         back.unnamed = false;
         replay(back, settings::FRESH_NAMES, request);
+    }
+    if renamed {
         back.settings = back.settings.with_fresh_names();
-        // A client that keeps the connection goes on with what it logged in with.
+        // A client that keeps the connection goes on with its own.
         let difference = settings::difference(&back.settings, &front.settings);
         if !difference.sql.is_empty() {
             replay(back, &difference.sql, request);
@@ -60,12 +66,33 @@ pub fn inspect(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) ->
     if front.last.warnings.is_open() {
         ask_for_warnings(front, back, request);
     }
+    // Behind the warnings, of which it makes one, and before what returns rows.
+    if std::mem::take(&mut front.last.found_rows_open) {
+        put_query(request, back.capabilities, b"SELECT FOUND_ROWS()");
+        back.owe(Owed::new(Fate::FoundRows, Shape::Results));
+    }
     if front.last.insert_id_open {
         put_query(request, back.capabilities, b"SELECT LAST_INSERT_ID()");
         back.owe(Owed::new(Fate::InsertId, Shape::Results));
         front.last.insert_id_open = false;
     }
+    ask_for_variables(front, back, request);
+    front.last.interrupted |= !request.is_empty();
+    front.last.found_elsewhere |= !request.is_empty();
     !request.is_empty()
+}
+
+/// What code of users has left, if some may have run.
+fn ask_for_variables(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) {
+    match front.unseen.doubt() {
+        Doubt::None => {}
+        _ if back.blind => settled::unanswered(front, back),
+        _ => {
+            front.unseen.asked();
+            put_query(request, back.capabilities, unseen::question(back.flavor()));
+            back.owe(Owed::new(Fate::UserVariables, Shape::Results));
+        }
+    }
 }
 
 fn may_leave(front: &MyFront, back: &MyBack) -> bool {

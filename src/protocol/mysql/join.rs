@@ -21,6 +21,12 @@ pub fn attach(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) -> 
     if !back.dirty {
         front.lose_filtered();
     }
+    if back.holder != front.session {
+        back.holder = front.session;
+        front.unseen.moved(back.suspect);
+        front.last.found_elsewhere = true;
+        front.last.id_elsewhere = true;
+    }
     back.statements.limit_to(front.policy.max_server_statements);
     for number in back.statements.take_stale() {
         put_command(request, command::STMT_CLOSE, &number.to_le_bytes());

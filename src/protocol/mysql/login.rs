@@ -1,6 +1,7 @@
 //! What a client says at login (MySQL protocol, `HandshakeResponse41`), and what the servers of
 //! its listener say to anybody (`HandshakeV10`).
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -44,14 +45,18 @@ pub struct Login {
     pub collation: u16,
     /// Whose server Sluice poses as.
     pub flavor: Flavor,
+    /// Its address.
+    pub peer: IpAddr,
     /// The connection uses TLS.
     pub tls: bool,
     /// The plugin that its answer is made with.
     pub plugin: Box<str>,
     /// Its answer to the challenge, which may be its password; taken by the proof.
     pub answer: Mutex<Option<Secret>>,
-    /// The challenge of the greeting; zero bytes where there is none that counts.
-    pub scramble: [u8; SCRAMBLE_LEN],
+    /// What that answer is made from.
+    pub challenge: Arc<Challenge>,
+    /// The client logs in anew on the same connection (`COM_CHANGE_USER`).
+    pub again: bool,
     /// Attributes of the connection, as they came.
     pub attributes: Arc<[u8]>,
     /// The attribute `program_name`, or `_client_name`; empty if neither is given.
@@ -89,6 +94,29 @@ impl Sequence {
     /// A packet of this number has been read or written.
     pub fn follow(&self, seen: u8) {
         self.0.store(seen.wrapping_add(1), Ordering::Relaxed);
+    }
+}
+
+/// The last challenge that a client has got: at first that of the greeting, then that of the last request to switch
+/// plugins. Clients answer it in `COM_CHANGE_USER`, where they are not challenged first, and some do not read a new
+/// one there (libmariadb's and libmysqlclient's plugins for `mysql_native_password`).
+#[derive(Debug)]
+pub struct Challenge(Mutex<[u8; SCRAMBLE_LEN]>);
+
+impl Challenge {
+    /// This one.
+    pub fn new(scramble: [u8; SCRAMBLE_LEN]) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(scramble)))
+    }
+
+    /// The last one.
+    pub fn last(&self) -> [u8; SCRAMBLE_LEN] {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The client has got another.
+    pub fn renew(&self, scramble: [u8; SCRAMBLE_LEN]) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = scramble;
     }
 }
 

@@ -45,6 +45,7 @@ pub mod statements;
 pub mod status;
 pub mod told;
 pub mod tracker;
+pub mod unseen;
 pub mod warnings;
 pub mod wire;
 

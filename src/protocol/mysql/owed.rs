@@ -24,6 +24,10 @@ pub enum Fate {
     Probe,
     /// Sluice: the warnings of the client's last command.
     Warnings,
+    /// Sluice: the user variables that the connection holds, see [`unseen`](super::unseen).
+    UserVariables,
+    /// Sluice: `FOUND_ROWS()` after the client's last command.
+    FoundRows,
     /// Sluice: `LAST_INSERT_ID()` after the client's last command.
     InsertId,
     /// Sluice, while no client is attached.

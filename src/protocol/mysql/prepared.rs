@@ -1,6 +1,7 @@
 //! Commands about prepared statements, on their way to a server.
 
 use super::answer;
+use super::capability::Capabilities;
 use super::chore::put_command;
 use super::command;
 use super::execute::{Execution, NUMBER, Unread, number};
@@ -40,11 +41,16 @@ pub(super) fn execute(
     let execution = match Execution::read(command.payload(), total, parameters, capabilities) {
         Ok(execution) => execution,
         Err(Unread::More) => return Ok(0),
-        Err(Unread::Malformed) => {
-            malformed(reader.front, command, reader.replies);
+        Err(why) => {
+            malformed(reader.front, command, why, reader.replies);
             return Ok(reader.drop_command(command));
         }
     };
+    // Types that the server knows are those of other clients.
+    if execution.types.is_none() && execution.flag_at.is_some() && held.types.is_none() {
+        malformed(reader.front, command, Unread::Malformed, reader.replies);
+        return Ok(reader.drop_command(command));
+    }
     if execution.types.is_some() {
         held.types.clone_from(&execution.types);
     }
@@ -52,10 +58,13 @@ pub(super) fn execute(
     let (verdict, types) = (held.verdict.clone(), held.types.clone());
     let text = held.statement.text.clone();
     let (status, header) = (reader.back.status, command.header);
-    match before_execution(front, status, header, &verdict, reader.replies) {
-        Recall::Answered => return Ok(reader.drop_command(command)),
-        Recall::After(sql) => reader.run_before(&sql),
-        Recall::Server => {}
+    let recalled = before_execution(front, status, header, &verdict, reader.replies);
+    if recalled == Recall::Answered {
+        return Ok(reader.drop_command(command));
+    }
+    reader.restore(&verdict);
+    if let Recall::After(sql) = recalled {
+        reader.run_before(&sql);
     }
     let front = &mut *reader.front;
     front.begin();
@@ -67,7 +76,6 @@ pub(super) fn execute(
     let mode = front.settings.mode_of(front.flavor);
     front.affect(&verdict, || fingerprint(&text, mode));
     reader.back.dirty |= reader.front.holds_filtered();
-    reader.restore(&verdict);
     reader.front.running = Some(Running { verdict, done: 0 });
     let Some(known) = reader.back.statements.get(key) else {
         return Ok(0);
@@ -221,9 +229,14 @@ fn numbered(front: &MyFront, payload: &[u8]) -> Option<u32> {
 }
 
 /// An execution that cannot be read; as servers, Sluice goes on after it.
-fn malformed(front: &mut MyFront, command: Command<'_>, replies: &mut Vec<u8>) {
+fn malformed(front: &mut MyFront, command: Command<'_>, why: Unread, replies: &mut Vec<u8>) {
     front.begin();
+    let named = front.capabilities.has(Capabilities::QUERY_ATTRIBUTES);
     let (code, text) = match front.flavor {
+        // ER_WRONG_ARGUMENTS
+        Flavor::MySql if named && why == Unread::TooFew => {
+            (1210, "Incorrect arguments to COM_STMT_EXECUTE")
+        }
         // ER_MALFORMED_PACKET
         Flavor::MySql => (1835, "Malformed communication packet."),
         // ER_WRONG_ARGUMENTS

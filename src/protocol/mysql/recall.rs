@@ -4,7 +4,7 @@
 use super::answer::{self, Column};
 use super::frame::Header;
 use super::front::MyFront;
-use super::idle::errand_of;
+use super::idle::{errand_of, interrupted, interrupts_itself};
 use super::login::Flavor;
 use super::status::Status;
 use crate::sql::mysql::{Touch, Touches, Verdict};
@@ -36,9 +36,24 @@ pub fn recall(
         return Recall::Server;
     };
     if !first.touches.intersects(ASKED_OF_US.with(Touch::Unknown)) {
-        return Recall::Server;
+        // Most statements leave the number of rows of the last result as it is.
+        let asked = verdict.touches.contains(Touch::FoundRows);
+        if !asked || is_kept(front, status, verdict.touches) {
+            return Recall::Server;
+        }
+        return match primer(front, Touches::of(Touch::FoundRows), false) {
+            Some(sql) => Recall::After(sql),
+            None => {
+                lost(front, header, replies);
+                Recall::Answered
+            }
+        };
     }
     if let Some(errand) = errand_of(verdict) {
+        if interrupts_itself(front, errand) {
+            interrupted(front, header.seq, replies);
+            return Recall::Answered;
+        }
         front.begin();
         front.errand = Some(errand);
         front.next_seq = header.seq.wrapping_add(1);
@@ -54,12 +69,21 @@ pub fn recall(
         return answer(front, header, column, &session, replies);
     }
     // A connection that has been the client's since its last command knows these itself.
-    if front.is_pinned() || status.has(Status::IN_TRANS) {
+    if is_kept(front, status, first.touches) {
         return Recall::Server;
     }
     if let Some(name) = asked(words, "row_count()") {
         let count = std::mem::replace(&mut front.last.row_count, -1).to_string();
         front.last.found_rows = 1;
+        front.last.warnings.clear();
+        return answer(front, header, Column::signed(name), &count, replies);
+    }
+    // Where the server cannot be made to count as many.
+    if let Some(name) = asked(words, "found_rows()")
+        && primer(front, first.touches, false).is_none()
+    {
+        let count = std::mem::replace(&mut front.last.found_rows, 1).to_string();
+        front.last.row_count = -1;
         front.last.warnings.clear();
         return answer(front, header, Column::signed(name), &count, replies);
     }
@@ -91,8 +115,7 @@ pub fn before_execution(
     replies: &mut Vec<u8>,
 ) -> Recall {
     let touches = verdict.touches;
-    let kept = front.is_pinned() || status.has(Status::IN_TRANS);
-    if kept || !touches.intersects(LOST_WITH_CONNECTION) {
+    if is_kept(front, status, touches) || !touches.intersects(LOST_WITH_CONNECTION) {
         return Recall::Server;
     }
     if let Some(sql) = primer(front, touches, touches.contains(Touch::Diagnostics)) {
@@ -100,6 +123,14 @@ pub fn before_execution(
     }
     lost(front, header, replies);
     Recall::Answered
+}
+
+/// True if the server connection knows what these touches ask about: the client's last command is the last that it
+/// has seen, and the client's last result, which may be older, the last that it has counted.
+fn is_kept(front: &MyFront, status: Status, touches: Touches) -> bool {
+    let holds = front.is_pinned() || status.has(Status::IN_TRANS);
+    let counted = !touches.contains(Touch::FoundRows) || !front.last.found_elsewhere;
+    holds && !front.last.interrupted && counted
 }
 
 fn lost(front: &mut MyFront, header: Header, replies: &mut Vec<u8>) {

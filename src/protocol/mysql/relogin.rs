@@ -7,10 +7,10 @@ use super::capability::Capabilities;
 use super::fault;
 use super::frame::{HEADER_LEN, Header};
 use super::front::MyFront;
-use super::login::{Assurance, Login, SCRAMBLE_LEN};
+use super::login::{Assurance, Login};
 use super::response::attribute;
 use super::wire::Reader;
-use crate::model::Fault;
+use crate::model::{Fault, Secret};
 
 /// True if a request of so many bytes may be one to log in anew.
 pub const fn is_acceptable(header: Header) -> bool {
@@ -18,8 +18,7 @@ pub const fn is_acceptable(header: Header) -> bool {
 }
 
 /// Reads the packet at the front of `input`; returns its length, and what the client says of
-/// itself. Its answer to a challenge that it has answered before counts for nothing: it gets a
-/// fresh one.
+/// itself. Its answer is to the last challenge that it has got, as servers expect.
 pub fn read(front: &MyFront, input: &[u8]) -> Result<(usize, Login), Fault> {
     let header = Header::read(input).ok_or_else(fault::malformed)?;
     let payload = input.get(HEADER_LEN..header.total());
@@ -35,7 +34,7 @@ fn said(front: &MyFront, payload: &[u8]) -> Option<Login> {
     let user = std::str::from_utf8(reader.cstr()?).ok()?;
     // Every client that Sluice takes has the 4.1 authentication, and with it a byte of length.
     let len = reader.u8()?;
-    let _answer = reader.take(len.into())?;
+    let answer = reader.take(len.into())?;
     let database = std::str::from_utf8(reader.cstr()?).ok()?;
     // What follows may be left out.
     let collation = reader.u16().unwrap_or(front.collation);
@@ -59,10 +58,12 @@ fn said(front: &MyFront, payload: &[u8]) -> Option<Login> {
         capabilities: front.capabilities,
         collation,
         flavor: front.flavor,
+        peer: front.peer,
         tls: front.tls,
         plugin: plugin.into(),
-        answer: Mutex::new(None),
-        scramble: [0; SCRAMBLE_LEN],
+        answer: Mutex::new(Some(Secret::new(answer))),
+        challenge: Arc::clone(&front.challenge),
+        again: true,
         attributes: attributes.into(),
         application: String::from_utf8_lossy(application).into(),
         sequence: Arc::clone(&front.sequence),

@@ -398,6 +398,12 @@ impl ReplyReader<'_> {
         };
         let cursor = ok.status.has(Status::CURSOR_EXISTS);
         let divide = std::mem::take(&mut owed.divider);
+        if matches!(owed.fate, Fate::Probe | Fate::Warnings)
+            && let Some(watcher) = &mut self.watcher
+        {
+            // What an error has not told.
+            watcher.front.status = ok.status.of_session();
+        }
         if owed.is_clients() {
             if divide && !cursor {
                 self.write_divider();

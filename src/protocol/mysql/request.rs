@@ -198,6 +198,7 @@ impl RequestReader<'_> {
         request.preparing = false;
         self.front.next_seq = command.header.seq.wrapping_add(1);
         if let Some(owed) = owed {
+            self.front.last.interrupted = false;
             self.back.owe(owed);
         }
         here
@@ -280,13 +281,15 @@ impl RequestReader<'_> {
         let mode = self.front.settings.mode(self.back.usual);
         let verdict = rules::verdict(text, mode);
         let (status, header) = (self.back.status, command.header);
-        match recall(self.front, status, header, text, &verdict, self.replies) {
-            Recall::Answered => return self.drop_command(command),
-            Recall::After(sql) => self.run_before(&sql),
-            Recall::Server => {}
+        let recalled = recall(self.front, status, header, text, &verdict, self.replies);
+        if recalled == Recall::Answered {
+            return self.drop_command(command);
+        }
+        self.restore(&verdict);
+        if let Recall::After(sql) = recalled {
+            self.run_before(&sql);
         }
         self.front.begin();
-        self.restore(&verdict);
         if !verdict.touches.intersects(ASKS_ABOUT_LAST) {
             self.front.forget_last();
         }
@@ -315,19 +318,33 @@ impl RequestReader<'_> {
     /// connection may have seen others meanwhile.
     pub(super) fn restore(&mut self, verdict: &Verdict) {
         let kept = self.front.is_pinned() || self.back.status.has(Status::IN_TRANS);
-        if !kept && verdict.touches.contains(Touch::LastInsertIdRead) {
+        let reads = verdict.touches.contains(Touch::LastInsertIdRead);
+        let elsewhere = self.front.last.id_elsewhere;
+        if reads && !kept || elsewhere && verdict.touches.intersects(KNOWS_LAST_ID) {
+            self.front.last.id_elsewhere = false;
             self.run_before(&format!(
                 "SET last_insert_id = {}",
                 self.front.last.insert_id
             ));
         }
+        if verdict.touches.intersects(MENTIONS_VARIABLES) {
+            let front = &mut *self.front;
+            let sql = front.unseen.clear(&front.settings, verdict, kept);
+            if !sql.is_empty() {
+                self.run_before_bytes(&sql);
+            }
+        }
     }
 
     /// Has the server connection run this for Sluice before the command at hand.
     pub(super) fn run_before(&mut self, sql: &str) {
+        self.run_before_bytes(sql.as_bytes());
+    }
+
+    fn run_before_bytes(&mut self, sql: &[u8]) {
         let capabilities = self.back.capabilities;
         self.script
-            .insert_with(|out| put_query(out, capabilities, sql.as_bytes()));
+            .insert_with(|out| put_query(out, capabilities, sql));
         self.back.owe(Owed::new(Fate::Replay, Shape::Results));
     }
 
@@ -376,6 +393,18 @@ impl RequestReader<'_> {
 
 /// What asks about the command before it.
 const ASKS_ABOUT_LAST: Touches = Touches::of(Touch::Diagnostics).with(Touch::FoundRows);
+
+/// What reads `LAST_INSERT_ID()`, or may change it without the reply's telling.
+const KNOWS_LAST_ID: Touches = Touches::of(Touch::LastInsertIdRead)
+    .with(Touch::LastInsertIdWrite)
+    .with(Touch::Call)
+    .with(Touch::Function)
+    .with(Touch::SqlExecute)
+    .with(Touch::Unknown);
+
+/// What may read user variables.
+const MENTIONS_VARIABLES: Touches =
+    Touches::of(Touch::UserVariableRead).with(Touch::UserVariableUnknown);
 
 /// As a server says (MySQL: `ER_MAX_PREPARED_STMT_COUNT_REACHED`).
 const TOO_MANY_STATEMENTS: &str =

@@ -26,7 +26,7 @@ pub fn pins(verdict: &Verdict) -> Pins {
 
 /// What keeps a session on its server connection. What the trackers follow does not; nor does
 /// `CALL` as such: see [`super::effects`].
-const PINNED: [(Touch, PinReason); 22] = [
+const PINNED: [(Touch, PinReason); 21] = [
     (Touch::SetUnsafe, PinReason::Setting),
     (Touch::SetRole, PinReason::Role),
     (Touch::SetResourceGroup, PinReason::Unclassified),
@@ -45,14 +45,13 @@ const PINNED: [(Touch, PinReason); 22] = [
     (Touch::Sequence, PinReason::Sequence),
     (Touch::SequenceRead, PinReason::Sequence),
     (Touch::LastInsertIdWrite, PinReason::Sequence),
-    (Touch::CalcFoundRows, PinReason::Diagnostics),
     (Touch::Profile, PinReason::Unclassified),
     (Touch::Binlog, PinReason::Unclassified),
     (Touch::Unknown, PinReason::Unclassified),
 ];
 
 /// What a text whose first statement has failed has not left behind.
-pub const NOTHING_LEFT_BY_FAILURE: [PinReason; 7] = [
+pub const NOTHING_LEFT_BY_FAILURE: [PinReason; 8] = [
     PinReason::Setting,
     PinReason::Role,
     PinReason::NextTransaction,
@@ -60,4 +59,5 @@ pub const NOTHING_LEFT_BY_FAILURE: [PinReason; 7] = [
     PinReason::TableLock,
     PinReason::HeldCursor,
     PinReason::SqlPrepare,
+    PinReason::DistributedTransaction,
 ];

@@ -1,12 +1,16 @@
 //! What the end of a reply means: for the client's books, and for Sluice's own questions.
 
+use super::back::MyBack;
 use super::effects;
+use super::front::MyFront;
 use super::message::{Err, Ok as OkPacket};
 use super::owed::{Fate, Owed, Then};
 use super::reply::{Packet, ReplyReader, server_error};
 use super::statements::{Draft, Held};
 use super::status::Status;
+use super::unseen::Doubt;
 use super::wire::Reader;
+use crate::model::PinReason;
 
 /// The reply to a preparation (MySQL protocol, `COM_STMT_PREPARE_OK`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,9 +110,17 @@ pub(super) fn complete(reader: &mut ReplyReader<'_>, ok: &OkPacket<'_>) {
                 watcher.front.last.insert_id_open = false;
             }
         }
+        Fate::FoundRows => {}
         Fate::Warnings => {
             if let Some(watcher) = &mut reader.watcher {
                 watcher.front.last.warnings.complete();
+            }
+        }
+        Fate::UserVariables => {
+            if let Some(watcher) = &mut reader.watcher
+                && watcher.front.unseen.answered()
+            {
+                found(watcher.front, reader.back, PinReason::UserVariable);
             }
         }
         Fate::Replay | Fate::Prepare(_) | Fate::Probe | Fate::Chore => {}
@@ -125,6 +137,8 @@ fn answered(reader: &mut ReplyReader<'_>, then: Then) {
         Then::Nothing | Then::Prepared(_) => {}
         Then::Script => front.running = None,
         Then::MultiStatements(on) => {
+            // The server's reply to this is an EOF, not an OK.
+            front.last.row_count = -1;
             front.multi_statements = on;
             reader.back.multi_statements = on;
         }
@@ -162,9 +176,13 @@ pub(super) fn row(reader: &mut ReplyReader<'_>, payload: &[u8]) {
             reader.back.chore.value = wanted.map(<[u8]>::to_vec);
         }
         Fate::InsertId => {
-            let id = value(0).and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
-            if let (Some(watcher), Some(id)) = (&mut reader.watcher, id) {
+            if let (Some(watcher), Some(id)) = (&mut reader.watcher, number(value(0))) {
                 watcher.front.last.insert_id = id;
+            }
+        }
+        Fate::FoundRows => {
+            if let (Some(watcher), Some(rows)) = (&mut reader.watcher, number(value(0))) {
+                watcher.front.last.found_rows = rows;
             }
         }
         Fate::Warnings => {
@@ -172,8 +190,18 @@ pub(super) fn row(reader: &mut ReplyReader<'_>, payload: &[u8]) {
                 watcher.front.last.warnings.keep(payload);
             }
         }
+        Fate::UserVariables => {
+            if let Some(watcher) = &mut reader.watcher {
+                let front = &mut *watcher.front;
+                front.unseen.row(payload, &front.settings);
+            }
+        }
         _ => {}
     }
+}
+
+fn number(text: Option<&[u8]>) -> Option<u64> {
+    std::str::from_utf8(text?).ok()?.parse().ok()
 }
 
 /// A reply has ended with an error.
@@ -188,9 +216,16 @@ pub(super) fn failed(reader: &mut ReplyReader<'_>, packet: &Packet<'_>, err: &Er
                 reader.back.chore.error = Some(server_error(packet, err));
             }
         }
-        Fate::Replay | Fate::Probe | Fate::InsertId | Fate::Warnings => {
+        Fate::Replay | Fate::Probe | Fate::InsertId | Fate::FoundRows | Fate::Warnings => {
             if let Some(watcher) = &mut reader.watcher {
                 watcher.front.replay_failed.get_or_insert_with(wire);
+            }
+        }
+        // There is nobody to ask here.
+        Fate::UserVariables => {
+            reader.back.blind = true;
+            if let Some(watcher) = &mut reader.watcher {
+                unanswered(watcher.front, reader.back);
             }
         }
         Fate::Prepare(_) => {
@@ -203,6 +238,20 @@ pub(super) fn failed(reader: &mut ReplyReader<'_>, packet: &Packet<'_>, err: &Er
                 effects::failed(watcher.front, reader.back);
             }
         }
+    }
+}
+
+/// The connection may hold what another client must not see.
+pub(super) fn found(front: &mut MyFront, back: &mut MyBack, reason: PinReason) {
+    front.pin(reason);
+    back.dirty |= front.holds_filtered();
+}
+
+/// Nobody tells what code of users has left.
+pub(super) fn unanswered(front: &mut MyFront, back: &mut MyBack) {
+    back.suspect = true;
+    if front.unseen.settle() == Doubt::Routines {
+        found(front, back, PinReason::CodeBlock);
     }
 }
 

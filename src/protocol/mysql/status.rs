@@ -25,6 +25,8 @@ impl Status {
     pub const PS_OUT_PARAMS: Self = Self(1 << 12);
     /// The open transaction is read-only.
     pub const IN_TRANS_READONLY: Self = Self(1 << 13);
+    /// MariaDB: `ANSI_QUOTES` is in force.
+    pub const ANSI_QUOTES: Self = Self(1 << 15);
     /// The packet tells changes of the session's state.
     pub const SESSION_STATE_CHANGED: Self = Self(1 << 14);
 
@@ -34,6 +36,7 @@ impl Status {
         let kept = Self::IN_TRANS.0
             | Self::AUTOCOMMIT.0
             | Self::NO_BACKSLASH_ESCAPES.0
+            | Self::ANSI_QUOTES.0
             | Self::IN_TRANS_READONLY.0;
         Self(self.0 & kept)
     }

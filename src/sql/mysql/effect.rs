@@ -77,7 +77,7 @@ pub(super) fn effect<'a>(
             touches: Touches::of(Touch::Do),
             ..calls::read(&cursor, called)
         },
-        Command::Write => Effect::NONE,
+        Command::Write => Effect::touch(Touches::of(Touch::TableWrite)),
         Command::Set => set::set(cursor()),
         Command::Transaction => transaction::transaction(cursor()),
         Command::Show => show(cursor()),
@@ -88,7 +88,7 @@ pub(super) fn effect<'a>(
             many_replies: true,
             ..Effect::touch(Touches::of(Touch::Call))
         },
-        Command::Xa => Effect::touch(Touches::of(Touch::Xa)),
+        Command::Xa => xa(cursor()),
         Command::Lock => lock(cursor()),
         Command::Unlock => unlock(cursor()),
         Command::Flush => flush(cursor()),
@@ -188,9 +188,19 @@ fn load(mut cursor: Cursor<'_>) -> Effect {
     }
     cursor.take_any(&[b"low_priority", b"concurrent"]);
     if cursor.take_word(b"local") {
-        return Effect::touch(Touches::of(Touch::LoadLocal));
+        return Effect::touch(Touches::of(Touch::LoadLocal).with(Touch::TableWrite));
     }
-    Effect::NONE
+    Effect::touch(Touches::of(Touch::TableWrite))
+}
+
+fn xa(mut cursor: Cursor<'_>) -> Effect {
+    cursor.advance();
+    if cursor.take_word(b"recover") {
+        return Effect::NONE;
+    }
+    let ends = cursor.take_any(&[b"commit", b"rollback"]);
+    let detail = if ends { Detail::XaEnd } else { Detail::None };
+    Effect::detail(Touch::Xa, detail)
 }
 
 fn lock(mut cursor: Cursor<'_>) -> Effect {

@@ -16,6 +16,7 @@ mod effect;
 mod kill;
 pub mod lexer;
 pub mod mode;
+mod natives;
 mod prepare;
 mod scan;
 mod set;

@@ -6,6 +6,7 @@ use super::body::Body;
 use super::cursor::{Cursor, variable};
 use super::effect::effect;
 use super::lexer::{Kind, Lexer, Token};
+use super::natives::is_native;
 use super::touch::{Touch, Touches};
 use super::verdict::{Statement, Verdict};
 use super::words::{self, Command, Object};
@@ -31,6 +32,8 @@ struct Current<'a> {
     command: Option<Command>,
     /// The token before.
     before: Token<'a>,
+    /// The token before that one.
+    earlier: Token<'a>,
     /// A dot stands before that one: it is part of a longer name.
     qualified: bool,
     /// Open parentheses.
@@ -38,6 +41,8 @@ struct Current<'a> {
     touches: Touches,
     /// Some word says that it does more than read.
     writes: bool,
+    /// Some word says that it writes rows of tables.
+    modifies: bool,
     /// What the next token decides.
     pending: Pending,
     /// Variables that follow are written: behind `INTO`.
@@ -50,6 +55,10 @@ struct Current<'a> {
     body: Option<Box<Body>>,
     /// Within MariaDB's `SET STATEMENT … FOR`.
     wrapped: Wrapped,
+    /// Between `INSERT` or `REPLACE` and what is written: a name before a parenthesis is the table's.
+    target: bool,
+    /// A query stands within, whatever the command.
+    queries: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -156,7 +165,7 @@ impl<'a> Scan<'a> {
             _ => {}
         }
         current.qualified = qualified;
-        current.before = token;
+        current.earlier = std::mem::replace(&mut current.before, token);
     }
 
     /// Ends the current statement, or one of which there is nothing, at this place in the text.
@@ -184,16 +193,20 @@ impl<'a> Current<'a> {
             from: lexer.back_to(&first),
             command: first_command(&first),
             before: first,
+            earlier: first,
             qualified: false,
             depth: usize::from(first.kind == Kind::Open),
             touches: Touches::NONE,
             writes: false,
+            modifies: false,
             pending: Pending::Nothing,
             into: false,
             variables: SmallVec::new(),
             object: None,
             body: None,
             wrapped: Wrapped::No,
+            target: first.is_word(b"insert") || first.is_word(b"replace"),
+            queries: false,
         }
     }
 
@@ -204,6 +217,7 @@ impl<'a> Current<'a> {
             touches: self.touches.with(Touch::SetStatement),
             variables: std::mem::take(&mut self.variables),
             writes: self.writes,
+            modifies: self.modifies,
             ..inner
         };
     }
@@ -211,7 +225,7 @@ impl<'a> Current<'a> {
     /// What waited for this token.
     fn decide(&mut self, token: &Token<'a>) {
         match std::mem::replace(&mut self.pending, Pending::Nothing) {
-            Pending::Writes => self.writes |= token.kind != Kind::Open,
+            Pending::Writes => self.modifies |= token.kind != Kind::Open,
             Pending::LastInsertId => self.touches.insert(if token.kind == Kind::Close {
                 Touch::LastInsertIdRead
             } else {
@@ -235,9 +249,6 @@ impl<'a> Current<'a> {
     /// An opening parenthesis: looks at what is called, if anything.
     #[inline]
     fn called(&mut self) {
-        if self.qualified {
-            return;
-        }
         let name = match self.before.kind {
             Kind::Word => self.before.bytes,
             // Names of interest have no quotes within.
@@ -247,10 +258,28 @@ impl<'a> Current<'a> {
             }
             _ => return,
         };
+        let known = if self.qualified {
+            Touches::NONE
+        } else {
+            words::function(name)
+        };
+        let plain = self.before.kind == Kind::Word && !self.qualified;
+        let native = plain && is_native(name, self.from.mode().flavor);
+        let named = || {
+            NAME_FOLLOWS
+                .into_iter()
+                .any(|word| self.earlier.is_word(word))
+        };
+        if !native && known.is_empty() && !self.target && !named() {
+            self.touches.insert(Touch::Function);
+        }
+        if self.qualified {
+            return;
+        }
         if words::is_last_insert_id(name) {
             self.pending = Pending::LastInsertId;
         } else {
-            self.touches.extend(words::function(name));
+            self.touches.extend(known);
         }
     }
 
@@ -265,7 +294,9 @@ impl<'a> Current<'a> {
         }
         // Length and first letter leave few candidates.
         let first = token.bytes.first().map_or(0, |first| first | 0x20);
+        self.target &= !is_source(token, first);
         match (token.bytes.len(), first) {
+            (6, b's') => self.queries |= token.is_word(b"select"),
             (4, b'i') if token.is_word(b"into") => self.into(),
             (5, b's') if token.is_word(b"share") => {
                 self.writes |= self.after(b"for") || self.after(b"in");
@@ -279,8 +310,11 @@ impl<'a> Current<'a> {
             }
             (6, b'i') if token.is_word(b"insert") => self.pending = Pending::Writes,
             (7, b'r') if token.is_word(b"replace") => self.pending = Pending::Writes,
-            (6, b'u') => self.writes |= token.is_word(b"update"),
-            (6, b'd') => self.writes |= token.is_word(b"delete"),
+            (6, b'u') if token.is_word(b"update") => {
+                self.writes = true;
+                self.modifies |= !self.after(b"for");
+            }
+            (6, b'd') => self.modifies |= token.is_word(b"delete"),
             (19, b's') if token.is_word(b"sql_calc_found_rows") => {
                 self.touches.insert(Touch::CalcFoundRows);
             }
@@ -376,6 +410,12 @@ impl<'a> Current<'a> {
             self.touches = Touches::NONE;
             self.variables.clear();
         }
+        if !evaluates(command, self.queries) {
+            self.touches = self.touches.without(Touch::Function);
+        }
+        if self.modifies && matches!(command, Command::Read | Command::Analyze) {
+            self.touches.insert(Touch::TableWrite);
+        }
         if command == Command::Set {
             // It tells itself which variables it reads and writes.
             self.touches = self
@@ -392,10 +432,53 @@ impl<'a> Current<'a> {
             control: effect.control,
             detail: effect.detail,
             variables: self.variables.into_vec().into(),
-            read_only_candidate: effect.reads && !self.writes && harmless,
+            read_only_candidate: effect.reads && !self.writes && !self.modifies && harmless,
             many_replies: effect.many_replies,
         };
         (statement, effect.doubtful)
+    }
+}
+
+/// What comes behind these is a name with columns in parentheses, not a call.
+const NAME_FOLLOWS: [&[u8]; 7] = [
+    b"as",
+    b"with",
+    b"recursive",
+    b"into",
+    b"table",
+    b"from",
+    b"join",
+];
+
+/// Whether a word behind `INSERT` tells that the table has been named.
+#[inline]
+fn is_source(token: &Token<'_>, first: u8) -> bool {
+    match first {
+        b'v' => token.is_word(b"values") || token.is_word(b"value"),
+        b's' => token.is_word(b"select") || token.is_word(b"set"),
+        b'w' => token.is_word(b"with"),
+        b't' => token.is_word(b"table"),
+        b'o' => token.is_word(b"on"),
+        _ => false,
+    }
+}
+
+/// Whether a statement with this command evaluates the functions that it names. `queries`: a query
+/// stands within.
+const fn evaluates(command: Command, queries: bool) -> bool {
+    match command {
+        Command::Create | Command::Alter => queries,
+        Command::Read
+        | Command::Do
+        | Command::Set
+        | Command::Write
+        | Command::Load
+        | Command::Show
+        | Command::Handler
+        | Command::Explain
+        | Command::Analyze
+        | Command::Unknown => true,
+        _ => false,
     }
 }
 

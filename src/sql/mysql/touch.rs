@@ -76,6 +76,10 @@ closed_set! {
     Deallocate = "deallocate",
     /// `CALL`: code that the text does not show.
     Call = "call",
+    /// A function is called that is not known as the server's own: code that the text does not show.
+    Function = "function",
+    /// Rows of a table written: triggers may run, code that the text does not show.
+    TableWrite = "table_write",
     /// `DO`
     Do = "do",
     /// `LAST_INSERT_ID()`, `@@last_insert_id`, `@@identity`

@@ -144,6 +144,8 @@ pub enum Detail {
     HandlerOpen(Which),
     /// `HANDLER name CLOSE`
     HandlerClose(Which),
+    /// `XA COMMIT`, `XA ROLLBACK`: once done, the session is in no such transaction.
+    XaEnd,
     /// `PREPARE name FROM …`
     SqlPrepare(Which),
     /// `EXECUTE name`

@@ -30,6 +30,7 @@ fn hello(choice: u8) -> Hello {
         })
     });
     let caller = Caller {
+        peer: [127, 0, 0, 1].into(),
         session: 7,
         announcement,
     };

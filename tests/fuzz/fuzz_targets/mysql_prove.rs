@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use sluice::model::{AuthMethod, Secret, ShaCrypt, TlsFacts, Verifier};
 use sluice::protocol::ProofDemand;
 use sluice::protocol::mysql::capability::Capabilities;
-use sluice::protocol::mysql::login::{Flavor, Login, Sequence};
+use sluice::protocol::mysql::login::{Challenge, Flavor, Login, Sequence};
 use sluice::protocol::mysql::plugin::{ed25519, native, sha_crypt};
 use sluice::protocol::mysql::prove::Prove;
 use sluice_fuzz::{Cut, drive, packets};
@@ -56,10 +56,12 @@ fn login(choice: usize, answer: &[u8]) -> Login {
         },
         collation: 45,
         flavor: Flavor::MySql,
+        peer: [127, 0, 0, 1].into(),
         tls: false,
         plugin: PLUGINS[choice % 4].into(),
         answer: Mutex::new(Some(Secret::new(answer))),
-        scramble: *b"01234567890123456789",
+        challenge: Challenge::new(*b"01234567890123456789"),
+        again: choice & 8 != 0,
         attributes: Arc::default(),
         application: "".into(),
         sequence: Arc::<Sequence>::default(),

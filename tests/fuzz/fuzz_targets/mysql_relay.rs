@@ -12,7 +12,7 @@ use sluice::protocol::mysql::capability::Capabilities;
 use sluice::protocol::mysql::connect::Connected;
 use sluice::protocol::mysql::front::MyFront;
 use sluice::protocol::mysql::greeting::unheard;
-use sluice::protocol::mysql::login::{Announcement, Flavor, Login};
+use sluice::protocol::mysql::login::{Announcement, Challenge, Flavor, Login};
 use sluice::protocol::mysql::settings::usual_mode;
 use sluice::protocol::mysql::status::Status;
 use sluice::protocol::{Back, Chore, Engine, FrontSettings, Script, Wants};
@@ -48,10 +48,12 @@ fn sides(choice: u8) -> (MyFront, MyBack) {
         capabilities,
         collation: 45,
         flavor,
+        peer: [127, 0, 0, 1].into(),
         tls: false,
         plugin: "mysql_native_password".into(),
         answer: Mutex::new(Some(Secret::new(b""))),
-        scramble: [1; 20],
+        challenge: Challenge::new([1; 20]),
+        again: false,
         attributes: Arc::new([]),
         application: "".into(),
         sequence: Arc::default(),

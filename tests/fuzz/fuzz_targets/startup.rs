@@ -1,6 +1,8 @@
 //! A client's first messages, up to the one that says who it is.
 #![no_main]
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use libfuzzer_sys::fuzz_target;
 use sluice::model::Fault;
 use sluice::protocol::postgres::Postgres;
@@ -8,6 +10,7 @@ use sluice::protocol::{Caller, Engine, HelloOffer, Opening, TlsOffer};
 use sluice_fuzz::{Cut, Ending, drive};
 
 const CALLER: Caller<()> = Caller {
+    peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
     session: 7,
     announcement: None,
 };

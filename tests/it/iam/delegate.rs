@@ -7,7 +7,7 @@ use std::{
 
 use crate::support::{
     certs::Certs,
-    iam::{Checker, Token, USER, delegate},
+    iam::{Checker, TRUSTED, Token, USER, delegate},
     mysql,
     postgres::{ADMIN, Postgres},
     sluice::{Settings, Sluice, is_direct},
@@ -100,6 +100,40 @@ fn the_server_decides_and_the_login_it_decides_by_serves_the_pool() {
     // Invented users leave no pools behind.
     let pools = proxy.status()["pools"].to_string();
     assert!(pools.contains(USER) && !pools.contains("nobody"), "{pools}");
+}
+
+#[test]
+fn a_server_that_does_not_ask_for_the_token_has_not_judged_it() {
+    if is_direct() {
+        return;
+    }
+    let (_checker, _server, proxy) = start(|settings| settings);
+    // Anybody can sign such a token; the server would let the user in with any password.
+    for (user, secret) in [(TRUSTED, "guessed"), ("app", "guessed")] {
+        let forged = Token {
+            user: user.into(),
+            secret: secret.into(),
+            ..Token::at(PORT)
+        };
+        let login = Login {
+            user: user.into(),
+            ..login(&proxy, &forged.text())
+        };
+        let refused = Wire::connect(&login).err().expect("a refusal");
+        assert_eq!(refused.sqlstate(), "28P01", "{user}");
+    }
+    assert!(proxy.log().contains("reason=\"not_asked_for\""));
+    let checker = Checker::start(3306);
+    let (server, _service) = checker.mariadb();
+    let proxy = Sluice::start(&delegate(Settings::for_mysql(server.port), 3306));
+    let forged = Token {
+        user: TRUSTED.into(),
+        secret: "guessed".into(),
+        ..Token::at(3306)
+    };
+    let login = mysql::login::Login::new(proxy.port, "", (TRUSTED, &forged.text())).with_tls();
+    assert!(mysql::wire::Wire::connect(&login).is_err());
+    assert!(proxy.log().contains("reason=\"not_asked_for\""));
 }
 
 #[test]

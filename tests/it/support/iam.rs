@@ -30,6 +30,9 @@ pub const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 /// The user of the database who has no password.
 pub const USER: &str = "iam_app";
 
+/// A user whom the server lets in without asking for anything.
+pub const TRUSTED: &str = "trusted";
+
 /// What a token is to say.
 #[derive(Clone, Debug)]
 pub struct Token {
@@ -208,6 +211,7 @@ impl Checker {
         let hba = self.dir.path().join("pg_hba.conf");
         let rules = format!(
             "hostssl all {USER} 127.0.0.0/8 ldap ldapserver=127.0.0.1 ldapport={} ldapprefix=\"cn=\" ldapsuffix=\",dc=iam\"\n\
+             hostssl all {TRUSTED} 127.0.0.0/8 trust\n\
              host all all 127.0.0.0/8 scram-sha-256\n",
             self.ldap_port
         );
@@ -215,7 +219,9 @@ impl Checker {
         open_to_all(&self.dir, &hba);
         let server = Postgres::private(&[("hba_file", hba.to_str().unwrap())]);
         let mut admin = server.admin("postgres");
-        admin.succeed(&format!("create role {USER} login"));
+        admin.succeed(&format!(
+            "create role {USER} login; create role {TRUSTED} login"
+        ));
         server
     }
 
@@ -229,6 +235,7 @@ impl Checker {
         let server = MySql::private(Kind::MariaDb, &settings);
         let mut admin = server.admin();
         let name = service.name();
+        admin.succeed(&format!("create user {TRUSTED}@'%'"));
         admin.succeed(&format!(
             "create user {USER}@'%' identified via pam using '{name}' require ssl"
         ));

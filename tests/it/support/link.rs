@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::{Buf, BytesMut};
+use sluice::protocol::{Codec, codec::Decoded};
 use socket2::{Domain, Socket, Type};
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, StreamOwned, pki_types::ServerName};
 
@@ -20,6 +21,10 @@ enum Stream {
 /// A connection without a protocol.
 pub struct Link {
     stream: Stream,
+    /// Between the stream and what is said.
+    codec: Option<Box<dyn Codec>>,
+    /// Received and not yet decoded.
+    encoded: BytesMut,
     /// Received and not yet looked at.
     received: BytesMut,
 }
@@ -37,6 +42,8 @@ impl Link {
         stream.set_read_timeout(Some(PATIENCE))?;
         Ok(Self {
             stream: Stream::Plain(stream),
+            codec: None,
+            encoded: BytesMut::new(),
             received: BytesMut::new(),
         })
     }
@@ -62,7 +69,20 @@ impl Link {
         }
     }
 
+    /// Speaks by this codec from here on.
+    pub fn encode(&mut self, codec: Box<dyn Codec>) {
+        self.codec = Some(codec);
+    }
+
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut encoded = Vec::new();
+        let bytes = match &mut self.codec {
+            Some(codec) => {
+                codec.encode(bytes, &mut encoded);
+                &encoded
+            }
+            None => bytes,
+        };
         match &mut self.stream {
             Stream::Plain(tcp) => tcp.write_all(bytes),
             Stream::Tls(tls) => tls.write_all(bytes).and_then(|()| tls.flush()),
@@ -135,8 +155,20 @@ impl Link {
         if count == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        self.received.extend_from_slice(&chunk[..count]);
-        Ok(())
+        let Some(codec) = &mut self.codec else {
+            self.received.extend_from_slice(&chunk[..count]);
+            return Ok(());
+        };
+        self.encoded.extend_from_slice(&chunk[..count]);
+        let mut plain = [0; 65_536];
+        loop {
+            let step = codec.decode(&self.encoded, &mut plain).unwrap();
+            self.encoded.advance(step.consumed);
+            self.received.extend_from_slice(&plain[..step.produced]);
+            if step == Decoded::default() {
+                return Ok(());
+            }
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Server role, up to the point where the client has said who it is: the greeting, TLS, and the
 //! client's response (MySQL protocol, "Connection Phase").
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use bytes::BytesMut;
@@ -8,7 +9,7 @@ use bytes::BytesMut;
 use super::capability::Capabilities;
 use super::frame::take_packet;
 use super::greeting::{Greeting, scramble, unheard};
-use super::login::{Announcement, Assurance, Flavor, Login, SCRAMBLE_LEN, Sequence};
+use super::login::{Announcement, Assurance, Challenge, Flavor, Login, SCRAMBLE_LEN, Sequence};
 use super::response::{self, Response, Unreadable};
 use super::{fault, plugin};
 use crate::model::{Fault, FaultKind, Secret, TlsFacts};
@@ -22,6 +23,7 @@ pub const MAX_RESPONSE_LEN: usize = 60 * 1024;
 #[derive(Debug)]
 pub struct Hello {
     greeting: Greeting,
+    peer: IpAddr,
     offer: TlsOffer,
     stage: Stage,
     tls: bool,
@@ -53,6 +55,7 @@ impl Hello {
                     ..heard
                 },
             },
+            peer: caller.peer,
             offer: offer.tls,
             stage: Stage::Greet,
             tls: false,
@@ -121,10 +124,12 @@ impl Hello {
             capabilities: response.capabilities & announcement.capabilities,
             collation: response.collation.into(),
             flavor: announcement.flavor,
+            peer: self.peer,
             tls: self.tls,
             plugin: plugin.into(),
             answer: Mutex::new(Some(Secret::new(response.answer))),
-            scramble: self.greeting.scramble,
+            challenge: Challenge::new(self.greeting.scramble),
+            again: false,
             attributes: attributes.into(),
             application: String::from_utf8_lossy(application.unwrap_or_default()).into(),
             sequence: Arc::clone(&self.sequence),

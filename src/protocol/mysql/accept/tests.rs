@@ -17,6 +17,7 @@ fn hello(tls: TlsOffer, announcement: Option<Announcement>) -> Hello {
         direct_tls: false,
     };
     let caller = Caller {
+        peer: [127, 0, 0, 1].into(),
         session: 5,
         announcement: announcement.map(Arc::new),
     };

@@ -25,6 +25,8 @@ pub(super) struct Authenticate {
     nonce: [u8; parsec::NONCE_LEN],
     /// The server has been asked for its public key.
     key_asked: bool,
+    /// The password has been sent in the clear inside TLS, because the server has asked for it.
+    shown: bool,
 }
 
 /// What goes with the user's name.
@@ -52,6 +54,18 @@ impl Authenticate {
             scramble: greeting.scramble.into(),
             nonce: entropy.first_chunk().copied().unwrap_or_default(),
             key_asked: false,
+            shown: false,
+        }
+    }
+
+    /// The server lets us in.
+    ///
+    /// # Errors
+    /// If it has not looked at the token.
+    pub(super) fn accepted(&self) -> Result<(), ConnectError> {
+        match &self.credential {
+            Credential::Token(_) if !self.shown => Err(ConnectError::Unasked),
+            _ => Ok(()),
         }
     }
 
@@ -122,6 +136,9 @@ impl Authenticate {
         if matches!(self.credential, Credential::None) {
             return Ok(Secret::new([]));
         }
+        if let Credential::Token(token) = &self.credential {
+            return self.token(token.clone());
+        }
         match &*self.plugin {
             plugin::NATIVE => self.native(),
             plugin::CACHING_SHA2 => {
@@ -142,6 +159,19 @@ impl Authenticate {
                 "the server asks for an authentication plugin that Sluice does not know",
             )),
         }
+    }
+
+    /// Nothing, until the server asks for it as it should: the plugin that it greets with is a
+    /// guess.
+    fn token(&mut self, token: Secret) -> Result<Secret, ConnectError> {
+        if *self.plugin != *plugin::CLEAR {
+            return Ok(Secret::new([]));
+        }
+        if !self.tls {
+            return Err(CLEAR);
+        }
+        self.shown = true;
+        Ok(Secret::new([token.expose(), &[0]].concat()))
     }
 
     fn native(&self) -> Result<Secret, ConnectError> {
@@ -187,6 +217,7 @@ impl Authenticate {
                 ConnectError::Credential("the password contains a zero byte"),
             ),
             Credential::Password(password) => Ok(password.expose()),
+            Credential::Token(_) => Err(ConnectError::Unasked),
             Credential::NativeKey(_) => Err(ConnectError::Credential(
                 "the server asks for the password, but only the key of mysql_native_password is known",
             )),

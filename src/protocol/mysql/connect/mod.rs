@@ -188,6 +188,7 @@ impl Connect {
         match payload.split_first() {
             Some((&message::OK, _)) => {
                 OkPacket::read(payload, greeted.capabilities).ok_or(Breach("malformed OK"))?;
+                greeted.authenticate.accepted()?;
                 self.seq = put_packet(out, 0, |out| {
                     put_query(out, greeted.capabilities, TRACKERS);
                 });

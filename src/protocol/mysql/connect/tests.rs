@@ -168,7 +168,11 @@ fn old_and_unknown_plugins_are_named() {
 #[test]
 fn a_refusal_is_kept_whole() {
     let mut wire = BytesMut::new();
-    write(&access_denied("ann", true), 2, &mut wire);
+    write(
+        &access_denied("ann", [127, 0, 0, 1].into(), true),
+        2,
+        &mut wire,
+    );
     let packets = [greeting(Capabilities::default()), wire.clone()];
     let (_, error) = run(plan(password(), TlsWish::Never), &packets);
     let Some(ConnectError::Refused(error)) = error else {
@@ -202,4 +206,43 @@ fn a_query_has_a_place_for_attributes_where_they_are_agreed_on() {
     out.clear();
     put_query(&mut out, Capabilities::default(), "SELECT 1");
     assert_eq!(out, b"\x03SELECT 1");
+}
+
+#[test]
+fn a_login_that_does_not_ask_for_the_token_proves_nothing() {
+    let token = || Credential::Token(Secret::new("pencil"));
+    let switch = |plugin: &str| {
+        packet(
+            4,
+            &[b"\xFE", plugin.as_bytes(), b"\0", &[7; 20], b"\0"].concat(),
+        )
+    };
+    let ok = |seq| packet(seq, b"\0\0\0\x02\0\0\0");
+    for (packets, shown) in [
+        (vec![ok(3)], false),
+        (vec![switch("mysql_native_password"), ok(6)], false),
+        (vec![switch("mysql_clear_password"), ok(6)], true),
+    ] {
+        let mut all = vec![greeting(Capabilities::SSL)];
+        all.extend(packets);
+        let (out, error) = run(plan(token(), TlsWish::Require), &all);
+        assert_eq!(
+            matches!(error, Some(ConnectError::Unasked)),
+            !shown,
+            "{error:?}"
+        );
+        assert_eq!(error.is_none(), shown, "{error:?}");
+        assert_eq!(out.windows(6).any(|bytes| bytes == b"pencil"), shown);
+    }
+    // Not even then, without TLS.
+    let all = [
+        greeting(Capabilities::USUAL),
+        switch("mysql_clear_password"),
+    ];
+    let (out, error) = run(plan(token(), TlsWish::Never), &all);
+    assert!(
+        matches!(error, Some(ConnectError::Credential(_))),
+        "{error:?}"
+    );
+    assert!(!out.windows(6).any(|bytes| bytes == b"pencil"));
 }

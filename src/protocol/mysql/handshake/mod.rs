@@ -192,6 +192,25 @@ fn what_a_client_reveals_opens_the_next_door() {
     }
 }
 
+#[test]
+fn a_token_is_shown_to_a_server_that_asks_for_it_in_the_clear() {
+    for method in [AuthMethod::Iam, AuthMethod::Jwt, AuthMethod::Password] {
+        for announcement in [None, Some(maria())] {
+            let pair = Pair {
+                credential: Credential::Token(Secret::new("pencil")),
+                tls: Some(TlsFacts::default()),
+                announcement,
+                ..Pair::new(method, Some(plain("pencil")), "")
+            };
+            let ending = pair.run();
+            assert!(ending.client.is_ok(), "{method:?}");
+            let (_, proof) = ending.server.unwrap();
+            let token = proof.token.map(|token| token.expose().to_vec());
+            assert_eq!(token, method.is_token().then(|| b"pencil".to_vec()));
+        }
+    }
+}
+
 fn sealing_key() -> Arc<SealingKey> {
     let key = PrivateDecryptingKey::generate(KeySize::Rsa2048).unwrap();
     let private: Pkcs8V1Der<'_> = key.as_der().unwrap();

@@ -85,6 +85,7 @@ impl Pair {
             direct_tls: false,
         };
         let caller = Caller {
+            peer: [127, 0, 0, 1].into(),
             session: 0x1_0000_0007,
             announcement: self.announcement.clone(),
         };

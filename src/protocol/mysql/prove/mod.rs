@@ -15,6 +15,7 @@
 mod check;
 mod plugins;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
@@ -25,7 +26,7 @@ use super::capability::Capabilities;
 use super::fault;
 use super::frame::put_packet;
 use super::greeting::scramble;
-use super::login::{Assurance, Flavor, Login, SCRAMBLE_LEN, Sequence};
+use super::login::{Assurance, Challenge, Flavor, Login, SCRAMBLE_LEN, Sequence};
 use super::plugin::{self, ed25519};
 use crate::model::{
     AuthMethod, Fault, FaultKind, MAX_TOKEN_LEN, Proof, SealingKey, Secret, TlsFacts, Verifier,
@@ -55,6 +56,7 @@ pub const KEY_FOR_SHA256: u8 = 1;
 /// The client proves who it is.
 pub struct Prove {
     user: Arc<str>,
+    peer: IpAddr,
     sequence: Arc<Sequence>,
     method: Method,
     /// The client has named this plugin.
@@ -66,6 +68,10 @@ pub struct Prove {
     /// What it has said with its name.
     answer: Option<Secret>,
     scramble: [u8; SCRAMBLE_LEN],
+    /// Where the client's last challenge is kept.
+    challenge: Arc<Challenge>,
+    /// The client has been challenged before, and may answer that.
+    again: bool,
     /// Randomness for the challenge after a switch.
     fresh: [u8; ed25519::NONCE_LEN],
     tls: bool,
@@ -135,12 +141,15 @@ impl Prove {
             with_password: answer.as_ref().is_some_and(|a| !is_empty(a.expose())),
             answer,
             user: Arc::clone(&login.user),
+            peer: login.peer,
             sequence: Arc::clone(&login.sequence),
             method: method(&demand),
             named: login.plugin.clone(),
             greeted: usual_plugin(login.flavor),
             can_switch: login.capabilities.has(Capabilities::PLUGIN_AUTH),
-            scramble: login.scramble,
+            scramble: login.challenge.last(),
+            challenge: Arc::clone(&login.challenge),
+            again: login.again,
             fresh: entropy.first_chunk().copied().unwrap_or_default(),
             tls: demand.tls.is_some(),
             certificate: demand
@@ -149,7 +158,7 @@ impl Prove {
                 .and_then(|tls| tls.fingerprint)
                 .filter(|_| login.flavor == Flavor::MariaDb),
             assurance: Arc::clone(&login.assurance),
-            greeting: login.scramble,
+            greeting: login.challenge.last(),
             verifier: demand.verifier,
             decoy_key: demand.decoy_key,
             check: None,
@@ -163,7 +172,7 @@ impl Prove {
     fn fault(&self, refusal: Refusal) -> Fault {
         match refusal {
             Refusal::Fault(fault) => fault,
-            Refusal::Denied => fault::access_denied(&self.user, self.with_password),
+            Refusal::Denied => fault::access_denied(&self.user, self.peer, self.with_password),
         }
     }
 
@@ -193,8 +202,9 @@ impl Prove {
             )));
         }
         // The greeting's challenge is too short for a signature. A client that does not know the
-        // plugin of the greeting names its own and sends nothing with it.
-        let greeted = *plugin == *self.greeted;
+        // plugin of the greeting, or waits for a challenge in COM_CHANGE_USER, names its own and
+        // sends nothing with it.
+        let greeted = *plugin == *self.greeted && !self.again;
         let signs = matches!(self.method, Method::Ed25519 | Method::Parsec);
         let named = *self.named == *plugin && !signs;
         let answer = self.answer.take();
@@ -210,9 +220,10 @@ impl Prove {
             )));
         }
         // As MariaDB does; the assurance is made with the first challenge.
-        let keeps = self.method == Method::Native && self.certificate.is_some();
-        if !keeps || self.scramble == [0; SCRAMBLE_LEN] {
+        let keeps = self.again || self.method == Method::Native && self.certificate.is_some();
+        if !keeps {
             self.scramble = scramble(self.fresh.first_chunk().copied().unwrap_or_default());
+            self.challenge.renew(self.scramble);
         }
         put_packet(out, self.sequence.take(), |out| {
             out.put_u8(SWITCH);

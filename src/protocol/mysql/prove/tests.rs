@@ -4,10 +4,10 @@ use bytes::BytesMut;
 
 use super::super::capability::Capabilities;
 use super::super::frame::{Header, put_packet};
-use super::super::login::{Flavor, Login, SCRAMBLE_LEN};
+use super::super::login::{Challenge, Flavor, Login, SCRAMBLE_LEN};
 use super::super::plugin::{native, sha2};
 use super::{Prove, SWITCH, usual_method};
-use crate::model::{AuthMethod, Fault, FaultKind, Proof, Secret, TlsFacts, Verifier};
+use crate::model::{AuthMethod, Fault, FaultKind, Proof, Secret, Verifier};
 use crate::protocol::{Exchange, ProofDemand, Step};
 
 const GREETED: [u8; SCRAMBLE_LEN] = *b"01234567890123456789";
@@ -20,10 +20,12 @@ fn login(flavor: Flavor, plugin: &str, answer: &[u8]) -> Login {
         capabilities: Capabilities::OWN,
         collation: 45,
         flavor,
+        peer: [127, 0, 0, 1].into(),
         tls: false,
         plugin: plugin.into(),
         answer: Mutex::new(Some(Secret::new(answer))),
-        scramble: GREETED,
+        challenge: Challenge::new(GREETED),
+        again: false,
         attributes: Arc::default(),
         application: "".into(),
         sequence: Arc::default(),
@@ -114,29 +116,28 @@ fn a_client_that_does_not_know_the_greeted_plugin_gets_a_challenge_of_its_own() 
     assert!(end.unwrap().is_some());
     assert_eq!(&out[..], [2, 0, 0, 4, 1, 3]);
     assert_eq!(login.sequence.peek(), 5);
+    assert_eq!(login.challenge.last()[..], *scramble);
 }
 
 #[test]
-fn a_client_without_a_challenge_gets_one() {
-    let anew = Login {
-        scramble: [0; SCRAMBLE_LEN],
-        answer: Mutex::new(None),
-        ..login(Flavor::MariaDb, "mysql_native_password", b"")
+fn a_client_that_logs_in_anew_answers_its_last_challenge() {
+    let key = native::key(b"pencil");
+    let again = |answer: &[u8]| Login {
+        again: true,
+        ..login(Flavor::MariaDb, "mysql_native_password", answer)
     };
-    let demand = ProofDemand {
-        method: AuthMethod::Native,
-        verifier: None,
-        tls: Some(TlsFacts {
-            fingerprint: Some([1; 32]),
-            ..TlsFacts::default()
-        }),
-        sealing_key: None,
-        decoy_key: [1; 32],
-    };
-    let mut prove = Prove::new(&anew, demand, &[b'x'; 48]);
-    let (end, out) = turn(&mut prove, b"");
+    let right = again(&native::answer(key.expose(), &GREETED).unwrap());
+    let (end, _) = turn(&mut prove(&right, AuthMethod::Native), b"");
+    assert!(end.unwrap().is_some());
+    let wrong = again(&native::answer(key.expose(), b"98765432109876543210").unwrap());
+    let (end, _) = turn(&mut prove(&wrong, AuthMethod::Native), b"");
+    assert_eq!(end.unwrap_err().kind, FaultKind::AuthenticationFailed);
+    // Some clients do not read another one where they are told to switch.
+    let switched = again(b"");
+    let (end, out) = turn(&mut prove(&switched, AuthMethod::CachingSha2), b"");
     assert!(end.unwrap().is_none());
-    assert!(out.ends_with(b"mysql_native_password\0xxxxxxxxxxxxxxxxxxxx\0"));
+    let switch = [&b"caching_sha2_password\0"[..], &GREETED, b"\0"].concat();
+    assert!(out.ends_with(&switch));
 }
 
 #[test]

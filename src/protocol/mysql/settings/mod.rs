@@ -24,6 +24,8 @@ use super::tracker::{self, Change};
 use crate::sql::mysql::Mode;
 use crate::sql::mysql::verdict::{Literal, LiteralKind};
 
+mod users;
+
 /// Settings of a session.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -371,7 +373,10 @@ pub fn difference(from: &Settings, to: &Settings) -> Difference {
     } else {
         to.schema.clone()
     };
-    let mut list = List::default();
+    let mut list = List {
+        wide: collations::is_wide(&from.charsets.connection),
+        ..List::default()
+    };
     for name in from.variables.keys() {
         if !to.variables.contains_key(name) {
             list.next();
@@ -416,6 +421,8 @@ pub fn difference(from: &Settings, to: &Settings) -> Difference {
 #[derive(Default)]
 struct List {
     sql: Vec<u8>,
+    /// Constants are read in a character set in which servers do not find names.
+    wide: bool,
 }
 
 impl List {
@@ -450,6 +457,9 @@ impl List {
             .iter()
             .all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'\'' | b'\\'))
         {
+            if self.wide {
+                self.sql.extend_from_slice(b"_utf8mb4");
+            }
             self.sql.push(b'\'');
             self.sql.extend_from_slice(value);
             self.sql.push(b'\'');

@@ -66,11 +66,13 @@ impl Authenticate {
             .ok_or(Breach("malformed authentication request"))?;
         let data = reader.rest();
         match (std::mem::replace(&mut self.stage, Stage::ExpectOk), code) {
+            (Stage::ExpectRequest, auth::OK) if self.is_token() => Err(UNASKED),
             (Stage::ExpectRequest | Stage::ExpectOk, auth::OK) => Ok(Turn::Ok),
             (Stage::ExpectChallenge(_) | Stage::ExpectSignature(_), auth::OK) => Err(
                 ConnectError::Impostor("the login succeeded without the server's proof"),
             ),
             (Stage::ExpectRequest, auth::CLEARTEXT) => self.cleartext(out),
+            (Stage::ExpectRequest, auth::MD5 | auth::SASL) if self.is_token() => Err(UNASKED),
             (Stage::ExpectRequest, auth::MD5) => self.md5(data, out),
             (Stage::ExpectRequest, auth::SASL) => self.sasl(data, out),
             (Stage::ExpectChallenge(client), auth::SASL_CONTINUE) => {
@@ -107,12 +109,20 @@ impl Authenticate {
         }
     }
 
+    fn is_token(&self) -> bool {
+        matches!(self.credential, Credential::Token(_))
+    }
+
     fn password(&self) -> Result<&[u8], ConnectError> {
         match &self.credential {
-            Credential::Password(password) if password.expose().contains(&0) => Err(
-                ConnectError::Credential("the password contains a zero byte"),
-            ),
-            Credential::Password(password) => Ok(password.expose()),
+            Credential::Password(password) | Credential::Token(password)
+                if password.expose().contains(&0) =>
+            {
+                Err(ConnectError::Credential(
+                    "the password contains a zero byte",
+                ))
+            }
+            Credential::Password(password) | Credential::Token(password) => Ok(password.expose()),
             Credential::ScramKeys(_) => Err(ConnectError::Credential(
                 "the server asks for the password, but only SCRAM keys are known",
             )),
@@ -145,6 +155,7 @@ impl Authenticate {
         let knowledge = match &self.credential {
             Credential::Password(password) => Knowledge::Password(password.clone()),
             Credential::ScramKeys(keys) => Knowledge::Keys(keys.clone()),
+            Credential::Token(_) => return Err(UNASKED),
             Credential::NativeKey(_) => return Err(FOREIGN_KEY),
             Credential::None => return Err(NOTHING),
         };
@@ -200,6 +211,7 @@ impl Authenticate {
 
 const FOREIGN_KEY: ConnectError =
     ConnectError::Credential("what the client has proven is of use for MySQL only");
+const UNASKED: ConnectError = ConnectError::Unasked;
 const NOTHING: ConnectError =
     ConnectError::Credential("the server asks for a password, but none is known");
 

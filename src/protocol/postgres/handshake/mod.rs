@@ -3,13 +3,16 @@
 mod pair;
 mod props;
 
-use pair::{Ending, Pair, Tls};
+use bytes::BytesMut;
 
-use super::frame;
+use pair::{CLIENT_ENTROPY, Ending, Pair, Tls};
+
+use super::connect::Connect;
 use super::scram::derive_verifier;
-use crate::model::{AuthMethod, Credential, FaultKind, Secret, Verifier};
-use crate::protocol::ConnectError;
+use super::{frame, message};
+use crate::model::{AuthMethod, Credential, FaultKind, Secret, TlsFacts, Verifier};
 use crate::protocol::postgres::md5;
+use crate::protocol::{ConnectError, Exchange, Step};
 
 const METHODS: [AuthMethod; 5] = [
     AuthMethod::Trust,
@@ -134,6 +137,65 @@ fn the_password_is_left_behind_by_the_cleartext_method_only() {
         let expected = (method == AuthMethod::Password).then(|| b"pencil".to_vec());
         assert_eq!(password, expected);
         assert_eq!(proof.scram_keys.is_some(), method == AuthMethod::Scram);
+    }
+}
+
+#[test]
+fn a_token_is_shown_to_a_server_that_asks_for_it_in_the_clear() {
+    for method in [AuthMethod::Iam, AuthMethod::Jwt, AuthMethod::Password] {
+        let pair = Pair {
+            credential: Credential::Token(Secret::new("pencil")),
+            tls: Some(Tls::honest(Some(b"hash"), None)),
+            ..Pair::new(method, Some(plain("pencil")), "")
+        };
+        let ending = pair.run();
+        assert!(ending.client.is_ok(), "{method:?}");
+        let (_, proof) = ending.server.unwrap();
+        let token = proof.token.map(|token| token.expose().to_vec());
+        assert_eq!(token, method.is_token().then(|| b"pencil".to_vec()));
+    }
+}
+
+#[test]
+fn a_token_is_not_shown_to_a_server_that_asks_for_something_else_or_nothing() {
+    let mut scram = Vec::new();
+    message::authentication_sasl(&mut scram, &["SCRAM-SHA-256"]);
+    let (mut nothing, mut md5, mut clear) = (Vec::new(), Vec::new(), Vec::new());
+    message::authentication_ok(&mut nothing);
+    message::authentication_md5(&mut md5, [1; 4]);
+    message::authentication_cleartext(&mut clear);
+    for (request, tls) in [
+        (&nothing, true),
+        (&scram, true),
+        (&md5, true),
+        (&clear, false),
+    ] {
+        let mut pair = Pair::new(AuthMethod::Iam, None, "");
+        pair.credential = Credential::Token(Secret::new("pencil"));
+        let mut connect = Connect::new(pair.plan(), &CLIENT_ENTROPY);
+        let (mut input, mut out) = (BytesMut::new(), BytesMut::new());
+        assert!(matches!(
+            connect.advance(&mut input, &mut out),
+            Ok(Step::Read)
+        ));
+        input.extend_from_slice(if tls { b"S" } else { b"N" });
+        if tls {
+            assert!(matches!(
+                connect.advance(&mut input, &mut out),
+                Ok(Step::UpgradeTls)
+            ));
+            connect.secured(&TlsFacts::default());
+        }
+        input.extend_from_slice(request);
+        let failed = loop {
+            match connect.advance(&mut input, &mut out) {
+                Ok(Step::Read) if input.is_empty() => panic!("{request:?} is answered"),
+                Ok(_) => {}
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(matches!(failed, ConnectError::Unasked), tls, "{failed}");
+        assert!(!out.windows(6).any(|bytes| bytes == b"pencil"));
     }
 }
 

@@ -42,7 +42,6 @@ fn reads_are_candidates() {
         "select a from t; select b from u",
         "select ';'",
         "select 1;",
-        "select t.get_lock('a', 1)",
     ] {
         let verdict = super::classify(text.as_bytes(), MYSQL);
         assert!(verdict.read_only_candidate(), "{text}: {verdict:?}");
@@ -128,11 +127,11 @@ fn functions_and_variables() {
             ("select LAST_INSERT_ID ( /* c */ )", "last_insert_id_read"),
             (
                 "update t set a = last_insert_id(a + 1)",
-                "last_insert_id_write",
+                "table_write last_insert_id_write",
             ),
             (
                 "insert into t values (last_insert_id())",
-                "last_insert_id_read",
+                "table_write last_insert_id_read",
             ),
             ("select @@last_insert_id", "last_insert_id_read"),
             ("select @@session.identity", "last_insert_id_read"),
@@ -152,7 +151,7 @@ fn functions_and_variables() {
             ("select next value for s", "sequence"),
             ("select previous value for s", "sequence_read"),
             ("select @@last_gtid", "last_gtid"),
-            ("select x.last_insert_id() from t", ""),
+            ("select x.last_insert_id() from t", "function"),
             ("select last_insert_id from t", ""),
             ("select concat('get_lock(', \"@a\", `@b`)", ""),
         ],
@@ -195,8 +194,14 @@ fn user_variables() {
             ("select@a", "user_variable_read"),
             ("select 1 into @a", "user_variable_unknown"),
             ("select 1, 2 into @a, @b from t", "user_variable_unknown"),
-            ("insert into t values (@a)", "user_variable_read"),
-            ("insert ignore into t select @a", "user_variable_read"),
+            (
+                "insert into t values (@a)",
+                "user_variable_read table_write",
+            ),
+            (
+                "insert ignore into t select @a",
+                "user_variable_read table_write",
+            ),
             ("call p(@a)", "user_variable_unknown call"),
             ("execute s using @a, @b", "user_variable_read sql_execute"),
             (
@@ -205,7 +210,7 @@ fn user_variables() {
             ),
             (
                 "load data infile 'f' into table t (a, @b) set c = @b",
-                "user_variable_unknown",
+                "user_variable_unknown table_write",
             ),
             (
                 "explain format=json into @v select 1",
@@ -409,8 +414,11 @@ fn commands_about_what_a_connection_holds() {
             ("show profile", "profile"),
             ("explain for connection 5", "connection_id"),
             ("kill 5", "kill"),
-            ("load data local infile 'f' into table t", "load_local"),
-            ("load data infile 'f' into table t", ""),
+            (
+                "load data local infile 'f' into table t",
+                "table_write load_local",
+            ),
+            ("load data infile 'f' into table t", "table_write"),
         ],
     );
 }
@@ -452,4 +460,46 @@ fn commands_about_the_server() {
             ("if 1 then select 1; end if", "unknown"),
         ],
     );
+}
+
+#[test]
+fn code_of_users_may_run() {
+    check(
+        MYSQL,
+        &[
+            ("select f()", "function"),
+            ("select t.get_lock('a', 1)", "function"),
+            ("select `count`(*) from t", "function"),
+            ("select uuid_to_bin(uuid())", ""),
+            ("do f(1)", "function do"),
+            ("set @a = f()", "user_variable_unknown function"),
+            ("insert into t (a) values (now())", "table_write"),
+            ("insert into s.t (a) values (f())", "function table_write"),
+            ("insert `t` (a) select f() from u", "function table_write"),
+            ("replace t (a) values (1)", "table_write"),
+            (
+                "insert into t (a) values (1) as n (b) on duplicate key update a = f(b)",
+                "function table_write",
+            ),
+            (
+                "update t set a = coalesce(a, 0) where b in (1, 2)",
+                "table_write",
+            ),
+            ("with a as (select 1) delete from t", "table_write"),
+            ("with a (b) as (select 1) select b from a", ""),
+            ("select * from (select 1) as a (b) join u using (b)", ""),
+            ("select 1 from t for update", ""),
+            ("show tables where f()", "function"),
+            (
+                "create table t (a int, key a (a), constraint c check (a > 0))",
+                "schema_objects implicit_commit",
+            ),
+            (
+                "create table t as select f()",
+                "function schema_objects implicit_commit",
+            ),
+            ("grant select (a) on t to u", "implicit_commit"),
+        ],
+    );
+    check(MARIADB, &[("select uuid_to_bin(uuid())", "function")]);
 }

@@ -139,7 +139,10 @@ fn definition(body: &mut [u8], capabilities: u32) {
 
 fn asks_for_number(say: &Say) -> bool {
     match say {
-        Say::Query(sql) => sql.contains("connection_id()") || sql.contains("is_used_lock"),
+        Say::Query(sql) => {
+            let sql = sql.to_ascii_lowercase();
+            sql.contains("connection_id()") || sql.contains("is_used_lock")
+        }
         _ => false,
     }
 }

@@ -10,6 +10,8 @@ use std::{
     ops::{Deref, DerefMut},
 };
 
+use sluice::protocol::mysql::compress::{Algorithm, Compressed};
+
 use crate::support::{
     link::{Link, is_close},
     mysql::{
@@ -87,6 +89,10 @@ impl Wire {
         let response = login.response(wire.capabilities, plugin, &answer);
         wire.send_packet(&response)?;
         wire.finish_login(login)?;
+        if wire.capabilities & capability::COMPRESS != 0 {
+            let codec = Compressed::new(Algorithm::Zlib).unwrap();
+            wire.encode(Box::new(codec));
+        }
         Ok(wire)
     }
 

@@ -1,0 +1,121 @@
+//! What pins, and what ends it again.
+
+use crate::support::{
+    mysql::{Database, Kind},
+    sluice::Sluice,
+};
+
+on_both!(what_pins_is_ended, a_statement_that_fails_leaves_no_pin);
+
+/// Texts that pin for a reason, and texts after which the session may leave.
+const ENDS: &[(&str, &[&str], &[&str])] = &[
+    (
+        "advisory_lock",
+        &["select get_lock('a', 1)"],
+        &["select release_lock('a')"],
+    ),
+    (
+        "advisory_lock",
+        &["do get_lock('a', 1)", "do get_lock('A', 1)"],
+        &["do release_lock('a')", "select release_lock('a')"],
+    ),
+    (
+        "advisory_lock",
+        &["select get_lock('a', 1)", "select get_lock('b', 1)"],
+        &[
+            "select release_lock('b')",
+            "select release_lock('a') as done",
+        ],
+    ),
+    (
+        "advisory_lock",
+        &["select get_lock(concat('a', 'b'), 1)"],
+        &["select release_all_locks()"],
+    ),
+    ("table_lock", &["lock tables t write"], &["unlock tables"]),
+    (
+        "temp_object",
+        &[
+            "create temporary table x (i int)",
+            "create temporary table y (i int)",
+        ],
+        &["drop table x", "drop temporary table y"],
+    ),
+    (
+        "held_cursor",
+        &["handler t open as h", "handler h read first"],
+        &["handler h close"],
+    ),
+    (
+        "sql_prepare",
+        &["prepare p from 'select 1'", "execute p"],
+        &["deallocate prepare p"],
+    ),
+    (
+        "distributed_transaction",
+        &["xa start 'a'", "insert into t values (1)", "xa end 'a'"],
+        &["xa rollback 'a'"],
+    ),
+    (
+        "distributed_transaction",
+        &["xa start 'a'", "insert into t values (2)", "xa end 'a'"],
+        &["xa commit 'a' one phase"],
+    ),
+    (
+        "distributed_transaction",
+        &["xa start 'a'", "xa end 'a'", "xa prepare 'a'"],
+        &["xa commit 'a'"],
+    ),
+];
+
+fn setting(kind: Kind) -> (Database, Sluice) {
+    let database = Database::new(kind);
+    database.admin().succeed("create table t (i int)");
+    let proxy = Sluice::with_pool(&database, 1);
+    (database, proxy)
+}
+
+fn what_pins_is_ended(kind: Kind) {
+    let (database, proxy) = setting(kind);
+    for (reason, begin, end) in ENDS {
+        let pins = || {
+            let count = |name| proxy.metric(name, reason);
+            (count("sluice_pins_total"), count("sluice_unpins_total"))
+        };
+        // A pin counts once the session is kept for it alone, outside a transaction.
+        let told = *reason != "distributed_transaction";
+        let (before, unpinned) = pins();
+        let mut client = proxy.connect(&database);
+        for text in *begin {
+            client.succeed(text);
+        }
+        for text in *end {
+            assert!(!told || pins() == (before + 1.0, unpinned), "{text}");
+            client.succeed(text);
+        }
+        // There is but one server connection.
+        assert_eq!(proxy.connect(&database).value("select 1"), "1");
+        let (pinned, unpinned) = (pins().0 - before, pins().1 - unpinned);
+        assert_eq!(pinned, unpinned, "{begin:?} {end:?}");
+        assert!(!told || pinned > 0.0, "{begin:?}");
+    }
+}
+
+fn a_statement_that_fails_leaves_no_pin(kind: Kind) {
+    let (database, proxy) = setting(kind);
+    let mut client = proxy.connect(&database);
+    for text in [
+        "select get_lock('', 1)",
+        "lock tables nothing write",
+        "create temporary table t2 select * from nothing",
+        "handler nothing open",
+        "prepare p from 'select nothing from nothing'",
+        "xa end 'a'",
+    ] {
+        if client.query(text).unwrap()[0].failure().is_none() {
+            client.succeed("select release_all_locks()");
+        }
+        let mut other = proxy.connect(&database);
+        assert_eq!(other.value("select 1"), "1", "{text}");
+    }
+}
