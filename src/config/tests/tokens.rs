@@ -113,7 +113,7 @@ fn keys_policies_and_issuers_are_checked() {
         (KEY.to_owned(), "there is no iam_policy \"all\""),
         (
             format!("{KEY}\n{KEY}\n{POLICY}"),
-            "another one has this access_key_id already",
+            "`access_key_id`: another one has this name already",
         ),
         (POLICY.replace("\"Allow\"", "\"Maybe\""), "not a policy"),
         (

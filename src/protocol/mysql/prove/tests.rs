@@ -161,7 +161,7 @@ fn a_client_that_cannot_switch_is_told() {
 #[test]
 fn answers_come_in_order_and_are_not_too_long() {
     let login = login(Flavor::MySql, "", b"");
-    for (wire, answered) in [(&b"\x01\0\0\x04x"[..], 3), (b"\x01\x40\0\x03", 4)] {
+    for (wire, answered) in [(&b"\x01\0\0\x04x"[..], 3), (b"\x02\x40\0\x03", 4)] {
         let mut prove = prove(&login, AuthMethod::Native);
         login.sequence.follow(1);
         let (end, _) = turn(&mut prove, b"");
