@@ -120,13 +120,13 @@ impl Vault {
         }))
     }
 
-    /// Waits until each secret that brings a user has been read, or could not be. Cancel-safe.
+    /// Waits until each secret that brings a user has been read once, or could not be. Cancel-safe.
     pub(super) async fn know_users(&self) {
         let bringers = Arc::clone(&self.state().bringers);
         let mut readings = JoinSet::new();
-        for bringer in bringers.iter().filter(|bringer| !bringer.source.is_known()) {
+        for bringer in bringers.iter().filter(|bringer| !bringer.source.is_tried()) {
             let source = Arc::clone(&bringer.source);
-            readings.spawn(async move { source.freshen().await });
+            readings.spawn(async move { source.try_once().await });
         }
         while readings.join_next().await.is_some() {}
     }

@@ -198,6 +198,16 @@ impl<S: Store> Rotating<S> {
         self.state().read.is_some()
     }
 
+    /// True once it has been read, or could not be.
+    pub fn is_tried(&self) -> bool {
+        self.state().ended > 0
+    }
+
+    /// Reads it if nobody has tried that before. Cancel-safe.
+    pub async fn try_once(&self) {
+        self.refresh(Depth::All, Asking(0)).await;
+    }
+
     /// Whether a login that was refused waits for a reading: not where one was made just now, and
     /// something is left to try.
     fn should_look(&self, ask: &Ask<'_>, now: Instant) -> bool {
