@@ -107,6 +107,8 @@ impl Mysql {
         let settings = [
             ("log_bin_trust_function_creators", "1"),
             ("thread_cache_size", "0"),
+            // Where MySQL tells which user variables a connection holds.
+            ("performance_schema", "ON"),
         ];
         let server = || MySql::private(kind, &settings);
         let servers = Pair {
@@ -144,6 +146,10 @@ fn owner(server: &MySql) -> Wire {
     let mut wire = server.admin();
     for text in sql::once(server.kind) {
         wire.succeed(&text);
+    }
+    if server.kind == Kind::MySql {
+        let table = "performance_schema.user_variables_by_thread";
+        wire.succeed(&format!("grant select on {table} to {}@'%'", APP.0));
     }
     // From now on the server knows the password, and asks for no TLS to hear it.
     let app = Login::new(server.port, sql::SCHEMA, APP).with_tls();
