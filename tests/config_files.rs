@@ -14,7 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sluice::config::{self, Plan, raw};
-use sluice::model::{AuthMethod, Credential, PoolMode, Verifier};
+use sluice::model::{AuthMethod, Credential, PoolMode, TargetRole, Verifier};
 use sluice::net::options::{ClientCert, TlsMode};
 use toml::{Table, Value};
 
@@ -110,6 +110,7 @@ fn every_file_loads() {
         "rds-mysql.toml",
         "rds-postgres.toml",
         "rds-secrets.toml",
+        "read-write-split.toml",
         "reference.toml",
         "sidecar.toml",
     ];
@@ -208,6 +209,15 @@ fn the_configurations_for_tokens_load() {
 fn the_sidecar_is_reached_from_its_own_machine_only() {
     let plan = load("sidecar.toml");
     assert!(plan.listeners[0].listen.address.ip().is_loopback());
+}
+
+#[test]
+fn the_example_of_several_servers_has_a_reader_and_a_monitor() {
+    let plan = load("read-write-split.toml");
+    assert_eq!(plan.groups[0].topology.seeds.len(), 3);
+    assert!(plan.groups[0].topology.health.monitor.is_some());
+    let roles: Vec<_> = plan.listeners.iter().map(|l| l.target_role).collect();
+    assert!(roles.contains(&TargetRole::ReadOnly), "{roles:?}");
 }
 
 #[test]

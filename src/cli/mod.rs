@@ -10,10 +10,12 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::auth::jwt::publisher::Publisher;
 use crate::config::{self, Plan};
+use crate::daemon::commands::Words;
 use crate::daemon::{self, BuildError, DaemonError};
 use crate::demo::{self, DemoOptions};
 use crate::net::ServerTls;
 
+mod orders;
 mod token;
 
 use token::TokenOptions;
@@ -32,6 +34,13 @@ enum Command {
     Run(ConfigFile),
     /// Check the configuration and print it with all defaults filled in and secrets redacted.
     Check(ConfigFile),
+    /// Hold new transactions of a running Sluice, and wait until none is under way.
+    Pause(OrderOptions),
+    /// Let held transactions go.
+    Resume(OrderOptions),
+    /// Change the primary of a target group on purpose: hold new transactions, let running ones
+    /// end, promote, release.
+    Switchover(SwitchoverOptions),
     /// Show Sluice at work, in front of a throwaway PostgreSQL on this machine.
     Demo(DemoOptions),
     /// Print an IAM token for a database user, as `aws rds generate-db-auth-token` does.
@@ -51,11 +60,66 @@ struct ConfigFile {
     file: PathBuf,
 }
 
+/// To whom an order goes, and how long it may take.
+#[derive(Debug, Args)]
+struct OrderOptions {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// The target group; may be left out where there is one.
+    #[arg(long, value_name = "NAME")]
+    target_group: Option<String>,
+    /// How long it may take.
+    #[arg(long, value_name = "TIME", default_value = "10s")]
+    deadline: humantime::Duration,
+}
+
+#[derive(Debug, Args)]
+struct SwitchoverOptions {
+    #[command(flatten)]
+    order: OrderOptions,
+    /// The next primary; without it, the replica that has come furthest.
+    #[arg(long, value_name = "HOST:PORT")]
+    to: Option<String>,
+    /// Have the servers of another target group serve this one's clients; its own name takes its
+    /// own servers back.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["to", "no_promote"])]
+    to_group: Option<String>,
+    /// Do not promote: wait until somebody else has.
+    #[arg(long)]
+    no_promote: bool,
+}
+
+impl OrderOptions {
+    fn words(&self) -> Words {
+        Words {
+            target_group: self.target_group.clone(),
+            deadline_ms: u64::try_from(self.deadline.as_millis()).ok(),
+            ..Words::default()
+        }
+    }
+}
+
+impl SwitchoverOptions {
+    fn words(&self) -> Words {
+        Words {
+            to: self.to.clone(),
+            to_group: self.to_group.clone(),
+            no_promote: self.no_promote,
+            ..self.order.words()
+        }
+    }
+}
+
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(ConfigFile { file }) => run(&file),
         Command::Check(ConfigFile { file }) => check(&file),
+        Command::Pause(options) => orders::send(&options.config.file, "pause", &options.words()),
+        Command::Resume(options) => orders::send(&options.config.file, "resume", &options.words()),
+        Command::Switchover(options) => {
+            orders::send(&options.order.config.file, "switchover", &options.words())
+        }
         Command::Demo(options) => demo::run(&options),
         Command::Token(options) => token::run(&options),
     }

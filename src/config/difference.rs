@@ -29,6 +29,10 @@ fn general(old: &GeneralPlan, new: &GeneralPlan) -> Vec<String> {
             "general.admin_address",
             old.admin_address == new.admin_address,
         ),
+        (
+            "general.admin_commands",
+            old.admin_commands == new.admin_commands,
+        ),
         ("general.log_format", old.log.format == new.log.format),
     ];
     let changed = checks.into_iter().filter(|(_, same)| !same);

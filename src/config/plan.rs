@@ -1,5 +1,6 @@
 //! A configuration that has been checked: each component's options, and which belong together.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use crate::auth::options::{
     AuthQuery, BringerOptions, IssuerOptions, ListenerTokenOptions, ServerAuth, TokenOptions,
 };
 use crate::aws::options::AwsOptions;
-use crate::model::{AuthMethod, EngineFamily, PinPolicy, Pins, PoolMode, TargetRole};
+use crate::model::{AuthMethod, EngineFamily, PinPolicy, Pins, PoolMode, TargetName, TargetRole};
 use crate::net::options::{DialOptions, ListenOptions, ServerTlsOptions};
 use crate::pool::options::{PoolOptions, TargetOptions};
 use crate::telemetry::options::LogOptions;
@@ -68,6 +69,8 @@ pub struct GeneralPlan {
     pub max_client_conn_per_address: usize,
     /// Address of the operators' HTTP endpoint.
     pub admin_address: Option<SocketAddr>,
+    /// Orders are obeyed there.
+    pub admin_commands: bool,
     /// Logs.
     pub log: LogOptions,
     /// A log line for each client that connects and disconnects.
@@ -135,6 +138,8 @@ pub struct GroupPlan {
     pub engine: EngineFamily,
     /// How its servers are reached, each by its own name and address.
     pub dial: DialOptions,
+    /// Where servers are really reached, by their names.
+    pub addresses: BTreeMap<TargetName, (Arc<str>, u16)>,
     /// The servers, and how they are watched.
     pub topology: TopologyOptions,
     /// Limits over the pools of one server.

@@ -3,6 +3,7 @@
 //! Each key says its default, its range, what it does, and whether a reload (SIGHUP) applies it
 //! (dynamic) or only a restart. `config/reference.toml` shows them all.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,8 +16,8 @@ use super::raw_tokens::{IamKey, IamPolicy, IamVerification, JwtIssuer, Tokens};
 use super::units::{Fraction, Percent, Size, Time};
 
 pub use super::raw_choices::{
-    AuthMethod, ClientCert, Engine, LogFormat, PinFilter, PoolMode, TargetRole, TargetRoleHint,
-    TlsMode, TlsVersion, WithoutReplica,
+    AuthMethod, ClientCert, Discovery, Engine, LogFormat, PinFilter, PoolMode, TargetRole,
+    TargetRoleHint, TlsMode, TlsVersion, WithoutReplica,
 };
 
 /// The whole file.
@@ -71,6 +72,9 @@ pub struct General {
     pub max_client_conn_per_address: usize,
     /// Where `/metrics`, `/livez`, `/readyz` and `/status` are served. Default: nowhere. Restart.
     pub admin_address: Option<SocketAddr>,
+    /// Whether `/pause`, `/resume` and `/switchover` are obeyed there, from whoever reaches the address.
+    /// Default false. Restart.
+    pub admin_commands: bool,
     /// `tracing` filter; the environment variable RUST_LOG overrides it. Default "info". Dynamic.
     pub log_level: String,
     /// "text" or "json". Default "text". Restart.
@@ -93,6 +97,7 @@ impl Default for General {
             max_client_conn: 10_000,
             max_client_conn_per_address: 0,
             admin_address: None,
+            admin_commands: false,
             log_level: "info".into(),
             log_format: LogFormat::Text,
             log_connections: true,
@@ -225,6 +230,23 @@ pub struct TargetGroup {
     pub engine: Engine,
     /// The servers: a primary and any number of replicas. At least one. Dynamic.
     pub target: Vec<Target>,
+    /// Where the members of the group come from: "static", each target is one; "dns", each address
+    /// that a target's name stands for is one; "aurora" or "multi_az_cluster", a server says, with
+    /// the targets to begin with; "rds", Amazon RDS says, and `target` may be []. Default "static".
+    /// Dynamic.
+    #[serde(default = "static_")]
+    pub discovery: Discovery,
+    /// With "rds": identifier of the DB cluster, or of the DB instance that has read replicas.
+    /// Default: none. Dynamic.
+    pub rds_identifier: Option<String>,
+    /// Between two looks at that source, more often while the group has no primary. From "100ms",
+    /// default "5s". Dynamic.
+    #[serde(default = "five_seconds")]
+    pub discovery_interval: Time,
+    /// Where servers are really reached, by the `host:port` that discovery names: for tunnels and
+    /// tests. Default {}: there. Dynamic.
+    #[serde(default)]
+    pub discovery_addresses: BTreeMap<String, String>,
     /// User that looks at the servers: a `[[user]]` or one of the userlist, with a password in the
     /// clear. Without one, servers are only tried for whether they take connections, and where
     /// there are several each needs its `role`. Default: none. Dynamic.
@@ -523,6 +545,7 @@ defaults! {
     password: ServerAuthMethod = ServerAuthMethod::Password;
     transaction: PoolMode = PoolMode::Transaction;
     read_write: TargetRole = TargetRole::ReadWrite;
+    static_: Discovery = Discovery::Static;
     auto: TargetRoleHint = TargetRoleHint::Auto;
     wait: WithoutReplica = WithoutReplica::Wait;
     all: Percent<1> = Percent(100);

@@ -175,3 +175,19 @@ pub enum TlsMode {
     /// TLS, chain and host name verified.
     VerifyFull,
 }
+
+/// Where the members of a target group come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Discovery {
+    /// The file.
+    Static,
+    /// The addresses of the names in the file.
+    Dns,
+    /// Aurora's status of replicas.
+    Aurora,
+    /// The topology of an RDS Multi-AZ DB cluster.
+    MultiAzCluster,
+    /// The RDS API.
+    Rds,
+}

@@ -131,7 +131,7 @@ async fn fetch<E: Engine>(
     let Some(asker) = asker else {
         return Err(unavailable(&"auth_user is not configured"));
     };
-    let Some(primary) = group.roster.snapshot().primary.clone() else {
+    let Some(primary) = group.ward.roster().snapshot().primary.clone() else {
         return Err(unavailable(&"there is no primary"));
     };
     let key = PoolKey {

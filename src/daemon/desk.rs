@@ -1,7 +1,7 @@
 //! What a listener answers its clients' sessions: see [`crate::session::desk`].
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::auth::options::UserOptions;
@@ -31,7 +31,7 @@ pub(super) struct ListenerDesk<E: Engine> {
     shared: Mutex<HashMap<OptionsKey, Arc<SessionOptions>>>,
     accesses: Mutex<HashMap<PoolKey, Weak<Access<E>>>>,
     /// Clients that have come, so that they do not all begin with the same replica.
-    turn: AtomicUsize,
+    turn: AtomicU64,
 }
 
 /// Target group, pool mode and what pins.
@@ -54,7 +54,7 @@ impl<E: Engine> ListenerDesk<E> {
             tls,
             shared: Mutex::default(),
             accesses: Mutex::default(),
-            turn: AtomicUsize::new(0),
+            turn: AtomicU64::new(0),
         }
     }
 
@@ -206,7 +206,7 @@ impl<E: Engine> ListenerDesk<E> {
         }
         accesses.retain(|_, access| access.strong_count() > 0);
         let pools = self.world.pools.clone();
-        let roster = Arc::clone(&group.roster);
+        let roster = Arc::clone(group.ward.roster());
         let access = Access::new(pools, roster, key.clone(), login, terms);
         let access = Arc::new(access);
         accesses.insert(key, Arc::downgrade(&access));
@@ -238,7 +238,7 @@ impl<E: Engine> Desk<E> for ListenerDesk<E> {
 
     fn announcement(&self) -> Option<E::Announcement> {
         let group = self.world.groups.get(self.plan.group.as_ref()?)?;
-        group.announcement.get()
+        group.ward.announcement().get()
     }
 
     fn options(&self) -> Arc<SessionOptions> {

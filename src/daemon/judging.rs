@@ -60,7 +60,7 @@ impl<E: Engine> ListenerDesk<E> {
     fn pool_for_trial(&self, place: &Place<'_, E>) -> Result<Arc<Pool<E>>, Fault> {
         let user = place.user.as_deref();
         let terms = terms(place.group, user, place.database);
-        let snapshot = place.group.roster.snapshot();
+        let snapshot = place.group.ward.roster().snapshot();
         let options = if snapshot.primary.as_ref() == Some(&place.key.target) {
             terms.primary
         } else {
@@ -199,7 +199,7 @@ fn judge_of<E: Engine>(
         let (signed_host, signed_port) = seed.signed_for();
         signed_host.eq_ignore_ascii_case(host) && signed_port == *port
     });
-    let primary = || group.roster.snapshot().primary.clone();
+    let primary = || group.ward.roster().snapshot().primary.clone();
     let judge = signed.map(|seed| (Arc::clone(&seed.name), true));
     let judge = judge.or_else(|| primary().map(|name| (name, false)));
     judge.ok_or_else(|| {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
@@ -21,23 +21,29 @@ use crate::telemetry::{LogHandle, log};
 
 mod accounts;
 pub mod admin;
+pub mod commands;
 mod desk;
 mod judging;
 mod lifecycle;
+mod look;
 mod places;
 mod process;
-mod reach;
+#[cfg(feature = "aws")]
+mod rds;
 mod sealing;
 mod serve;
 mod standing;
 mod status;
+mod surroundings;
 mod tokens;
 mod vault;
+mod ward;
 mod world;
 
 pub use world::{BuildError, dialer};
 
-use admin::{Admin, Readiness};
+use admin::{Admin, Obey, Obeying, Readiness};
+use commands::{CommandError, Verb, Words};
 use process::{Process, quotas};
 use serve::House;
 
@@ -186,6 +192,13 @@ impl Daemon {
             metrics: self.process.registry.clone(),
             readiness: Arc::new(move || readiness.readiness()),
             status: Arc::new(move || status.status()),
+            commands: self.plan.load().general.admin_commands.then(|| {
+                let daemon = Arc::clone(self);
+                let obey = move |verb, words| -> Obeying {
+                    Box::pin(Arc::clone(&daemon).obey(verb, words))
+                };
+                Arc::new(obey) as Obey
+            }),
         };
         let stop = stop.clone();
         Ok(Some(tokio::spawn(async move {
@@ -200,7 +213,7 @@ impl Daemon {
             Readiness::Draining
         } else if !self.open.load(Ordering::Acquire) {
             Readiness::Starting
-        } else if !self.postgres.reach().any() && !self.mysql.reach().any() {
+        } else if !self.postgres.wards().any_available() && !self.mysql.wards().any_available() {
             Readiness::NoTarget
         } else {
             Readiness::Ready
@@ -211,20 +224,34 @@ impl Daemon {
         let mut pools = self.postgres.pools().snapshot();
         pools.extend(self.mysql.pools().snapshot());
         let pools: Vec<_> = pools.iter().map(status::pool).collect();
-        let mut targets = self.postgres.reach().all();
-        targets.extend(self.mysql.reach().all());
-        let targets: Vec<_> = targets
-            .iter()
-            .map(|(name, up)| json!({ "target": &**name, "reachable": up }))
-            .collect();
+        let mut groups = status::groups(self.postgres.wards());
+        groups.extend(status::groups(self.mysql.wards()));
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "readiness": self.readiness().as_str(),
             "clients": status::sessions(&self.process.sessions),
             "pools": pools,
-            "targets": targets,
+            "target_groups": groups,
             "credentials": status::sources(self.process.vault.metrics()),
         })
+    }
+
+    /// Carries out what an operator has ordered.
+    async fn obey(self: Arc<Self>, verb: Verb, words: Words) -> Result<Value, CommandError> {
+        let name = words.target_group.as_deref();
+        let postgres = self.postgres.wards().named(name);
+        let mysql = self.mysql.wards().named(name);
+        match (&*postgres, &*mysql) {
+            ([(_, ward)], []) => self.postgres.wards().carry_out(ward, verb, &words).await,
+            ([], [(_, ward)]) => self.mysql.wards().carry_out(ward, verb, &words).await,
+            ([], []) => Err(CommandError::Mistaken(format!(
+                "there is no target group {:?}",
+                name.unwrap_or_default()
+            ))),
+            _ => Err(CommandError::Mistaken(
+                "name one of the target groups".into(),
+            )),
+        }
     }
 
     /// SIGHUP: the new configuration as a whole, or the old one.

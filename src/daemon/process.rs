@@ -11,7 +11,8 @@ use crate::net::limits::{Limits, Quotas};
 use crate::pool::PoolMetrics;
 use crate::session::metrics::SessionMetrics;
 use crate::session::registry::Registry;
-use crate::telemetry::{Family, MetricRegistry, ShardedGauge};
+use crate::telemetry::MetricRegistry;
+use crate::topology::TopologyMetrics;
 
 use super::places::Places;
 use super::tokens::TokenMetrics;
@@ -28,8 +29,7 @@ pub(super) struct Process {
     pub(super) places: Arc<Places>,
     /// Where credentials come from.
     pub(super) vault: Arc<Vault>,
-    /// 1 for each target that took the last connection that was tried.
-    pub(super) reachable: Family<ShardedGauge>,
+    pub(super) topology_metrics: TopologyMetrics,
     inherited: Mutex<Vec<Inherited>>,
 }
 
@@ -45,11 +45,7 @@ impl Process {
             session_metrics: SessionMetrics::new(&registry)?,
             pool_metrics: PoolMetrics::register(registry.prometheus())?,
             token_metrics: TokenMetrics::new(&registry)?,
-            reachable: registry.family(
-                "sluice_target_reachable",
-                "1 if the target took the last connection that was tried.",
-                &["target_group", "target"],
-            )?,
+            topology_metrics: TopologyMetrics::register(registry.prometheus())?,
             registry,
             places: Arc::default(),
             vault: Arc::new(Vault::new(plan, sources)),

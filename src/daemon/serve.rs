@@ -27,8 +27,8 @@ use crate::session::{Hall, last_words, serve, tell};
 use super::desk::ListenerDesk;
 use super::places::Places;
 use super::process::Process;
-use super::reach::Reach;
-use super::world::{BuildError, Rosters, World};
+use super::ward::Wards;
+use super::world::{BuildError, World};
 
 /// One engine at work.
 pub(super) struct House<E: Engine> {
@@ -37,8 +37,7 @@ pub(super) struct House<E: Engine> {
     pools: Pools<E>,
     feeds: Arc<Feeds<E>>,
     places: Arc<Places>,
-    rosters: Rosters,
-    reach: Reach,
+    wards: Wards<E>,
 }
 
 impl<E: Engine> House<E> {
@@ -47,10 +46,16 @@ impl<E: Engine> House<E> {
         let pools = Pools::new(Arc::clone(&process.pool_metrics));
         let feeds = Arc::new(Feeds::new(process.session_metrics.feeds()));
         let places = Arc::clone(&process.places);
-        let rosters = Rosters::default();
-        let world = World::build(Arc::clone(plan), &pools, &feeds, process, &places, &rosters)?;
+        let wards = Wards::new(
+            pools.clone(),
+            process.session_metrics.clone(),
+            Arc::clone(&process.sessions),
+            process.topology_metrics.clone(),
+            Arc::clone(&process.vault),
+        );
+        let world = World::build(Arc::clone(plan), &pools, &feeds, process, &places, &wards)?;
         let world = Arc::new(world);
-        world.publish();
+        world.put_in_force(&wards);
         let listeners = plan.listeners.iter().filter(|l| l.engine == E::FAMILY);
         let desks = listeners
             .map(|listener| {
@@ -61,16 +66,13 @@ impl<E: Engine> House<E> {
                 )
             })
             .collect();
-        let reach = Reach::new(process.reachable.clone());
-        reach.watch(&world);
         Ok(Self {
             world: ArcSwap::new(world),
             desks,
             pools,
             feeds,
             places,
-            rosters,
-            reach,
+            wards,
         })
     }
 
@@ -86,14 +88,14 @@ impl<E: Engine> House<E> {
             &self.feeds,
             process,
             &self.places,
-            &self.rosters,
+            &self.wards,
         )
     }
 
     /// Puts a new plan in force.
     pub(super) fn reload(&self, world: World<E>) {
         let world = Arc::new(world);
-        world.publish();
+        world.put_in_force(&self.wards);
         for (name, desk) in &self.desks {
             // A removed listener goes on until the restart that its removal needs.
             if let Some(listener) = world.listener(name) {
@@ -102,7 +104,6 @@ impl<E: Engine> House<E> {
         }
         let old = self.world.swap(Arc::clone(&world));
         world.retire_changed(&old);
-        self.reach.watch(&world);
     }
 
     /// Opens the listeners and serves their clients until `stop`. Returns when the listeners are
@@ -148,9 +149,9 @@ impl<E: Engine> House<E> {
         &self.pools
     }
 
-    /// Whether targets can be reached.
-    pub(super) fn reach(&self) -> &Reach {
-        &self.reach
+    /// The target groups under watch.
+    pub(super) fn wards(&self) -> &Wards<E> {
+        &self.wards
     }
 }
 

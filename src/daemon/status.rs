@@ -5,9 +5,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use crate::auth::source::{SourceMetrics, SourceStatus};
+use crate::model::{Member, Role, StateReason, TargetState};
 use crate::pool::PoolSnapshot;
+use crate::protocol::Engine;
 use crate::session::handle::{Handle, Phase};
 use crate::session::registry::{Registry, TICK};
+use crate::session::roster::View;
+use crate::topology::keeper::Entry;
+
+use super::ward::Wards;
 
 /// What sessions do now, and which are pinned.
 pub(super) fn sessions(registry: &Registry) -> Value {
@@ -89,6 +95,51 @@ pub(super) fn pool(pool: &PoolSnapshot) -> Value {
         "borrow_timeouts": timeouts,
         "shed": shed,
         "logins": { "succeeded": logins_ok, "failed": logins_failed },
+    })
+}
+
+/// The target groups of one engine: their servers, and what has happened to them lately.
+pub(super) fn groups<E: Engine>(wards: &Wards<E>) -> Vec<Value> {
+    let groups = wards.all();
+    groups
+        .iter()
+        .map(|(name, ward)| {
+            let view = ward.roster().view();
+            let members = view.snapshot.members.iter();
+            let events = ward.keeper().map(|keeper| keeper.journal().entries());
+            json!({
+                "target_group": &**name,
+                "primary": view.snapshot.primary.as_deref(),
+                "paused": view.snapshot.paused,
+                "servers_of": ward.taken_over_by().as_deref(),
+                "targets": members.map(|member| target(member, &view)).collect::<Vec<_>>(),
+                "events": events.iter().flatten().map(event).collect::<Vec<_>>(),
+            })
+        })
+        .collect()
+}
+
+fn target(member: &Member, view: &View) -> Value {
+    let site = view.sites.get(&member.name);
+    json!({
+        "target": &*member.name,
+        "role": member.role.map(Role::as_str),
+        "state": member.state.as_str(),
+        "reason": member.reason.map(StateReason::as_str),
+        "reachable": member.state == TargetState::Available,
+        "lag_ms": member.lag.map(|lag| lag.as_millis()),
+        "position": member.position.as_ref().map(|position| &*position.0),
+        "zone": member.zone.as_deref(),
+        "max_connections": member.weight,
+        "outstanding_reads": site.map(|site| site.outstanding()),
+    })
+}
+
+fn event(entry: &Entry) -> Value {
+    json!({
+        "at": seconds(entry.at),
+        "target": entry.change.target,
+        "what": entry.change.what,
     })
 }
 

@@ -9,15 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::auth::jwt::publisher::PublisherError;
 use crate::config::Plan;
 use crate::config::plan::{GroupPlan, ListenerPlan};
-use crate::model::TargetName;
 use crate::net::options::DialOptions;
 use crate::net::{ServerTls, TlsSetupError};
 use crate::pool::{Dialer, Pools};
 use crate::protocol::Engine;
 use crate::session::feed::Feeds;
-use crate::session::metrics::SessionMetrics;
-use crate::session::roster::{Roster, Site, View};
-use crate::topology;
 use crate::topology::options::Seed;
 
 use super::accounts::Accounts;
@@ -25,6 +21,7 @@ use super::places::Places;
 use super::process::Process;
 use super::tokens::Tokens;
 use super::vault::Vault;
+use super::ward::{Ward, Wards};
 
 /// What one configuration amounts to, for the listeners of one engine.
 pub(super) struct World<E: Engine> {
@@ -42,22 +39,16 @@ pub(super) struct World<E: Engine> {
 /// A target group and how its servers are reached.
 pub(super) struct Group<E: Engine> {
     pub(super) plan: GroupPlan,
-    /// Who is what, as sessions see it. Older than this configuration, if the group is.
-    pub(super) roster: Arc<Roster>,
-    /// The servers that the configuration names.
-    pub(super) sites: HashMap<TargetName, Arc<Site>>,
-    pub(super) announcement: Arc<Heard<E::Announcement>>,
+    /// Its servers. Older than this configuration, if the group is.
+    pub(super) ward: Arc<Ward<E>>,
 }
-
-/// The rosters of one engine, by group, over all configurations.
-pub(super) type Rosters = Mutex<HashMap<Arc<str>, Arc<Roster>>>;
 
 /// What a server said to anybody, the last time that it was asked.
 #[derive(Debug)]
 pub(super) struct Heard<A>(Mutex<Option<A>>);
 
 impl<A: Clone> Heard<A> {
-    fn nothing() -> Self {
+    pub(super) fn nothing() -> Self {
         Self(Mutex::new(None))
     }
 
@@ -113,23 +104,22 @@ impl<E: Engine> World<E> {
         feeds: &Arc<Feeds<E>>,
         process: &Process,
         places: &Arc<Places>,
-        rosters: &Rosters,
+        wards: &Wards<E>,
     ) -> Result<Self, BuildError> {
         let tls = load_tls::<E>(&plan)?;
         let tokens = Tokens::new(&plan.tokens, &process.token_metrics);
         let tokens = tokens.map_err(|(issuer, source)| BuildError::Issuer { issuer, source })?;
         let mut groups = HashMap::new();
         for group in plan.groups.iter().filter(|g| g.engine == E::FAMILY) {
-            let name = &group.name;
-            let mut known = rosters.lock().unwrap_or_else(PoisonError::into_inner);
-            let roster = known
-                .entry(Arc::clone(name))
-                .or_insert_with(|| Arc::new(Roster::new(Arc::clone(name))));
+            for seed in &group.topology.seeds {
+                dialer(group, seed).map_err(|source| BuildError::Group {
+                    group: Arc::clone(&group.name),
+                    source,
+                })?;
+            }
             let group = Group {
                 plan: group.clone(),
-                roster: Arc::clone(roster),
-                sites: sites(group, &process.session_metrics)?,
-                announcement: Arc::new(Heard::nothing()),
+                ward: wards.ward(group, &plan.users),
             };
             groups.insert(Arc::clone(&group.plan.name), Arc::new(group));
         }
@@ -156,22 +146,10 @@ impl<E: Engine> World<E> {
         self.tls.get(listener).map(Arc::clone)
     }
 
-    /// Puts the groups in force: sessions meet their servers from now on. What was known of
-    /// servers that stay is kept.
-    pub(super) fn publish(&self) {
-        for group in self.groups.values() {
-            for site in group.sites.values() {
-                let opener = Arc::clone(&site.dialer);
-                let GroupPlan { name, limits, .. } = &group.plan;
-                self.pools
-                    .set_target(name, &site.name, limits.clone(), opener);
-            }
-            let epoch = group.roster.epoch() + 1;
-            group.roster.publish(View {
-                snapshot: Arc::new(topology::configured(&group.plan.topology, epoch)),
-                sites: group.sites.clone(),
-            });
-        }
+    /// Has the groups watched over by this configuration from now on.
+    pub(super) fn put_in_force(&self, wards: &Wards<E>) {
+        let plans = self.groups.values().map(|group| &group.plan);
+        wards.put_in_force(plans, &self.plan.users);
     }
 
     /// Ends the server connections that were made under settings that have changed.
@@ -180,33 +158,13 @@ impl<E: Engine> World<E> {
             let Some(before) = old.groups.get(name) else {
                 continue;
             };
-            let changed = before.plan.dial != group.plan.dial;
-            for target in before.sites.keys() {
-                if changed || !group.sites.contains_key(target) {
-                    self.pools.retire(name, target);
+            if before.plan.dial != group.plan.dial {
+                for member in &group.ward.roster().snapshot().members {
+                    self.pools.retire(name, &member.name);
                 }
             }
         }
     }
-}
-
-/// The ways to the servers that the configuration names.
-fn sites(
-    group: &GroupPlan,
-    metrics: &SessionMetrics,
-) -> Result<HashMap<TargetName, Arc<Site>>, BuildError> {
-    let mut sites = HashMap::new();
-    for seed in &group.topology.seeds {
-        let dialer = dialer(group, seed).map_err(|source| BuildError::Group {
-            group: Arc::clone(&group.name),
-            source,
-        })?;
-        let name = Arc::clone(&seed.name);
-        let metrics = metrics.target(&group.name, &name);
-        let site = Site::new(Arc::clone(&name), Arc::new(dialer), metrics);
-        sites.insert(name, Arc::new(site));
-    }
-    Ok(sites)
 }
 
 /// What reaches a server of a group. Reads the certificates that the group names.
@@ -214,12 +172,21 @@ fn sites(
 /// # Errors
 /// If they cannot be used, or the host cannot be verified by name.
 pub fn dialer(group: &GroupPlan, seed: &Seed) -> Result<Dialer, TlsSetupError> {
-    Dialer::new(DialOptions {
-        host: (&*seed.host).into(),
-        port: seed.port,
+    let (host, port) = match group.addresses.get(&seed.name) {
+        Some((host, port)) => (Arc::clone(host), *port),
+        None => (Arc::clone(&seed.host), seed.port),
+    };
+    let elsewhere = (host != seed.host).then(|| Arc::clone(&seed.host));
+    let mut options = DialOptions {
+        host,
+        port,
         iam_endpoint: seed.iam_endpoint.clone(),
         ..group.dial.clone()
-    })
+    };
+    if options.tls.server_name.is_none() {
+        options.tls.server_name = seed.verified_as.clone().or(elsewhere);
+    }
+    Dialer::new(options)
 }
 
 fn load_tls<E: Engine>(plan: &Plan) -> Result<HashMap<Arc<str>, Arc<ServerTls>>, BuildError> {

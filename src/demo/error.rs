@@ -8,7 +8,7 @@ use std::process::ExitStatus;
 pub enum DemoError {
     /// PostgreSQL's programs are not installed.
     #[error(
-        "needs PostgreSQL's initdb, postgres, psql and pgbench, in PATH or below \
+        "needs PostgreSQL's initdb, pg_basebackup, postgres, psql and pgbench, in PATH or below \
          /usr/lib/postgresql.\n  Debian, Ubuntu: apt-get install postgresql postgresql-contrib\n  \
          Fedora, RHEL:   dnf install postgresql-server postgresql-contrib"
     )]

@@ -20,6 +20,7 @@ mod ports;
 mod postgres;
 mod process;
 mod proxy;
+mod replica;
 mod report;
 mod scrape;
 mod scratch;
@@ -31,6 +32,7 @@ use load::Load;
 use mysql::MySql;
 use postgres::Postgres;
 use proxy::Proxy;
+use replica::Replica;
 use report::Screen;
 use scratch::Scratch;
 use servers::Servers;
@@ -105,19 +107,22 @@ async fn show(options: &DemoOptions, stage: &mut Stage) -> Result<(), DemoError>
     let beside = mysql_tools.as_ref().map(mysql::Tools::name);
     let beside = beside.map_or(String::new(), |name| format!(" and a {name}"));
     screen.say(&format!(
-        "Starting a throwaway PostgreSQL{beside}, and Sluice in front, on 127.0.0.1 alone."
+        "Starting a throwaway PostgreSQL with a replica{beside}, and Sluice in front, on 127.0.0.1 alone."
     ))?;
     let postgres = Postgres::start(&tools, scratch).await?;
     let servers = stage.servers.insert(Servers {
         postgres,
+        replica: None,
         mysql: None,
     });
     if let Some(tools) = &mysql_tools {
         servers.mysql = Some(MySql::start(tools, scratch).await?);
     }
     servers.postgres.prepare(&tools, scratch).await?;
+    let replica = Replica::start(&tools, scratch, &servers.postgres).await?;
+    servers.replica = Some(replica);
     let port = ports::choose(options.port)?;
-    let proxy = Proxy::start(scratch, &servers.postgres, servers.mysql.as_ref(), port)?;
+    let proxy = Proxy::start(scratch, servers, port)?;
     let proxy = stage.proxy.insert(proxy);
     let server = proxy.first_query(&tools, scratch).await?;
     screen.say(&introduction(
@@ -157,9 +162,10 @@ fn introduction(
     scratch: &Scratch,
     tools: &postgres::Tools,
 ) -> String {
-    let url = proxy.url(scratch);
+    let (url, reads) = (proxy.url(scratch), proxy.reads_url(scratch));
     let exports = proxy.signer().exports();
     let sign = Signer::command(proxy.port(), postgres::ROLE);
+    let sign_reads = Signer::command(proxy.reads_port(), postgres::ROLE);
     let (psql, pgbench) = (tools.shown("psql"), tools.shown("pgbench"));
     format!(
         "  {server} on port {} takes {} connections at most\n  \
@@ -168,6 +174,7 @@ fn introduction(
          Try it from another terminal:\n  \
            {exports}\n  \
            PGPASSWORD=\"$({sign})\" {psql} '{url}'\n  \
+           PGPASSWORD=\"$({sign_reads})\" {psql} '{reads}'   # at its replica\n  \
            PGPASSWORD=\"$({sign})\" {pgbench} -n -S -c 200 -j 2 -T 10 -P 1 '{url}'\n  \
            curl http://127.0.0.1:{}/metrics\n",
         postgres.port(),

@@ -17,13 +17,16 @@ use super::{certs, ports};
 /// The user that the demo's clients are, and the database that they work in.
 pub const ROLE: &str = "demo";
 
+/// The user who looks at the servers.
+pub const MONITOR: &str = "sluice_monitor";
+
 /// Few, so that it shows what Sluice is for.
 pub const MAX_CONNECTIONS: u32 = 30;
 
 /// pgbench's scale: 100,000 accounts for each.
 const SCALE: &str = "2";
 
-const SUPERUSER: &str = "postgres";
+pub const SUPERUSER: &str = "postgres";
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -36,7 +39,7 @@ impl Tools {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let in_path = std::env::split_paths(&path).collect();
         let found = |folder: &PathBuf| {
-            let programs = ["initdb", "postgres", "psql", "pgbench"];
+            let programs = ["initdb", "postgres", "psql", "pgbench", "pg_basebackup"];
             programs.iter().all(|name| folder.join(name).is_file())
         };
         [in_path, debian(Path::new("/usr/lib/postgresql"))]
@@ -87,7 +90,7 @@ impl Postgres {
     /// Makes a cluster and starts its server, without waiting for it to be up. Cancel safe:
     /// what was started is stopped.
     pub async fn start(tools: &Tools, scratch: &Scratch) -> Result<Self, DemoError> {
-        let data = scratch.data_folder()?;
+        let data = scratch.data_folder("data")?;
         let word = scratch.write_for_postgres("superuser.password", scratch.password())?;
         let mut initdb = scratch.as_postgres(&tools.program("initdb"));
         initdb.args([
@@ -120,6 +123,10 @@ impl Postgres {
             .until("accept connections", PATIENCE, up)
             .await?;
         let role = format!("CREATE ROLE {ROLE} LOGIN PASSWORD '{}'", scratch.password());
+        let monitor = format!(
+            "CREATE ROLE {MONITOR} LOGIN PASSWORD '{}' IN ROLE pg_monitor",
+            scratch.password()
+        );
         let database = format!("CREATE DATABASE {ROLE} OWNER {ROLE}");
         let mut psql = scratch.command(&tools.program("psql"));
         psql.args([
@@ -128,6 +135,8 @@ impl Postgres {
             "ON_ERROR_STOP=1",
             "-c",
             &role,
+            "-c",
+            &monitor,
             "-c",
             &database,
         ]);
@@ -154,7 +163,7 @@ impl Postgres {
 /// Whether a server whose `postmaster.pid` reads so lets clients in. It listens earlier already, and
 /// refuses them with "the database system is starting up". The eighth line tells
 /// (`LOCK_FILE_LINE_PM_STATUS` in PostgreSQL's `utils/pidfile.h`), padded with spaces.
-fn is_ready(status: &str) -> bool {
+pub fn is_ready(status: &str) -> bool {
     status
         .lines()
         .nth(7)
@@ -190,8 +199,8 @@ fn configure(data: &Path, port: u16, scratch: &Scratch) -> Result<(), DemoError>
          fsync = off\n\
          synchronous_commit = off\n\
          full_page_writes = off\n\
-         wal_level = minimal\n\
-         max_wal_senders = 0\n\
+         wal_level = replica\n\
+         max_wal_senders = 4\n\
          password_encryption = 'scram-sha-256'\n\
          ssl = on\n\
          ssl_cert_file = '{}'\n\
@@ -206,7 +215,8 @@ fn configure(data: &Path, port: u16, scratch: &Scratch) -> Result<(), DemoError>
         .open(data.join("postgresql.conf"))
         .map_err(&cannot)?;
     file.write_all(settings.as_bytes()).map_err(&cannot)?;
-    let rules = "hostssl all all 127.0.0.0/8 scram-sha-256\n";
+    let rules = "hostssl all all 127.0.0.0/8 scram-sha-256\n\
+         hostssl replication all 127.0.0.0/8 scram-sha-256\n";
     fs::write(data.join("pg_hba.conf"), rules).map_err(&cannot)
 }
 

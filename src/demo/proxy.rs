@@ -6,11 +6,13 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::error::DemoError;
-use super::mysql::{self, MySql};
-use super::postgres::{Postgres, ROLE, Tools, query, url};
+use super::mysql;
+use super::postgres::{MONITOR, ROLE, Tools, query, url};
 use super::process::Process;
+use super::replica::Replica;
 use super::scrape::{self, Sample};
 use super::scratch::Scratch;
+use super::servers::Servers;
 use super::token::Signer;
 use super::{certs, ports};
 
@@ -26,6 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Proxy {
     process: Process,
     port: u16,
+    reads_port: u16,
     mysql_port: Option<u16>,
     admin_port: u16,
     signer: Signer,
@@ -33,18 +36,22 @@ pub struct Proxy {
 
 impl Proxy {
     /// Starts our own program on a configuration for the servers, without waiting for it to be up.
-    pub fn start(
-        scratch: &Scratch,
-        postgres: &Postgres,
-        mysql: Option<&MySql>,
-        port: u16,
-    ) -> Result<Self, DemoError> {
-        let admin_port = ports::free()?;
-        let mysql_port = mysql.map(|_| ports::free()).transpose()?;
+    pub fn start(scratch: &Scratch, servers: &Servers, port: u16) -> Result<Self, DemoError> {
+        let Servers {
+            postgres,
+            replica,
+            mysql,
+        } = servers;
+        let (admin_port, reads_port) = (ports::free()?, ports::free()?);
+        let mysql_port = mysql.as_ref().map(|_| ports::free()).transpose()?;
         scratch.write_private("demo.password", scratch.password())?;
         let signer = Signer::new()?;
         scratch.write_private(KEY_FILE, signer.key())?;
-        let mut text = config(port, admin_port, postgres.port());
+        let targets: Vec<u16> = [postgres.port()]
+            .into_iter()
+            .chain(replica.iter().map(Replica::port))
+            .collect();
+        let mut text = config(port, reads_port, admin_port, &targets);
         if let (Some(port), Some(mysql)) = (mysql_port, mysql) {
             text += &mysql_config(port, mysql.port());
         }
@@ -57,6 +64,7 @@ impl Proxy {
         Ok(Self {
             process,
             port,
+            reads_port,
             mysql_port,
             admin_port,
             signer,
@@ -135,6 +143,16 @@ impl Proxy {
         url(scratch, self.port, ROLE, ROLE)
     }
 
+    /// The same for clients who only read.
+    pub fn reads_url(&self, scratch: &Scratch) -> String {
+        url(scratch, self.reads_port, ROLE, ROLE)
+    }
+
+    /// The port that clients who only read connect to.
+    pub fn reads_port(&self) -> u16 {
+        self.reads_port
+    }
+
     /// The port that clients connect to.
     pub fn port(&self) -> u16 {
         self.port
@@ -156,9 +174,13 @@ impl Proxy {
 }
 
 /// The configuration file. Paths are relative to its folder.
-fn config(port: u16, admin_port: u16, postgres_port: u16) -> String {
+fn config(port: u16, reads_port: u16, admin_port: u16, servers: &[u16]) -> String {
     let (cert, key) = certs::SLUICE;
-    let tokens = Signer::listener(port);
+    let (tokens, read_tokens) = (Signer::listener(port), Signer::listener(reads_port));
+    let targets: String = servers
+        .iter()
+        .map(|port| format!("\n[[target_group.target]]\naddress = \"127.0.0.1:{port}\"\n"))
+        .collect();
     let ca = certs::CA;
     format!(
         "[general]\n\
@@ -176,15 +198,29 @@ fn config(port: u16, admin_port: u16, postgres_port: u16) -> String {
          tls_key_file = \"{key}\"\n\
          {tokens}\
          \n\
+         [[listener]]\n\
+         name = \"demo-reads\"\n\
+         engine = \"postgresql\"\n\
+         address = \"127.0.0.1:{reads_port}\"\n\
+         target_group = \"demo\"\n\
+         target_role = \"read_only\"\n\
+         require_tls = true\n\
+         tls_cert_file = \"{cert}\"\n\
+         tls_key_file = \"{key}\"\n\
+         {read_tokens}\
+         \n\
          [[target_group]]\n\
          name = \"demo\"\n\
          engine = \"postgresql\"\n\
+         monitor_user = \"{MONITOR}\"\n\
          default_pool_size = {POOL_SIZE}\n\
          server_tls_mode = \"verify-full\"\n\
          server_tls_ca_file = \"{ca}\"\n\
+         {targets}\
          \n\
-         [[target_group.target]]\n\
-         address = \"127.0.0.1:{postgres_port}\"\n\
+         [[user]]\n\
+         name = \"{MONITOR}\"\n\
+         password_file = \"demo.password\"\n\
          \n\
          [[user]]\n\
          name = \"{ROLE}\"\n\
@@ -235,7 +271,7 @@ mod tests {
         let signer = Signer::new().unwrap();
         scratch.write_private(KEY_FILE, signer.key()).unwrap();
         let tables = signer.tables(KEY_FILE, ROLE);
-        let text = config(1, 2, 3) + &mysql_config(4, 5) + &tables;
+        let text = config(1, 6, 2, &[3, 7]) + &mysql_config(4, 5) + &tables;
         let file = scratch.write("sluice.toml", &text).unwrap();
         let plan = crate::config::load(&file).unwrap();
         assert_eq!(plan.warnings, Vec::<String>::new());

@@ -58,8 +58,8 @@ impl Scratch {
     }
 
     /// Makes a folder that only PostgreSQL's account can enter.
-    pub fn data_folder(&self) -> Result<PathBuf, DemoError> {
-        let path = self.path.join("data");
+    pub fn data_folder(&self, name: &str) -> Result<PathBuf, DemoError> {
+        let path = self.path.join(name);
         let made = DirBuilder::new().mode(0o700).create(&path);
         made.map_err(DemoError::io("cannot make the data folder"))?;
         self.give(&path)?;
@@ -164,7 +164,7 @@ mod tests {
         let mode = std::fs::metadata(&file).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert!(scratch.write("secret", "y").is_err(), "overwritten");
-        scratch.data_folder().unwrap();
+        scratch.data_folder("data").unwrap();
         let path = scratch.path().to_owned();
         drop(scratch);
         assert!(!path.exists());

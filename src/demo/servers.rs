@@ -4,11 +4,14 @@ use super::error::DemoError;
 use super::mysql::{self, MySql};
 use super::postgres::Postgres;
 use super::proxy::POOL_SIZE;
+use super::replica::Replica;
 
 /// PostgreSQL, and MySQL or MariaDB where one is installed.
 pub struct Servers {
     /// Always there.
     pub postgres: Postgres,
+    /// Its replica, once it has been copied.
+    pub replica: Option<Replica>,
     /// Only where its programs were found.
     pub mysql: Option<MySql>,
 }
@@ -17,6 +20,9 @@ impl Servers {
     /// An error if one has ended.
     pub fn alive(&mut self) -> Result<(), DemoError> {
         self.postgres.alive()?;
+        if let Some(replica) = &mut self.replica {
+            replica.alive()?;
+        }
         self.mysql.as_mut().map_or(Ok(()), MySql::alive)
     }
 

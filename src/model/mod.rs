@@ -5,6 +5,7 @@ pub mod credential;
 pub mod engine;
 pub mod fault;
 pub mod ident;
+pub mod observation;
 pub mod pin;
 pub mod pool_mode;
 pub mod progress;
@@ -19,9 +20,12 @@ pub use credential::{
 pub use engine::EngineFamily;
 pub use fault::{Fault, FaultKind};
 pub use ident::{PoolKey, SessionId, TargetName};
+pub use observation::{LookFailure, Observation};
 pub use pin::{Finding, PinPolicy, PinReason, Pins, Share};
 pub use pool_mode::PoolMode;
 pub use progress::{Progress, TxStatus};
 pub use secret::Secret;
-pub use target::{Member, Position, Role, Snapshot, StateReason, TargetRole, TargetState};
+pub use target::{
+    Listed, Member, Position, Role, Roll, Snapshot, StateReason, TargetRole, TargetState,
+};
 pub use tls_facts::TlsFacts;

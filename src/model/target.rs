@@ -166,3 +166,27 @@ impl Snapshot {
         self.members.iter().find(|member| *member.name == *name)
     }
 }
+
+/// A server in a list of a group's members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Host name or address; without a domain, that of the other servers of the group goes for it.
+    pub host: Arc<str>,
+    /// TCP port, where the list tells.
+    pub port: Option<u16>,
+    /// It takes writes, as far as the list knows.
+    pub writer: bool,
+    /// Its availability zone, where the list tells.
+    pub zone: Option<Arc<str>>,
+    /// It is in another region than the primary.
+    pub other_region: bool,
+}
+
+/// Which of its own tables a server lists its group in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Roll {
+    /// Amazon Aurora's status of replicas.
+    Aurora,
+    /// The topology of an RDS Multi-AZ DB cluster.
+    MultiAz,
+}

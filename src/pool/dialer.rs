@@ -145,7 +145,11 @@ impl Dialer {
         Ok(())
     }
 
-    async fn login<E: Engine>(
+    pub(super) const fn connect_timeout(&self) -> Duration {
+        self.options.connect_timeout
+    }
+
+    pub(super) async fn login<E: Engine>(
         &self,
         key: &PoolKey,
         login: &ServerLogin,
@@ -213,6 +217,13 @@ impl Dialer {
             carry,
             user: Arc::clone(user),
         })
+    }
+}
+
+/// Equal if they reach the same server in the same way, certificates read anew apart.
+impl PartialEq for Dialer {
+    fn eq(&self, other: &Self) -> bool {
+        self.options == other.options
     }
 }
 

@@ -45,6 +45,7 @@ mod tasks;
 mod tests;
 mod trial;
 mod upkeep;
+mod visit;
 
 pub use borrowed::Borrowed;
 pub use dialer::{Dialer, ReachError};
@@ -54,6 +55,7 @@ pub use open::{BorrowError, Open, OpenError, Opened, Opening, ServerLogin};
 pub use options::{PoolOptions, TargetOptions};
 pub use server::{ChoreError, ServerConn};
 pub use snapshot::{PoolSnapshot, TargetSnapshot};
+pub use visit::Visit;
 
 use metrics::Source;
 use quota::PoolId;
@@ -210,6 +212,16 @@ impl<E: Engine> Pools<E> {
             pool.close();
         }
         Ok(pool)
+    }
+
+    /// As [`Pools::retire`], and sessions that keep a connection find it [`ServerConn::is_expelled`]
+    /// when they next use it: for a server that is not any more what they took it for.
+    pub fn expel(&self, group: &Arc<str>, name: &TargetName) {
+        let key = (Arc::clone(group), Arc::clone(name));
+        let target = lock(&self.shared.targets).get(&key).cloned();
+        if let Some(target) = target {
+            target.expel();
+        }
     }
 
     /// Counts of every pool, for operators.

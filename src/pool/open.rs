@@ -124,6 +124,11 @@ pub enum BorrowError {
 }
 
 impl BorrowError {
+    /// True if the server is away, and another may take its place or it may be back soon.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Unavailable(error) if error.may_pass())
+    }
+
     /// True if the server did not believe what it was shown.
     pub fn is_disbelief(&self) -> bool {
         matches!(self, Self::Unavailable(error) if error.is_disbelief())

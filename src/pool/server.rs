@@ -90,6 +90,11 @@ impl<E: Engine> ServerConn<E> {
         within(limit, work).await
     }
 
+    /// True if nobody may use it any more, whatever state of a session it holds.
+    pub fn is_expelled(&self) -> bool {
+        self.terms.epoch < self.slot.target().expelled()
+    }
+
     /// How long nobody has used it.
     pub fn idle_for(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.terms.idle_since)

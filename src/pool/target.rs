@@ -48,6 +48,8 @@ pub struct Target<E: Engine> {
     failure: Mutex<Option<Failure>>,
     /// Raised by each retirement; connections of earlier epochs are closed.
     epoch: AtomicU64,
+    /// Connections of earlier epochs are closed even where a session keeps them.
+    expelled: AtomicU64,
     /// When the server may be asked for its capacity again.
     learn_after: Mutex<Option<Instant>>,
     last_warning: Mutex<Option<Instant>>,
@@ -75,6 +77,7 @@ impl<E: Engine> Target<E> {
             due: Mutex::new(None),
             failure: Mutex::new(None),
             epoch: AtomicU64::new(0),
+            expelled: AtomicU64::new(0),
             learn_after: Mutex::new(None),
             last_warning: Mutex::new(None),
             tasks,
@@ -99,6 +102,17 @@ impl<E: Engine> Target<E> {
 
     pub(super) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
+    }
+
+    /// The epoch before which nobody may keep a connection.
+    pub(super) fn expelled(&self) -> u64 {
+        self.expelled.load(Ordering::Relaxed)
+    }
+
+    /// As [`Target::retire`], and sessions that keep connections are to lose them.
+    pub(super) fn expel(self: &Arc<Self>) {
+        self.retire();
+        self.expelled.store(self.epoch(), Ordering::Relaxed);
     }
 
     /// Makes every connection of today unwelcome, and what failed yesterday forgotten.

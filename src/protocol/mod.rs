@@ -5,6 +5,7 @@
 //! when the shared code calls it for every engine; statement renaming, setting replay and the
 //! like stay engine secrets behind [`Engine::from_client`] and [`Engine::from_server`].
 
+use std::cmp::Ordering;
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::net::IpAddr;
@@ -14,8 +15,8 @@ use std::task::Waker;
 use ::bytes::Bytes;
 
 use crate::model::{
-    AuthMethod, Credential, EngineFamily, Fault, Finding, PinPolicy, Pins, PoolMode, Progress,
-    Proof, SealingKey, Secret, TlsFacts, Verifier,
+    AuthMethod, Credential, EngineFamily, Fault, Finding, Listed, Observation, PinPolicy, Pins,
+    PoolMode, Position, Progress, Proof, Roll, SealingKey, Secret, TlsFacts, Verifier,
 };
 
 pub mod bytes;
@@ -26,11 +27,13 @@ pub mod follow;
 pub mod interner;
 pub mod mysql;
 pub mod postgres;
+pub mod table;
 
 pub use codec::Codec;
 pub use exchange::{Costly, Exchange, Step};
 pub use feed::{Feed, Silence};
 pub use follow::Script;
+pub use table::Table;
 
 /// A database family's wire protocol, as a family of types without state of its own.
 pub trait Engine: Sized + Send + Sync + 'static {
@@ -164,6 +167,34 @@ pub trait Engine: Sized + Send + Sync + 'static {
     /// Writes what must be asked before it can be said in which state the last reply has left the
     /// server connection. Called when server bytes have been read; the answers are owed to nobody.
     fn inquire(front: &mut Self::Front, back: &mut Self::Back, request: &mut Vec<u8>);
+
+    /// The server connection has broken, and the session is to go on without one. What the client
+    /// is owed is answered in `replies` by the fault, once for each request; without a fault it is
+    /// forgotten, to be sent again. False if the session cannot go on: a transaction or other state
+    /// is lost with the connection, or an answer breaks off where no error may stand.
+    fn orphan(
+        front: &mut Self::Front,
+        back: &mut Self::Back,
+        fault: Option<&Fault>,
+        replies: &mut Vec<u8>,
+    ) -> bool;
+
+    /// Questions that a server answers about its place in its group, each a [`Chore::Table`]. One
+    /// that is refused has an empty table for an answer.
+    fn survey(back: &Self::Back) -> &'static [&'static str];
+    /// What keeps a primary from taking writes, or lets it take them again.
+    fn fence(back: &Self::Back, on: bool) -> &'static [&'static str];
+    /// What makes a replica a primary.
+    fn promotion(back: &Self::Back) -> &'static [&'static str];
+    /// What those answers say; `None` if they say nothing.
+    fn observe(answers: &[Table]) -> Option<Observation>;
+    /// The question that lists the members of a group, a [`Chore::Table`].
+    fn roll(roll: Roll) -> &'static str;
+    /// What the answer to it says.
+    fn members(answer: &Table) -> Vec<Listed>;
+    /// Which of two servers has come further: `Greater` if the first has all that the second has,
+    /// and more; `None` if each has what the other lacks, or it cannot be told.
+    fn compare(a: &Position, b: &Position) -> Option<Ordering>;
 }
 
 /// What every login says, in any protocol.
@@ -211,6 +242,9 @@ pub trait Back: Send {
 
     /// Where the dialogue stands.
     fn progress(&self) -> Progress;
+    /// True if the server has refused to write since this was last asked: it may be no primary any
+    /// more.
+    fn has_refused_write(&mut self) -> bool;
     /// True if the connection holds state that only a reset removes.
     fn is_dirty(&self) -> bool;
     /// True if settings of a client are in force.
@@ -231,6 +265,8 @@ pub trait Back: Send {
     fn chore_error(&self) -> Option<&ServerError>;
     /// The first value of the first row of the last [`Chore::Query`].
     fn chore_value(&self) -> Option<&[u8]>;
+    /// The rows of the last [`Chore::Table`].
+    fn chore_table(&self) -> &Table;
     /// The server's own number for this connection, for logs.
     fn server_pid(&self) -> u32;
 }
@@ -250,6 +286,8 @@ pub enum Chore<'a> {
     Init(&'a str),
     /// Ask for one value.
     Query(&'a str),
+    /// Ask for a few short rows.
+    Table(&'a str),
     /// Run the operator's `auth_query`, which has one parameter, the user; the value is the second
     /// column of its first row: what is stored about the user's password.
     Account {

@@ -20,6 +20,8 @@ use crate::protocol::Engine;
 pub(super) struct Lent<E: Engine> {
     pub(super) server: Borrowed<E>,
     pub(super) way: Arc<Way<E>>,
+    /// What it was borrowed for.
+    pub(super) aim: Role,
     /// Counts it among those at work there, where that decides who gets the next.
     pub(super) _place: Option<Occupied>,
 }
@@ -30,6 +32,7 @@ impl<E: Engine> Lent<E> {
         Self {
             server,
             way,
+            aim,
             _place: place,
         }
     }
@@ -78,7 +81,11 @@ pub(super) fn borrow_at_once<E: Engine>(route: &mut Route<E>, aim: Role) -> Opti
         }
         Role::Replica => {
             let way = route.destinations.replica()?;
-            let server = way.pool.borrow_at_once()?;
+            let Some(server) = way.pool.borrow_at_once() else {
+                // Else those with idle connections would have all the load.
+                route.destinations.unchoose();
+                return None;
+            };
             Some(Lent::new(server, way, aim))
         }
     }
@@ -107,7 +114,7 @@ pub(super) async fn borrow_in_turn<E: Engine, I>(
             Wait::Lent(server) => return Ok(Lent::new(server, way, aim)),
             Wait::Moved => {}
             Wait::Interrupted(what) => return Err(Missed::Interrupted(what)),
-            Wait::Failed(error @ BorrowError::Unavailable(_)) => {
+            Wait::Failed(error) if error.may_pass() => {
                 access.roster().suspect(&way.site.name);
                 if !access.terms().patient {
                     return Err(Missed::Borrow(error));

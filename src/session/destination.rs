@@ -21,6 +21,13 @@ pub struct Way<E: Engine> {
     role: Role,
 }
 
+impl<E: Engine> Way<E> {
+    /// True if the server was a replica when this was made, and so refuses to write.
+    pub const fn leads_to_replica(&self) -> bool {
+        matches!(self.role, Role::Replica)
+    }
+}
+
 /// What all clients share that agree in all of a [`PoolKey`] but the server.
 pub struct Access<E: Engine> {
     pools: Pools<E>,
@@ -161,8 +168,10 @@ pub struct Destinations<E: Engine> {
     primary: Option<Arc<Way<E>>>,
     /// Looked up for the first read, and anew in each epoch.
     replicas: Option<Box<[Candidate<E>]>>,
-    /// Replicas chosen so far: among equals each has its turn.
-    turn: usize,
+    /// Random enough: among equals each has its turn.
+    turn: u64,
+    /// The turn before.
+    last_turn: u64,
 }
 
 /// A replica that reads may be sent to.
@@ -174,7 +183,7 @@ struct Candidate<E: Engine> {
 
 impl<E: Engine> Destinations<E> {
     /// By this access. `turn` is any number, different from session to session.
-    pub fn new(access: Arc<Access<E>>, turn: usize) -> Self {
+    pub fn new(access: Arc<Access<E>>, turn: u64) -> Self {
         let epoch = access.roster.epoch();
         let primary = access.primary();
         Self {
@@ -183,6 +192,7 @@ impl<E: Engine> Destinations<E> {
             primary,
             replicas: None,
             turn,
+            last_turn: turn,
         }
     }
 
@@ -209,8 +219,10 @@ impl<E: Engine> Destinations<E> {
         self.refresh();
         let access = &self.access;
         let replicas = self.replicas.get_or_insert_with(|| candidates(access));
-        self.turn = self.turn.wrapping_add(1);
-        let first = self.turn.checked_rem(replicas.len())?;
+        self.last_turn = self.turn;
+        self.turn = next_turn(self.turn);
+        let turn = usize::try_from(self.turn >> 33).unwrap_or_default();
+        let first = turn.checked_rem(replicas.len())?;
         let (before, after) = replicas.split_at_checked(first)?;
         let in_turn = after.iter().chain(before);
         let chosen = in_turn.min_by(|a, b| {
@@ -220,6 +232,11 @@ impl<E: Engine> Destinations<E> {
             b.near.cmp(&a.near).then(load(a, b).cmp(&load(b, a)))
         })?;
         Some(Arc::clone(&chosen.way))
+    }
+
+    /// The replica last chosen was not used: it has its turn again.
+    pub const fn unchoose(&mut self) {
+        self.turn = self.last_turn;
     }
 
     /// True if reads may be sent to this server.
@@ -239,6 +256,13 @@ impl<E: Engine> Destinations<E> {
             self.replicas = None;
         }
     }
+}
+
+/// A linear congruential generator (Knuth, "The Art of Computer Programming", volume 2, MMIX's
+/// numbers): sessions that count up together would all be at the same replica together.
+const fn next_turn(turn: u64) -> u64 {
+    turn.wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1_442_695_040_888_963_407)
 }
 
 fn candidates<E: Engine>(access: &Access<E>) -> Box<[Candidate<E>]> {

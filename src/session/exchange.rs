@@ -14,7 +14,7 @@ use super::errand::Errands;
 use super::handle::Handle;
 use super::pipe::{Outbox, poll_read};
 use super::tally::Tally;
-use crate::model::{Fault, TxStatus};
+use crate::model::{Fault, FaultKind, TxStatus};
 use crate::net::Stream;
 use crate::net::scratch::{give_spare, with_scratch};
 use crate::pool::ServerConn;
@@ -65,6 +65,11 @@ pub(super) struct Exchange<'a, E: Engine> {
     busy: bool,
     /// The session is to end when no transaction is open, pinned or not.
     pub(super) leaving: bool,
+    /// What the client has sent since the connection was last settled, where it may be sent again
+    /// elsewhere; `None` where it may not.
+    kept: Option<Vec<u8>>,
+    /// Keep it.
+    keeps: bool,
 }
 
 impl<'a, E: Engine> Exchange<'a, E> {
@@ -86,6 +91,30 @@ impl<'a, E: Engine> Exchange<'a, E> {
             confirming: false,
             busy: false,
             leaving: false,
+            kept: None,
+            keeps: false,
+        }
+    }
+
+    /// What the client sends only reads: it may be sent to another server, if this one is lost
+    /// before anything of the answer has been passed on.
+    pub(super) fn keep_requests(&mut self) {
+        self.keeps = true;
+        self.kept = Some(Vec::new());
+    }
+
+    /// What is to be sent again, if it may be.
+    pub(super) fn take_kept(&mut self) -> Option<Vec<u8>> {
+        self.kept.take().filter(|kept| !kept.is_empty())
+    }
+
+    fn keep(&mut self, dealt: &[u8]) {
+        if let Some(kept) = &mut self.kept {
+            if kept.len() + dealt.len() > MOST_KEPT {
+                self.kept = None;
+            } else {
+                kept.extend_from_slice(dealt);
+            }
         }
     }
 
@@ -190,6 +219,13 @@ impl<'a, E: Engine> Exchange<'a, E> {
         self.confirming = false;
         let mut replies = Vec::new();
         if progress.settled && progress.tx == TxStatus::Idle && !self.client.front.mid_request() {
+            if self.server.is_expelled() && !self.client.front.pins().is_empty() {
+                return Err(Outcome::Fault(Fault::new(
+                    FaultKind::ServerLost,
+                    "terminating connection because the server that kept its state is no longer \
+                     the primary",
+                )));
+            }
             let mut request = Vec::new();
             let front = &mut self.client.front;
             let attach = E::attach(front, &mut self.server.back, &mut request, &mut replies);
@@ -218,6 +254,10 @@ impl<'a, E: Engine> Exchange<'a, E> {
         script.clear();
         let dealt = E::from_client(front, &mut self.server.back, input, script, &mut replies)
             .map_err(Outcome::Fault)?;
+        if self.keeps {
+            self.keep(input.get(..dealt).unwrap_or_default());
+        }
+        let front = &mut self.client.front;
         self.errands.run(front, &mut replies);
         if !self.busy && !self.server.back.progress().settled {
             self.busy = true;
@@ -288,6 +328,9 @@ impl<'a, E: Engine> Exchange<'a, E> {
         script.clear();
         if carry.is_empty() {
             let dealt = E::from_server(front, back, input, script).map_err(breach)?;
+            if self.keeps && !script.is_empty() {
+                self.kept = None;
+            }
             outbox
                 .send(stream, cx, script, input)
                 .map_err(client_gone)?;
@@ -296,6 +339,9 @@ impl<'a, E: Engine> Exchange<'a, E> {
         }
         carry.extend_from_slice(input);
         let dealt = E::from_server(front, back, carry, script).map_err(breach)?;
+        if self.keeps && !script.is_empty() {
+            self.kept = None;
+        }
         outbox
             .send(stream, cx, script, carry)
             .map_err(client_gone)?;
@@ -325,6 +371,14 @@ impl<'a, E: Engine> Exchange<'a, E> {
             return;
         }
         self.confirming = false;
+        if self.keeps {
+            let idle = progress.tx == TxStatus::Idle;
+            self.kept = idle.then(|| {
+                let mut kept = self.kept.take().unwrap_or_default();
+                kept.clear();
+                kept
+            });
+        }
         if self.busy {
             self.busy = false;
             self.tally.settled(progress.tx, &self.client.front);
@@ -397,6 +451,9 @@ fn breach(breach: crate::protocol::Breach) -> Outcome {
 /// Turns before other tasks on the thread are let in (PgBouncer's `sbuf_loopcnt` is 5; one turn
 /// here reads up to 64 KB each way).
 const TURNS: usize = 16;
+
+/// A longer request is not kept to be sent again.
+const MOST_KEPT: usize = 64 * 1024;
 
 /// Client bytes that may wait to be dealt with. A message that must be read whole may be longer:
 /// see `wanted`.

@@ -4,7 +4,7 @@
 //! can never reach the query of somebody who got the server connection later.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Wake, Waker};
 use std::time::SystemTime;
@@ -31,6 +31,8 @@ pub struct Handle {
     identity: ArcSwapOption<Identity>,
     pinned: Mutex<Option<Pinned>>,
     requests: AtomicU64,
+    /// Its server connection has an open transaction.
+    in_transaction: AtomicBool,
 }
 
 /// Who the client is, known after its login.
@@ -129,6 +131,8 @@ pub enum Signal {
     Kill = 32,
     /// Something is to be told that the client has not asked for.
     News = 64,
+    /// A server is not any more what sessions took it for.
+    Moved = 128,
 }
 
 /// Tells a session's task that there is news.
@@ -159,6 +163,7 @@ impl Handle {
             identity: ArcSwapOption::empty(),
             pinned: Mutex::new(None),
             requests: AtomicU64::new(0),
+            in_transaction: AtomicBool::new(false),
         }
     }
 
@@ -241,6 +246,16 @@ impl Handle {
     /// How many requests the client has sent.
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether a transaction is open.
+    pub(super) fn note_transaction(&self, open: bool) {
+        self.in_transaction.store(open, Ordering::Relaxed);
+    }
+
+    /// True if it keeps a server connection that does nothing, outside a transaction.
+    pub fn rests_on_a_connection(&self) -> bool {
+        self.phase() == Phase::Held && !self.in_transaction.load(Ordering::Relaxed)
     }
 
     /// The limit that applies in the present phase, with the signal it raises.

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use crate::model::{FaultKind, PinReason, Pins};
 use crate::telemetry::{Family, LatencyHistogram, MetricRegistry, ShardedCounter, ShardedGauge};
 
-/// The metrics of all sessions of the process.
-#[derive(Debug)]
+/// The metrics of all sessions of the process. Clones are the same.
+#[derive(Clone, Debug)]
 pub struct SessionMetrics {
     connections: Family<ShardedGauge>,
     received: Family<ShardedCounter>,

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Buf;
+use bytes::{Buf, BytesMut};
 use tokio::time::Instant;
 
 use super::Hall;
 use super::borrow::{Lent, Missed, borrow_at_once, borrow_in_turn, usual_aim};
 use super::desk::{Desk, Route};
+use super::destination::Way;
 use super::errand::Errands;
 use super::exchange::{Client, Exchange, Outcome};
 use super::farewell::{Canceller, part};
@@ -18,7 +19,7 @@ use super::pipe::poll_read;
 use super::tally::Tally;
 use crate::model::{Fault, FaultKind, Role, TxStatus};
 use crate::net::scratch::{give_spare, take_spare, with_scratch};
-use crate::pool::{BorrowError, CloseReason};
+use crate::pool::{BorrowError, Borrowed, CloseReason};
 use crate::protocol::{Back, Engine, Front, Wants};
 
 /// A logged-in client and all that serves it.
@@ -143,6 +144,7 @@ impl<E: Engine> Relay<E> {
             Signal::Query,
             Signal::IdleTransaction,
             Signal::News,
+            Signal::Moved,
         ] {
             self.handle.take(signal);
         }
@@ -220,10 +222,11 @@ impl<E: Engine> Relay<E> {
         let Lent {
             server: mut lent,
             way,
+            aim,
             _place,
         } = lent;
         self.tally.meter.bound(&way.site.metrics);
-        let mut canceller = Canceller::new(way);
+        let mut canceller = Canceller::new(Arc::clone(&way));
         let mut exchange = Exchange::new(
             &mut self.client,
             lent.conn(),
@@ -232,44 +235,137 @@ impl<E: Engine> Relay<E> {
             &self.errands,
         );
         exchange.leaving = self.leaving;
-        let mut starts_over = false;
-        let end = loop {
-            match exchange.run().await {
-                Outcome::Released => break None,
-                Outcome::StartsOver => {
-                    starts_over = true;
-                    break None;
-                }
-                Outcome::Unfit => {
-                    // The request waits in the client's inbox, and another is borrowed for it.
-                    self.leaving = exchange.leaving;
-                    lent.close(CloseReason::Unfit);
-                    return Ok(());
-                }
-                Outcome::ClientGone => break Some(End::ClientGone),
-                Outcome::Fault(fault) => break Some(End::Fault(fault)),
-                Outcome::ServerGone(why) => break Some(server_gone(&exchange, &why)),
-                Outcome::Signalled => {
-                    if let Err(fault) = signalled(&mut exchange, &mut canceller) {
-                        break Some(End::Fault(fault));
-                    }
-                }
+        // A reader may have been sent to the primary, and there it may write.
+        if aim == Role::Replica && way.leads_to_replica() {
+            exchange.keep_requests();
+        }
+        let over = follow(&mut exchange, &mut canceller).await;
+        self.leaving = exchange.leaving;
+        if exchange.server.back.has_refused_write() && aim == Role::Primary {
+            // It may be no primary any more.
+            self.route
+                .destinations
+                .access()
+                .roster()
+                .suspect(&way.site.name);
+        }
+        let half_sent = exchange.is_half_sent();
+        let end = match over {
+            Ending::Released => Ok(()),
+            Ending::StartsOver => Err(None),
+            Ending::Ended(end) => Err(Some(end)),
+            Ending::Unfit => {
+                // The request waits in the client's inbox, and another is borrowed for it.
+                lent.close(CloseReason::Unfit);
+                return Ok(());
+            }
+            Ending::Lost(why) => {
+                let kept = exchange.take_kept();
+                canceller.finish().await;
+                return self.outlive(lent, &way, kept, &why);
             }
         };
-        let half_sent = exchange.is_half_sent();
-        self.leaving = exchange.leaving;
         canceller.finish().await;
         let front = &self.client.front;
         if !front.pins().is_empty() {
             lent.conn().back.soil();
         }
         match end {
-            None if front.outlives_reset() => {}
-            None if !starts_over => lent.give_back(),
-            Some(_) if half_sent || front.outlives_reset() => {}
-            _ => Box::pin(part(lent, canceller, &self.route.options)).await,
+            Ok(()) if front.outlives_reset() => {}
+            Ok(()) => lent.give_back(),
+            Err(Some(_)) if half_sent || front.outlives_reset() => {}
+            Err(_) => Box::pin(part(lent, canceller, &self.route.options)).await,
         }
-        end.map_or(Ok(()), Err)
+        match end {
+            Err(Some(end)) => Err(end),
+            Ok(()) | Err(None) => Ok(()),
+        }
+    }
+}
+
+/// How an exchange came to its end.
+enum Ending {
+    /// The server connection may go back.
+    Released,
+    /// The client gives its state up.
+    StartsOver,
+    /// Another server connection is needed.
+    Unfit,
+    /// The server connection is lost.
+    Lost(String),
+    /// The session is over.
+    Ended(End),
+}
+
+/// Follows an exchange to its end, and does what it is told by signals. Not cancel-safe.
+async fn follow<E: Engine>(exchange: &mut Exchange<'_, E>, canceller: &mut Canceller<E>) -> Ending {
+    loop {
+        match exchange.run().await {
+            Outcome::Released => return Ending::Released,
+            Outcome::StartsOver => return Ending::StartsOver,
+            Outcome::Unfit => return Ending::Unfit,
+            Outcome::ClientGone => return Ending::Ended(End::ClientGone),
+            Outcome::Fault(fault) => return Ending::Ended(End::Fault(fault)),
+            Outcome::ServerGone(why) => return Ending::Lost(why),
+            Outcome::Signalled => {
+                let moved = exchange.handle.take(Signal::Moved);
+                if moved && exchange.server.is_expelled() {
+                    return Ending::Lost("it is not the primary any more".into());
+                }
+                if let Err(fault) = signalled(exchange, canceller) {
+                    return Ending::Ended(End::Fault(fault));
+                }
+            }
+        }
+    }
+}
+
+impl<E: Engine> Relay<E> {
+    /// Goes on after the loss of a server connection, if nothing was lost with it but the answers
+    /// that were due: these are errors now, or what was `kept` is sent again.
+    fn outlive(
+        &mut self,
+        mut lent: Borrowed<E>,
+        way: &Way<E>,
+        kept: Option<Vec<u8>>,
+        why: &str,
+    ) -> Result<(), End> {
+        tracing::warn!(
+            session = %self.handle.id,
+            target_name = %way.site.name,
+            server_pid = lent.conn().back.server_pid(),
+            why,
+            again = kept.is_some(),
+            "server connection lost"
+        );
+        let roster = self.route.destinations.access().roster();
+        roster.suspect(&way.site.name);
+        let fault = Fault::new(
+            FaultKind::ServerLost,
+            "server closed the connection unexpectedly",
+        );
+        let (back, front) = (&mut lent.conn().back, &mut self.client.front);
+        let told = back.progress().closing;
+        let answer = kept.is_none().then_some(&fault);
+        let mut replies = Vec::new();
+        if !E::orphan(front, back, answer, &mut replies) {
+            if told {
+                // The server's own last words have been passed on.
+                return Err(End::Told("server ended the connection"));
+            }
+            return Err(End::Fault(fault));
+        }
+        if answer.is_some() {
+            self.tally.meter.fault(fault.kind);
+        }
+        self.client.outbox.push(&replies);
+        if let Some(kept) = kept {
+            let mut again = BytesMut::from(&*kept);
+            again.extend_from_slice(&self.client.inbox);
+            self.client.inbox = again;
+        }
+        lent.close(CloseReason::ServerClosed);
+        Ok(())
     }
 }
 
@@ -344,23 +440,6 @@ fn signalled<E: Engine>(
         ));
     }
     Ok(())
-}
-
-fn server_gone<E: Engine>(exchange: &Exchange<'_, E>, why: &str) -> End {
-    if exchange.server.back.progress().closing {
-        // The server's own last words have been passed on.
-        return End::Told("server ended the connection");
-    }
-    tracing::warn!(
-        session = %exchange.handle.id,
-        server_pid = exchange.server.back.server_pid(),
-        why,
-        "server connection lost"
-    );
-    End::Fault(Fault::new(
-        FaultKind::ServerLost,
-        "server closed the connection unexpectedly",
-    ))
 }
 
 /// Reads what the client has sent into its inbox. `Ready(0)`: it is gone.

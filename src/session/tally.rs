@@ -66,6 +66,7 @@ impl Tally {
             let arrived = self.arrived.take().unwrap_or(passed_on);
             self.meter.responded(now - arrived, now - passed_on);
         }
+        self.handle.note_transaction(tx != TxStatus::Idle);
         self.enter(Phase::Held);
         self.meter.transaction(tx != TxStatus::Idle);
         let requests = front.requests();

@@ -1,48 +1,22 @@
 //! Which servers a target group has, and which of them is what.
+//!
+//! ```text
+//! look (one task for each server) ─ sights ─▶ keeper (one for each group) ─ judge ─▶ Snapshot
+//!                                    discover ─ members ─▶
+//! ```
+//!
+//! Knows neither pools nor sessions: what a snapshot means to them is the business of whoever
+//! implements [`keeper::Outside`].
 
-use std::sync::Arc;
-
-use crate::model::{Member, Role, Snapshot, StateReason, TargetState};
-
+pub mod discover;
+pub mod events;
+pub mod judge;
+pub mod keeper;
+pub mod look;
+pub mod metrics;
 pub mod options;
+pub mod switchover;
 
-use options::TopologyOptions;
-
-/// A group as the configuration has it, before any of its servers has been looked at: a server
-/// alone is the primary, unless something else is said of it.
-pub fn configured(options: &TopologyOptions, epoch: u64) -> Snapshot {
-    let alone = options.seeds.len() == 1;
-    let members: Vec<Member> = options
-        .seeds
-        .iter()
-        .map(|seed| {
-            let asked = seed.role.is_none() && options.health.monitor.is_some();
-            let role = seed.role.or((alone && !asked).then_some(Role::Primary));
-            Member {
-                name: Arc::clone(&seed.name),
-                role,
-                state: if asked {
-                    TargetState::Registering
-                } else {
-                    TargetState::Available
-                },
-                reason: asked.then_some(StateReason::PendingProxyCapacity),
-                lag: None,
-                position: None,
-                near: options.zone.is_some() && seed.zone == options.zone,
-                zone: seed.zone.clone(),
-                other_region: seed.other_region,
-                weight: 1,
-            }
-        })
-        .collect();
-    let primary = members
-        .iter()
-        .find(|member| member.role == Some(Role::Primary));
-    Snapshot {
-        epoch,
-        primary: primary.map(|member| Arc::clone(&member.name)),
-        paused: false,
-        members,
-    }
-}
+pub use keeper::{Journal, Keeper, Outside};
+pub use look::{Look, Looking};
+pub use metrics::TopologyMetrics;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Role, TargetName};
+use crate::model::{Role, Roll, TargetName};
 
 /// One group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,12 +14,44 @@ pub struct TopologyOptions {
     pub health: HealthOptions,
     /// Our own availability zone, if it is known.
     pub zone: Option<Arc<str>>,
+    /// Where members come from.
+    pub source: Source,
+}
+
+/// Where the members of a group come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The configuration names them.
+    Configured,
+    /// It names names: each address that one stands for is a member.
+    Dns {
+        /// Between two resolutions.
+        interval: Duration,
+    },
+    /// A server lists them.
+    Roll {
+        /// Where.
+        roll: Roll,
+        /// Between two questions.
+        interval: Duration,
+    },
+    /// Amazon RDS lists them.
+    Rds {
+        /// Of a DB cluster, or of a DB instance that has read replicas.
+        identifier: Arc<str>,
+        /// The port of servers of which the list does not tell one.
+        port: u16,
+        /// Between two questions.
+        interval: Duration,
+    },
 }
 
 impl TopologyOptions {
     /// True if another server may become primary, so that it is worth waiting for one.
     pub const fn may_change(&self) -> bool {
-        self.seeds.len() > 1 || self.health.monitor.is_some()
+        self.seeds.len() > 1
+            || self.health.monitor.is_some()
+            || !matches!(self.source, Source::Configured)
     }
 }
 
@@ -32,6 +64,8 @@ pub struct Seed {
     pub host: Arc<str>,
     /// TCP port.
     pub port: u16,
+    /// The name that its certificate must have, where that is not the host.
+    pub verified_as: Option<Arc<str>>,
     /// Name and port that IAM tokens for it are signed for, where they are others.
     pub iam_endpoint: Option<(Arc<str>, u16)>,
     /// Its role, where it is not to be found out.

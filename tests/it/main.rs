@@ -21,3 +21,4 @@ mod iam;
 mod mysql;
 mod postgres;
 mod support;
+mod topology;

@@ -36,6 +36,7 @@ pub(super) fn resolve(source: &Source<'_>) -> Result<GeneralPlan, ConfigError> {
         max_client_conn: raw.max_client_conn,
         max_client_conn_per_address: raw.max_client_conn_per_address,
         admin_address: raw.admin_address,
+        admin_commands: raw.admin_commands,
         log: LogOptions {
             filter: raw.log_level.clone(),
             format: log_format(raw.log_format),

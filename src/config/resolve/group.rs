@@ -34,6 +34,7 @@ pub(super) fn resolve(
         engine: engine(raw.engine),
         dial: dial(table, raw)?,
         topology: topology::resolve(table, raw)?,
+        addresses: topology::addresses(table, raw)?,
         limits: TargetOptions {
             max_connections_percent: most,
             max_idle_connections_percent: idle.unwrap_or(most / 2),

@@ -20,7 +20,7 @@ pub(super) fn host_and_port(address: &str, engine: EngineFamily) -> Option<(&str
 }
 
 /// Registered with IANA.
-const fn usual_port(engine: EngineFamily) -> u16 {
+pub(super) const fn usual_port(engine: EngineFamily) -> u16 {
     match engine {
         EngineFamily::Postgres => 5432,
         EngineFamily::Mysql => 3306,

@@ -1,17 +1,18 @@
 //! The servers of one `[[target_group]]`, and how they are watched.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Table;
 use super::aws::iam_endpoint;
-use super::host::host_and_port;
+use super::host::{host_and_port, usual_port};
 use super::translate::{engine, role};
 use crate::config::error::ConfigError;
 use crate::config::raw;
 use crate::config::units::Time;
-use crate::model::{EngineFamily, Role};
-use crate::topology::options::{HealthOptions, Monitor, Seed, TopologyOptions};
+use crate::model::{EngineFamily, Role, Roll, TargetName};
+use crate::topology::options::{HealthOptions, Monitor, Seed, Source, TopologyOptions};
 
 pub(super) fn resolve(
     table: &Table<'_>,
@@ -21,13 +22,80 @@ pub(super) fn resolve(
         seeds: seeds(table, raw)?,
         health: health(table, raw)?,
         zone: table.source.raw.general.zone.as_deref().map(Into::into),
+        source: source(table, raw)?,
     };
     check_roles(table, &options)?;
     Ok(options)
 }
 
+fn source(table: &Table<'_>, raw: &raw::TargetGroup) -> Result<Source, ConfigError> {
+    let interval = raw.discovery_interval.0;
+    if interval < SHORTEST_DISCOVERY {
+        return Err(table.error("discovery_interval", "must be at least \"100ms\""));
+    }
+    Ok(match raw.discovery {
+        raw::Discovery::Static => Source::Configured,
+        raw::Discovery::Dns => Source::Dns { interval },
+        raw::Discovery::Aurora => rolled(table, raw, Roll::Aurora, interval)?,
+        raw::Discovery::Rds => rds(table, raw, interval)?,
+        raw::Discovery::MultiAzCluster => rolled(table, raw, Roll::MultiAz, interval)?,
+    })
+}
+
+/// The list that RDS has.
+fn rds(
+    table: &Table<'_>,
+    raw: &raw::TargetGroup,
+    interval: Duration,
+) -> Result<Source, ConfigError> {
+    let Some(identifier) = &raw.rds_identifier else {
+        return Err(table.error("discovery", "needs rds_identifier"));
+    };
+    if raw.monitor_user.is_none() {
+        return Err(table.error("discovery", "needs monitor_user"));
+    }
+    Ok(Source::Rds {
+        identifier: (&**identifier).into(),
+        port: usual_port(engine(raw.engine)),
+        interval,
+    })
+}
+
+/// A list that a server has.
+fn rolled(
+    table: &Table<'_>,
+    raw: &raw::TargetGroup,
+    roll: Roll,
+    interval: Duration,
+) -> Result<Source, ConfigError> {
+    if raw.monitor_user.is_none() {
+        return Err(table.error("discovery", "needs monitor_user, who asks the servers"));
+    }
+    Ok(Source::Roll { roll, interval })
+}
+
+/// Where servers are reached that are named otherwise.
+pub(super) fn addresses(
+    table: &Table<'_>,
+    raw: &raw::TargetGroup,
+) -> Result<BTreeMap<TargetName, (Arc<str>, u16)>, ConfigError> {
+    let mut addresses = BTreeMap::new();
+    for (named, address) in &raw.discovery_addresses {
+        let read = |text| {
+            host_and_port(text, engine(raw.engine)).ok_or_else(|| {
+                let what = format!("expected \"host:port\", not {text:?}");
+                table.error("discovery_addresses", &what)
+            })
+        };
+        let (host, port) = read(named)?;
+        let (at, at_port) = read(address)?;
+        addresses.insert(name(host, port), (at.into(), at_port));
+    }
+    Ok(addresses)
+}
+
 fn seeds(table: &Table<'_>, raw: &raw::TargetGroup) -> Result<Vec<Seed>, ConfigError> {
-    if raw.target.is_empty() {
+    if raw.target.is_empty() && raw.discovery != raw::Discovery::Rds {
         let what = "at least one [[target_group.target]] is needed";
         return Err(table.error("target", what));
     }
@@ -46,6 +114,7 @@ fn seeds(table: &Table<'_>, raw: &raw::TargetGroup) -> Result<Vec<Seed>, ConfigE
             name,
             host: host.into(),
             port,
+            verified_as: None,
             iam_endpoint: iam_endpoint(table, index, raw, target)?,
             role: role(target.role),
             zone: target.zone.as_deref().map(Into::into),
@@ -131,4 +200,5 @@ const fn usual_database(engine: EngineFamily) -> &'static str {
     }
 }
 
+const SHORTEST_DISCOVERY: Duration = Duration::from_millis(100);
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);

@@ -1,24 +1,29 @@
-//! The operators' HTTP endpoint: `/metrics`, `/livez`, `/readyz` and `/status`.
+//! The operators' HTTP endpoint: `/metrics`, `/livez`, `/readyz` and `/status`, and, where the
+//! configuration allows orders, `/pause`, `/resume` and `/switchover`.
 //!
-//! Everything is read-only, and nothing is asked of whoever reads it, so the address belongs on
-//! loopback or an inner network. What there is to say comes from closures; this module decides
+//! Nothing is asked of whoever reads it, so the address belongs on loopback or an inner network.
+//! Orders are JSON by POST: a page in somebody's browser cannot give them, since a browser asks
+//! for leave before it sends that type to another site. What there is to say comes from closures; this module decides
 //! only how it is served. Each connection serves one request (RFC 9112 section 9.6, `close`),
 //! within the bounds of [`bounded`].
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
+use axum::{Json, Router};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use super::commands::{CommandError, Verb, Words};
 use crate::telemetry::MetricRegistry;
 use crate::telemetry::registry::TEXT_CONTENT_TYPE;
 
@@ -38,7 +43,15 @@ pub struct Admin {
     pub readiness: Arc<dyn Fn() -> Readiness + Send + Sync>,
     /// What `/status` shows: pools, clients, server connections, pinned sessions.
     pub status: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
+    /// Who carries out orders; `None`: nobody.
+    pub commands: Option<Obey>,
 }
+
+/// Carries out an order.
+pub type Obey = Arc<dyn Fn(Verb, Words) -> Obeying + Send + Sync>;
+
+/// An order that is being carried out.
+pub type Obeying = Pin<Box<dyn Future<Output = Result<serde_json::Value, CommandError>> + Send>>;
 
 /// Whether clients should be sent here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +124,18 @@ fn router(admin: Admin) -> Router {
         .route("/livez", get("ok\n"))
         .route("/readyz", get(readyz))
         .route("/status", get(status))
+        .route(
+            "/pause",
+            post(|admin, words| order(Verb::Pause, admin, words)),
+        )
+        .route(
+            "/resume",
+            post(|admin, words| order(Verb::Resume, admin, words)),
+        )
+        .route(
+            "/switchover",
+            post(|admin, words| order(Verb::Switchover, admin, words)),
+        )
         .layer(map_response(finish))
         .with_state(admin)
 }
@@ -135,6 +160,41 @@ async fn status(State(admin): State<Admin>) -> Response {
     let text = format!("{:#}\n", (admin.status)());
     ([(header::CONTENT_TYPE, "application/json")], text).into_response()
 }
+
+/// Carries out an order. One that takes longer than an answer may is gone on with all the same.
+async fn order(
+    verb: Verb,
+    State(admin): State<Admin>,
+    words: Result<Json<Words>, JsonRejection>,
+) -> Response {
+    let told = |code: StatusCode, what: &str| (code, format!("{what}\n")).into_response();
+    let Some(obey) = admin.commands else {
+        let what = "orders are not allowed: admin_commands in [general] is not set";
+        return told(StatusCode::FORBIDDEN, what);
+    };
+    let Json(words) = match words {
+        Ok(words) => words,
+        Err(rejection) => return told(rejection.status(), &rejection.body_text()),
+    };
+    // In a task of its own: whoever asked may leave.
+    let done = tokio::spawn(obey(verb, words));
+    match tokio::time::timeout(LONGEST_ORDER, done).await {
+        Ok(Ok(Ok(report))) => {
+            let text = format!("{report:#}\n");
+            ([(header::CONTENT_TYPE, "application/json")], text).into_response()
+        }
+        Ok(Ok(Err(CommandError::Mistaken(what)))) => told(StatusCode::BAD_REQUEST, &what),
+        Ok(Ok(Err(CommandError::Failed(what)))) => told(StatusCode::CONFLICT, &what),
+        Ok(Err(_)) => told(StatusCode::INTERNAL_SERVER_ERROR, "the order broke off"),
+        Err(_) => told(
+            StatusCode::ACCEPTED,
+            "under way; /status tells what has come of it",
+        ),
+    }
+}
+
+/// Below [`DEADLINE`].
+const LONGEST_ORDER: Duration = Duration::from_secs(13);
 
 /// Adds what every answer carries.
 async fn finish(mut response: Response) -> Response {

@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::super::commands::CommandError;
 use super::bounded::{MAX_CONNECTIONS, READ_BUDGET};
 use super::{Admin, DEADLINE, Readiness, serve_within};
 use crate::telemetry::MetricRegistry;
@@ -43,6 +44,15 @@ impl Endpoint {
             metrics: MetricRegistry::new().unwrap(),
             readiness: Arc::new(move || PHASES[shown.load(Ordering::Relaxed)]),
             status: Arc::new(|| json!({"pools": [{"server_connections": 3}]})),
+            commands: Some(Arc::new(|verb, words| {
+                Box::pin(async move {
+                    match words.to.as_deref() {
+                        Some("nowhere") => Err(CommandError::Mistaken("no such place".into())),
+                        Some("too late") => Err(CommandError::Failed("in time".into())),
+                        to => Ok(json!({ "verb": format!("{verb:?}"), "to": to })),
+                    }
+                })
+            })),
         };
         let stop = CancellationToken::new();
         let task = tokio::spawn(serve_within(deadline, listener, admin, stop.clone()));
@@ -165,4 +175,40 @@ async fn it_ends_when_told() {
     let ended = tokio::time::timeout(Duration::from_secs(10), endpoint.task).await;
     ended.unwrap().unwrap().unwrap();
     assert!(TcpStream::connect(endpoint.address).await.is_err());
+}
+
+#[tokio::test]
+async fn orders_are_json_by_post() {
+    let endpoint = Endpoint::start().await;
+    let send = async |path: &str, kind: &str, body: &str| {
+        let length = body.len();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        );
+        endpoint.exchange(request.as_bytes()).await
+    };
+    let json = "application/json";
+    let answer = send("/switchover", json, "{\"to\": \"db:1\"}").await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(
+        answer.contains("\"Switchover\"") && answer.contains("\"db:1\""),
+        "{answer}"
+    );
+    for (path, kind, body, status) in [
+        // What a page in a browser can send without leave.
+        ("/pause", "text/plain", "{}", 415),
+        ("/pause", "application/x-www-form-urlencoded", "{}", 415),
+        ("/pause", json, "{", 400),
+        ("/pause", json, "{\"unknown\": 1}", 422),
+        ("/switchover", json, "{\"to\": \"nowhere\"}", 400),
+        ("/switchover", json, "{\"to\": \"too late\"}", 409),
+        ("/status", json, "{}", 405),
+    ] {
+        let answer = send(path, kind, body).await;
+        let expected = format!("HTTP/1.1 {status} ");
+        assert!(answer.starts_with(&expected), "{path} {body}: {answer}");
+    }
+    let answer = endpoint.get("/resume").await;
+    assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
 }

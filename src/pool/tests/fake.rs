@@ -1,6 +1,7 @@
 //! A database that lives in memory and does as it is told, for tests of policy and for the bench.
 //! Its connections are real sockets, so that a closed one looks closed.
 
+use std::cmp::Ordering as Comparison;
 use std::collections::VecDeque;
 use std::io;
 use std::net::{TcpListener, TcpStream};
@@ -12,15 +13,15 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use crate::model::{
-    AuthMethod, EngineFamily, Fault, Finding, Pins, PoolKey, Progress, Proof, Secret, TlsFacts,
-    TxStatus,
+    AuthMethod, EngineFamily, Fault, Finding, Listed, Observation, Pins, PoolKey, Position,
+    Progress, Proof, Roll, Secret, TlsFacts, TxStatus,
 };
 use crate::net::{DialError, Stream};
 use crate::pool::{Open, OpenError, Opened, Opening, ServerLogin};
 use crate::protocol::{
     Addressee, Affinity, Attach, Back, Breach, Caller, CancelOrder, Chore, Codec, ConnectError,
     ConnectPlan, Derivation, Engine, Entropy, Errand, Exchange, Front, FrontSettings, HelloOffer,
-    Login, Opening as Hello, ProofDemand, Script, ServerError, Silence, Step, Wants,
+    Login, Opening as Hello, ProofDemand, Script, ServerError, Silence, Step, Table, Wants,
 };
 
 /// The engine. Its client side is never entered.
@@ -37,6 +38,7 @@ pub struct FakeBack {
     server: Arc<FakeServer>,
     error: Option<ServerError>,
     value: Option<Vec<u8>>,
+    table: Table,
 }
 
 /// The server.
@@ -205,6 +207,7 @@ impl FakeServer {
             server: self.clone(),
             error: None,
             value: None,
+            table: Table::default(),
         };
         Ok(Opened {
             stream,
@@ -273,6 +276,10 @@ impl Back for FakeBack {
         }
     }
 
+    fn has_refused_write(&mut self) -> bool {
+        false
+    }
+
     fn is_dirty(&self) -> bool {
         self.dirty
     }
@@ -296,7 +303,7 @@ impl Back for FakeBack {
             Chore::Ping => "ping",
             Chore::Cancel(_) => "cancel",
             Chore::Init(_) => "init",
-            Chore::Query(_) | Chore::Account { .. } => "query",
+            Chore::Query(_) | Chore::Table(_) | Chore::Account { .. } => "query",
             Chore::Capacity => "capacity",
         };
         self.server.chores.lock().unwrap().push((self.pid, name));
@@ -344,6 +351,10 @@ impl Back for FakeBack {
 
     fn chore_value(&self) -> Option<&[u8]> {
         self.value.as_deref()
+    }
+
+    fn chore_table(&self) -> &Table {
+        &self.table
     }
 
     fn server_pid(&self) -> u32 {
@@ -515,5 +526,29 @@ impl Engine for Fake {
     }
     fn inquire(front: &mut Never, _: &mut FakeBack, _: &mut Vec<u8>) {
         match *front {}
+    }
+    fn orphan(front: &mut Never, _: &mut FakeBack, _: Option<&Fault>, _: &mut Vec<u8>) -> bool {
+        match *front {}
+    }
+    fn survey(_: &FakeBack) -> &'static [&'static str] {
+        &[]
+    }
+    fn fence(_: &FakeBack, _: bool) -> &'static [&'static str] {
+        &[]
+    }
+    fn promotion(_: &FakeBack) -> &'static [&'static str] {
+        &[]
+    }
+    fn roll(_: Roll) -> &'static str {
+        ""
+    }
+    fn members(_: &Table) -> Vec<Listed> {
+        Vec::new()
+    }
+    fn observe(_: &[Table]) -> Option<Observation> {
+        None
+    }
+    fn compare(_: &Position, _: &Position) -> Option<Comparison> {
+        None
     }
 }

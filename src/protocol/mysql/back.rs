@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::model::{Progress, TxStatus};
-use crate::protocol::{self, Breach, Chore, ServerError};
+use crate::protocol::{self, Breach, Chore, ServerError, Table};
 use crate::sql::mysql::Mode;
 
 use super::capability::Capabilities;
@@ -38,6 +38,8 @@ pub struct MyBack {
     /// Sequence number of the next packet of a file that the server reads.
     pub(super) file_seq: u8,
     pub(super) closing: bool,
+    /// It has said that it is read-only.
+    pub(super) refused_write: bool,
     /// The server does not tell this user which user variables the connection holds.
     pub(super) blind: bool,
     /// Code of users has run, and nobody tells what it has left.
@@ -78,6 +80,9 @@ pub struct ChoreResult {
     pub(super) value: Option<Vec<u8>>,
     /// Which value of the first row is wanted.
     pub(super) column: usize,
+    /// All rows are wanted, not one value.
+    pub(super) tabular: bool,
+    pub(super) table: Table,
 }
 
 impl MyBack {
@@ -93,6 +98,7 @@ impl MyBack {
             unnamed: false,
             file_seq: 0,
             closing: false,
+            refused_write: false,
             blind: false,
             suspect: false,
             holder: 0,
@@ -162,6 +168,10 @@ impl protocol::Back for MyBack {
         }
     }
 
+    fn has_refused_write(&mut self) -> bool {
+        std::mem::take(&mut self.refused_write)
+    }
+
     fn is_dirty(&self) -> bool {
         self.dirty
     }
@@ -201,6 +211,10 @@ impl protocol::Back for MyBack {
 
     fn chore_value(&self) -> Option<&[u8]> {
         self.chore.value.as_deref()
+    }
+
+    fn chore_table(&self) -> &Table {
+        &self.chore.table
     }
 
     fn server_pid(&self) -> u32 {

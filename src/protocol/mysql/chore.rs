@@ -28,6 +28,10 @@ pub fn request(back: &mut MyBack, chore: Chore<'_>, out: &mut Vec<u8>) {
         }
         Chore::Cancel(pid) => ask(back, format!("KILL QUERY {pid}").as_bytes(), out),
         Chore::Init(sql) | Chore::Query(sql) => ask(back, sql.as_bytes(), out),
+        Chore::Table(sql) => {
+            back.chore.tabular = true;
+            ask(back, sql.as_bytes(), out);
+        }
         Chore::Account { query, user } => {
             back.chore.column = 1;
             ask(back, &account_query(query, user), out);

@@ -124,6 +124,7 @@ pub fn carried_out(
     }
     if ok.last_insert_id != 0 || loaded {
         front.last.insert_id_open = true;
+        front.last.insert_id_lost = false;
         front.last.id_elsewhere = false;
     }
     if ok.warnings > 0 {

@@ -1,5 +1,6 @@
 //! [`Engine`] for MySQL and MariaDB: where the parts meet, and nothing more.
 
+use std::cmp::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
@@ -17,13 +18,15 @@ use super::probe::Probe;
 use super::prove::{self, Prove};
 use super::reply::{self, Watcher};
 use super::status::Status;
-use super::{fault, idle, inquire, join, relogin, request};
-use crate::model::{AuthMethod, EngineFamily, Fault, Secret, TlsFacts};
+use super::{fault, gtid, idle, inquire, join, orphan, relogin, request, roll, survey};
+use crate::model::{
+    AuthMethod, EngineFamily, Fault, Listed, Observation, Position, Roll, Secret, TlsFacts,
+};
 use crate::protocol::Back as _;
 use crate::protocol::{
     Addressee, Affinity, Attach, Breach, Caller, CancelOrder, Codec, ConnectError, ConnectPlan,
     Derivation, Engine, Entropy, Errand, Exchange, FrontSettings, HelloOffer, Opening, ProofDemand,
-    Script, Silence, Step, Wants,
+    Script, Silence, Step, Table, Wants,
 };
 
 /// MySQL and MariaDB.
@@ -186,6 +189,43 @@ impl Engine for Mysql {
 
     fn inquire(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) {
         inquire::inquire(front, back, request);
+    }
+
+    fn orphan(
+        front: &mut MyFront,
+        back: &mut MyBack,
+        fault: Option<&Fault>,
+        replies: &mut Vec<u8>,
+    ) -> bool {
+        orphan::orphan(front, back, fault, replies)
+    }
+
+    fn survey(back: &MyBack) -> &'static [&'static str] {
+        survey::questions(&back.announcement)
+    }
+
+    fn fence(back: &MyBack, on: bool) -> &'static [&'static str] {
+        survey::fence(&back.announcement, on)
+    }
+
+    fn promotion(back: &MyBack) -> &'static [&'static str] {
+        survey::promotion(&back.announcement)
+    }
+
+    fn roll(roll: Roll) -> &'static str {
+        roll::question(roll)
+    }
+
+    fn members(answer: &Table) -> Vec<Listed> {
+        roll::members(answer)
+    }
+
+    fn observe(answers: &[Table]) -> Option<Observation> {
+        survey::observe(answers)
+    }
+
+    fn compare(a: &Position, b: &Position) -> Option<Ordering> {
+        gtid::compare(&a.0, &b.0)
     }
 }
 

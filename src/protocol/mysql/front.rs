@@ -109,6 +109,8 @@ pub struct Last {
     pub insert_id: u64,
     /// It has to be asked for: the server connection knows it better than its replies do.
     pub insert_id_open: bool,
+    /// It was being asked for when the server connection broke: nobody knows it.
+    pub insert_id_lost: bool,
     /// `ROW_COUNT()`.
     pub row_count: i64,
     /// `FOUND_ROWS()`.

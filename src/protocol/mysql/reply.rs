@@ -171,11 +171,14 @@ impl ReplyReader<'_> {
             }
             return header.total();
         }
-        if kind == Kind::Definition && self.asks_for_warnings() && header.len <= LONGEST_READ {
+        if kind == Kind::Definition && self.wants_names() && header.len <= LONGEST_READ {
             let Some(payload) = rest.get(HEADER_LEN..header.total()) else {
                 return 0;
             };
-            if let Some(watcher) = &mut self.watcher {
+            settled::defined(self, payload);
+            if self.asks_for_warnings()
+                && let Some(watcher) = &mut self.watcher
+            {
                 watcher.front.last.warnings.define(payload);
             }
         }
@@ -184,6 +187,10 @@ impl ReplyReader<'_> {
             self.defined();
         }
         dealt
+    }
+
+    fn wants_names(&self) -> bool {
+        self.back.chore.tabular || self.asks_for_warnings()
     }
 
     fn asks_for_warnings(&self) -> bool {
@@ -461,6 +468,7 @@ impl ReplyReader<'_> {
         if LEAVING.contains(&err.code) {
             self.back.closing = true;
         }
+        self.back.refused_write |= READ_ONLY.contains(&err.code);
         self.back.status_unknown = true;
         if let Some(owed) = self.back.debts.front_mut()
             && std::mem::take(&mut owed.divider)
@@ -555,3 +563,7 @@ const LONGEST_READ: usize = 1024 * 1024;
 /// Errors after which the server closes: shutdown, killed, timed out (MySQL: `ER_SERVER_SHUTDOWN`,
 /// `ER_SESSION_WAS_KILLED`, `ER_CLIENT_INTERACTION_TIMEOUT`; MariaDB: `ER_CONNECTION_KILLED`).
 const LEAVING: [u16; 4] = [1053, 3169, 4031, 1927];
+
+/// `ER_OPTION_PREVENTS_STATEMENT`, which names `--read-only`, and `ER_READ_ONLY_MODE` (MySQL
+/// source, `share/messages_to_clients.txt`).
+const READ_ONLY: [u16; 2] = [1290, 1836];

@@ -321,6 +321,10 @@ impl RequestReader<'_> {
         let reads = verdict.touches.contains(Touch::LastInsertIdRead);
         let elsewhere = self.front.last.id_elsewhere;
         if reads && !kept || elsewhere && verdict.touches.intersects(KNOWS_LAST_ID) {
+            if self.front.last.insert_id_lost {
+                // Its error ends the session, which is better than a number that may be wrong.
+                return self.run_before(LOST_INSERT_ID);
+            }
             self.front.last.id_elsewhere = false;
             self.run_before(&format!(
                 "SET last_insert_id = {}",
@@ -409,3 +413,7 @@ const MENTIONS_VARIABLES: Touches =
 /// As a server says (MySQL: `ER_MAX_PREPARED_STMT_COUNT_REACHED`).
 const TOO_MANY_STATEMENTS: &str =
     "Can't create more than max_prepared_statements_per_client statements";
+
+/// Raises an error in words of Sluice's own.
+const LOST_INSERT_ID: &str = "SIGNAL SQLSTATE '08S01' SET MESSAGE_TEXT = \
+    'LAST_INSERT_ID() was lost with the connection to the server'";

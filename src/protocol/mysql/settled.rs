@@ -171,6 +171,9 @@ pub(super) fn row(reader: &mut ReplyReader<'_>, payload: &[u8]) {
         reader.lenenc_bytes()
     };
     match owed.fate {
+        Fate::Chore if reader.back.chore.tabular => {
+            reader.back.chore.table.row(values(payload));
+        }
         Fate::Chore if owed.rows == 0 => {
             let wanted = value(reader.back.chore.column);
             reader.back.chore.value = wanted.map(<[u8]>::to_vec);
@@ -198,6 +201,29 @@ pub(super) fn row(reader: &mut ReplyReader<'_>, payload: &[u8]) {
         }
         _ => {}
     }
+}
+
+/// The values of a row of text, as far as they are whole.
+fn values(payload: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
+    let mut reader = Reader::new(payload);
+    std::iter::from_fn(move || {
+        if reader.peek()? == NULL {
+            reader.u8()?;
+            return Some(None);
+        }
+        reader.lenenc_bytes().map(Some)
+    })
+}
+
+/// The definition of a column of a reply to Sluice itself (MySQL protocol, "Column Definition").
+pub(super) fn defined(reader: &mut ReplyReader<'_>, payload: &[u8]) {
+    if !reader.back.chore.tabular {
+        return;
+    }
+    let mut fields = Reader::new(payload);
+    // Catalogue, schema, table and its own name come first.
+    let name = (0..=4).map_while(|_| fields.lenenc_bytes()).nth(4);
+    reader.back.chore.table.name(name.unwrap_or_default());
 }
 
 fn number(text: Option<&[u8]>) -> Option<u64> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::model::{Progress, TxStatus};
-use crate::protocol::{self, Breach, Chore, ServerError};
+use crate::protocol::{self, Breach, Chore, ServerError, Table};
 
 use super::again::Again;
 use super::by_name::Names;
@@ -40,6 +40,8 @@ pub struct PgBack {
     /// The rest of a server message that is under way.
     pub(super) body: Body,
     pub(super) closing: bool,
+    /// It has said that it is read-only.
+    pub(super) refused_write: bool,
     pub(super) dirty: bool,
     /// The settings in force, if every replay sent so far succeeds.
     pub(super) settings: Arc<Settings>,
@@ -133,6 +135,9 @@ impl Accepted {
 pub struct ChoreResult {
     pub(super) error: Option<ServerError>,
     pub(super) value: Option<Vec<u8>>,
+    /// All rows are wanted, not one value.
+    pub(super) tabular: bool,
+    pub(super) table: Table,
 }
 
 impl PgBack {
@@ -148,6 +153,7 @@ impl PgBack {
             doubt: false,
             body: Body::default(),
             closing: false,
+            refused_write: false,
             dirty: false,
             settings: Settings::none(),
             accepted: Accepted::default(),
@@ -281,6 +287,10 @@ impl protocol::Back for PgBack {
         }
     }
 
+    fn has_refused_write(&mut self) -> bool {
+        std::mem::take(&mut self.refused_write)
+    }
+
     fn is_dirty(&self) -> bool {
         self.dirty
     }
@@ -320,6 +330,10 @@ impl protocol::Back for PgBack {
             // An empty query is answered by EmptyQueryResponse and costs no snapshot.
             Chore::Ping => "",
             Chore::Init(sql) | Chore::Query(sql) => sql,
+            Chore::Table(sql) => {
+                self.chore.tabular = true;
+                sql
+            }
             Chore::Capacity => CAPACITY,
         };
         rename::query(sql.as_bytes(), out);
@@ -342,6 +356,10 @@ impl protocol::Back for PgBack {
 
     fn chore_value(&self) -> Option<&[u8]> {
         self.chore.value.as_deref()
+    }
+
+    fn chore_table(&self) -> &Table {
+        &self.chore.table
     }
 
     fn server_pid(&self) -> u32 {

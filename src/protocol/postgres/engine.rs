@@ -1,5 +1,6 @@
 //! [`Engine`] for PostgreSQL: where the parts meet, and nothing more.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -18,12 +19,15 @@ use super::reported::Reported;
 use super::scram::{ITERATIONS, SALT_LEN, derive_verifier};
 use super::sequence::Population;
 use super::startup::Startup;
-use super::{fault, inspect, join, message, request};
-use crate::model::{AuthMethod, EngineFamily, Fault, Secret, TlsFacts, TxStatus, Verifier};
+use super::{fault, inspect, join, message, orphan, request, roll, survey};
+use crate::model::{
+    AuthMethod, EngineFamily, Fault, Listed, Observation, Position, Roll, Secret, TlsFacts,
+    TxStatus, Verifier,
+};
 use crate::protocol::{
     Addressee, Affinity, Attach, Breach, Caller, CancelOrder, Codec, ConnectError, ConnectPlan,
     Derivation, Engine, Entropy, Errand, Exchange, FrontSettings, HelloOffer, Opening, ProofDemand,
-    Script, Step, Wants,
+    Script, Step, Table, Wants,
 };
 
 /// PostgreSQL, protocol 3.
@@ -189,6 +193,43 @@ impl Engine for Postgres {
 
     fn inquire(front: &mut PgFront, back: &mut PgBack, request: &mut Vec<u8>) {
         again::send(front, back, request);
+    }
+
+    fn orphan(
+        front: &mut PgFront,
+        back: &mut PgBack,
+        fault: Option<&Fault>,
+        replies: &mut Vec<u8>,
+    ) -> bool {
+        orphan::orphan(front, back, fault, replies)
+    }
+
+    fn survey(_: &PgBack) -> &'static [&'static str] {
+        survey::QUESTIONS
+    }
+
+    fn fence(_: &PgBack, on: bool) -> &'static [&'static str] {
+        if on { survey::FENCE } else { survey::UNFENCE }
+    }
+
+    fn promotion(_: &PgBack) -> &'static [&'static str] {
+        survey::PROMOTION
+    }
+
+    fn roll(roll: Roll) -> &'static str {
+        roll::question(roll)
+    }
+
+    fn members(answer: &Table) -> Vec<Listed> {
+        roll::members(answer)
+    }
+
+    fn observe(answers: &[Table]) -> Option<Observation> {
+        survey::observe(answers)
+    }
+
+    fn compare(a: &Position, b: &Position) -> Option<Ordering> {
+        survey::compare(a, b)
     }
 }
 

@@ -135,6 +135,14 @@ pub fn backend_key_data<B: Sink>(out: &mut B, pid: u32, secret: &[u8]) {
     });
 }
 
+/// CommandComplete.
+pub fn command_complete<B: Sink>(out: &mut B, tag: &str) {
+    put(out, b'C', |out| {
+        out.put_slice(tag.as_bytes());
+        out.put_u8(0);
+    });
+}
+
 /// `ReadyForQuery`.
 pub fn ready_for_query<B: Sink>(out: &mut B, status: TxStatus) {
     let byte = match status {

@@ -175,7 +175,9 @@ impl Reader<'_> {
                     Ok(None)
                 };
             };
-            if self.back.chore.value.is_none() {
+            if self.back.chore.tabular {
+                self.back.chore.table.row(values(body));
+            } else if self.back.chore.value.is_none() {
                 self.back.chore.value = first_column(body).map(<[u8]>::to_vec);
             }
             return Ok(Some(message.total));
@@ -618,6 +620,21 @@ fn first_column(body: &[u8]) -> Option<&[u8]> {
     let (_, rest) = body.split_first_chunk::<2>()?;
     let (length, rest) = rest.split_first_chunk::<4>()?;
     rest.get(..usize::try_from(i32::from_be_bytes(*length)).ok()?)
+}
+
+/// The values of a DataRow's body, as far as they are whole; a length of -1 is a null.
+fn values(body: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
+    let mut rest = body.get(2..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let (length, after) = rest.split_first_chunk::<4>()?;
+        let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
+            rest = after;
+            return Some(None);
+        };
+        let (value, after) = after.split_at_checked(length)?;
+        rest = after;
+        Some(Some(value))
+    })
 }
 
 /// Two strings, each ended by a zero byte, and nothing else.

@@ -32,6 +32,7 @@ pub(super) fn read(
     if error.is_none_or(|error| error.fatal) {
         reader.back.closing = true;
     }
+    reader.back.refused_write |= error.is_some_and(|error| error.error.code == READ_ONLY);
     reader.back.copy = CopyIn::None;
     if reader.back.doubt
         && let Some(client) = &mut reader.client
@@ -220,6 +221,9 @@ fn show(reader: &mut Reader<'_>, message: &Message<'_>) -> usize {
     }
     reader.stream_for(message, Fate::Client)
 }
+
+/// `read_only_sql_transaction` (PostgreSQL documentation, appendix A).
+const READ_ONLY: &str = "25006";
 
 /// `syntax_error` (PostgreSQL documentation, appendix A).
 const SYNTAX_ERROR: &str = "42601";

@@ -1,6 +1,6 @@
 //! RowDescription and NoData: what the client, and Sluice, learn of a statement's result.
 
-use super::owed::Owed;
+use super::owed::{Fate, Owed};
 use super::reply::{HOLD_LIMIT, Message, Reader};
 use super::shape::{self, NO_ROWS, NOT_COMPARED};
 use crate::protocol::Breach;
@@ -14,11 +14,22 @@ pub(super) fn description(
         reader.back.debts.first(),
         Some(Owed::Describe(Some(_)) | Owed::Probe(_))
     );
+    let names = matches!(reader.back.debts.first(), Some(Owed::Query(Fate::Chore)))
+        && reader.back.chore.tabular;
+    if (learns || names) && message.whole.is_none() && message.size() <= HOLD_LIMIT {
+        return Ok(None);
+    }
     if learns {
-        if message.whole.is_none() && message.size() <= HOLD_LIMIT {
-            return Ok(None);
-        }
         learn(reader, message);
+    }
+    if names && message.kind == b'T' {
+        let table = &mut reader.back.chore.table;
+        message
+            .body()
+            .map(columns)
+            .into_iter()
+            .flatten()
+            .for_each(|name| table.name(name));
     }
     reader.show_held();
     reader.back.again.shown();
@@ -26,6 +37,21 @@ pub(super) fn description(
         matches!(owed, Owed::Describe(_) | Owed::Probe(_))
     })
 }
+
+/// The names in a RowDescription's body: after an Int16 count, of each column a name ended by a
+/// zero byte and 18 bytes of facts.
+fn columns(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = body.get(2..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let end = memchr::memchr(0, rest)?;
+        let name = rest.get(..end)?;
+        rest = rest.get(end + 1 + COLUMN_FACTS..)?;
+        Some(name)
+    })
+}
+
+/// Table, attribute, type, size, modifier, format (PostgreSQL documentation, section 55.7).
+const COLUMN_FACTS: usize = 18;
 
 fn learn(reader: &mut Reader<'_>, message: &Message<'_>) {
     let shape = if message.kind == b'n' {

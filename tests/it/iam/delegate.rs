@@ -47,9 +47,13 @@ fn the_server_decides_and_the_login_it_decides_by_serves_the_pool() {
         let mut wire = Wire::connect(&login(&proxy, &token.text())).unwrap();
         assert_eq!(wire.value("select session_user"), USER);
     }
-    // The first login has served all that followed, but for the second token.
-    assert_eq!(checker.log(), ["iam_app accepted", "iam_app accepted"]);
-    assert_eq!(backends(&server), "2");
+    // Each token was asked about once. The pool may have opened another connection with it, where
+    // one was not back in time.
+    assert_eq!(proxy.metric("sluice_token_cache_total", "miss"), 2.0);
+    let before = checker.log();
+    assert!((2..=4).contains(&before.len()), "{before:?}");
+    assert!(before.iter().all(|line| line == "iam_app accepted"));
+    assert_eq!(backends(&server), before.len().to_string());
     // A signature that only the server can tell to be wrong.
     let wrong = Token {
         secret: "guessed".into(),
@@ -59,7 +63,8 @@ fn the_server_decides_and_the_login_it_decides_by_serves_the_pool() {
         .err()
         .expect("a refusal");
     assert_eq!(refused.sqlstate(), "28P01");
-    assert_eq!(checker.log()[2..], ["iam_app wrong signature"]);
+    let before = before.len();
+    assert_eq!(checker.log()[before..], ["iam_app wrong signature"]);
     wait::until_true("the reason in the log", || {
         proxy.log().contains("reason=\"refused_by_database\"")
     });
@@ -96,7 +101,7 @@ fn the_server_decides_and_the_login_it_decides_by_serves_the_pool() {
             "{wrong:?}"
         );
     }
-    assert_eq!(checker.log().len(), 3);
+    assert_eq!(checker.log().len(), before + 1);
     // Invented users leave no pools behind.
     let pools = proxy.status()["pools"].to_string();
     assert!(pools.contains(USER) && !pools.contains("nobody"), "{pools}");
@@ -328,12 +333,14 @@ fn mariadb_judges_tokens_through_pam() {
             .unwrap_or_else(|refused| panic!("{refused:?}\n{}", proxy.log()));
         assert_eq!(wire.value("select substring_index(user(), '@', 1)"), USER);
     }
-    assert_eq!(checker.log(), ["iam_app accepted"]);
+    assert_eq!(proxy.metric("sluice_token_cache_total", "miss"), 1.0);
+    let before = checker.log();
+    assert!(before.iter().all(|line| line == "iam_app accepted"));
     let wrong = Token {
         secret: "guessed".into(),
         ..token
     };
     assert!(mysql::wire::Wire::connect(&login(&wrong)).is_err());
-    assert_eq!(checker.log()[1..], ["iam_app wrong signature"]);
+    assert_eq!(checker.log()[before.len()..], ["iam_app wrong signature"]);
     assert!(proxy.log().contains("reason=\"refused_by_database\""));
 }

@@ -2,6 +2,8 @@
 
 pub mod aws;
 pub mod certs;
+pub mod cluster;
+pub mod gate;
 pub mod iam;
 pub mod link;
 pub mod mysql;

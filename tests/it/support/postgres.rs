@@ -60,6 +60,7 @@ log_min_messages = warning
 ";
 
 const HBA: &str = "
+host replication all 127.0.0.0/8 scram-sha-256
 host all app_md5 127.0.0.0/8 md5
 host all app_plain 127.0.0.0/8 password
 host all all 127.0.0.0/8 scram-sha-256
@@ -113,6 +114,19 @@ impl Postgres {
     /// A server of the caller's own, with settings after the usual ones.
     pub fn private(settings: &[(&str, &str)]) -> Self {
         Self(Server::private(&RECIPE, settings))
+    }
+
+    /// A replica of this server, which has to be one for replicas; see [`cluster`](super::cluster).
+    pub fn replica(&self) -> Self {
+        let port = self.port.to_string();
+        Self(Server::filled(&RECIPE, |folder| {
+            let mut copy = Command::new(place::postgres_program("pg_basebackup"));
+            copy.args(["-h", "127.0.0.1", "-p", &port, "-U", ADMIN.0])
+                .args(["-R", "-X", "stream", "-c", "fast", "--no-sync", "-D"])
+                .arg(folder)
+                .env("PGPASSWORD", ADMIN.1);
+            run_as_owner(copy, "");
+        }))
     }
 
     /// A new database, owned by `app`.

@@ -113,6 +113,29 @@ impl Server {
         server
     }
 
+    /// A server of the caller's own in a folder that `fill` makes; it is given the path, where nothing
+    /// is yet.
+    pub fn filled(recipe: &'static Recipe, fill: impl FnOnce(&Path)) -> Self {
+        let home = tempfile::Builder::new()
+            .prefix("private-")
+            .tempdir_in(place::shared())
+            .unwrap();
+        if let Some((user, group)) = (recipe.owner)() {
+            std::os::unix::fs::chown(home.path(), Some(user), Some(group)).unwrap();
+        }
+        let folder = home.path().join("data");
+        fill(&folder);
+        let mut server = Self {
+            port: place::free_port(),
+            recipe,
+            folder,
+            child: None,
+            _home: Some(home),
+        };
+        server.start();
+        server
+    }
+
     /// Ends a private server at once, as a crash would: its clients are cut without a word.
     pub fn kill(&mut self) {
         let child = self.child.as_mut().expect("a private server that runs");

@@ -31,6 +31,8 @@ pub struct Settings {
     target: Section,
     users: Vec<Section>,
     databases: Vec<Section>,
+    /// Beside the first.
+    servers: Vec<Section>,
     secrets: Vec<Section>,
     aws: Section,
     environment: Vec<(String, String)>,
@@ -82,6 +84,7 @@ impl Settings {
             target: Section::new(),
             users: users.iter().map(user).collect(),
             databases: Vec::new(),
+            servers: Vec::new(),
             secrets: Vec::new(),
             aws: Section::new(),
             environment: Vec::new(),
@@ -143,6 +146,20 @@ impl Settings {
         self
     }
 
+    /// Adds a server to the target group.
+    pub fn server<const N: usize>(mut self, port: u16, entries: [(&str, Value); N]) -> Self {
+        let mut server = section(entries);
+        server.insert("address".into(), format!("127.0.0.1:{port}").into());
+        self.servers.push(server);
+        self
+    }
+
+    /// Leaves the servers of the target group to discovery.
+    pub fn without_targets(mut self) -> Self {
+        self.group.insert("target".into(), Value::Array(Vec::new()));
+        self
+    }
+
     /// Adds a `[[secret]]`.
     pub fn secret<const N: usize>(mut self, entries: [(&str, Value); N]) -> Self {
         self.secrets.push(section(entries));
@@ -175,12 +192,15 @@ impl Settings {
         render_section(&mut text, &self.listener);
         text.push_str("[[target_group]]\n");
         render_section(&mut text, &self.group);
-        let _ = writeln!(
-            text,
-            "[[target_group.target]]\naddress = \"127.0.0.1:{}\"",
-            self.server_port
-        );
-        render_section(&mut text, &self.target);
+        let mut first = self.target.clone();
+        first
+            .entry("address".into())
+            .or_insert_with(|| format!("127.0.0.1:{}", self.server_port).into());
+        let named = !self.group.contains_key("target");
+        for target in [&first].into_iter().chain(&self.servers).filter(|_| named) {
+            text.push_str("[[target_group.target]]\n");
+            render_section(&mut text, target);
+        }
         text.push_str("[aws]\n");
         render_section(&mut text, &self.aws);
         for (name, sections) in [
@@ -407,6 +427,11 @@ impl Sluice {
     /// What it has logged so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    /// Its configuration file.
+    pub fn config_file(&self) -> PathBuf {
+        self.dir.path().join("sluice.toml")
     }
 
     /// Rewrites the configuration file, without telling the proxy.

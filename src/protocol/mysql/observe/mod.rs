@@ -96,8 +96,8 @@ struct Observer<'a> {
 
 impl<'a> Observer<'a> {
     fn variable(&mut self, name: &str, value: &[u8]) -> Result<(), Unreadable> {
-        // Counts statements; no state.
-        if name == "statement_id" || self.touches(Touch::SetStatement) {
+        // Counts statements; tells of the last transaction that was logged: no state.
+        if matches!(name, "statement_id" | "last_gtid") || self.touches(Touch::SetStatement) {
             return Ok(());
         }
         match policy(name) {

@@ -210,6 +210,52 @@ impl MySql {
         Self { kind, server }
     }
 
+    /// Makes it a replica of another server, by GTIDs, and read-only.
+    pub fn follow(&self, source: &Self) {
+        let (user, password) = ADMIN;
+        let port = source.port;
+        let mut admin = self.admin();
+        match self.kind {
+            Kind::MySql => {
+                admin.succeed(&format!(
+                    "change replication source to source_host = '127.0.0.1', source_port = {port}, \
+                     source_user = '{user}', source_password = '{password}', source_ssl = 1, \
+                     source_auto_position = 1, source_connect_retry = 1, \
+                     source_retry_count = 100000, source_heartbeat_period = 1"
+                ));
+                admin.succeed("start replica");
+                admin.succeed("set global super_read_only = 1");
+            }
+            Kind::MariaDb => {
+                admin.succeed(&format!(
+                    "change master to master_host = '127.0.0.1', master_port = {port}, \
+                     master_user = '{user}', master_password = '{password}', \
+                     master_use_gtid = slave_pos, master_connect_retry = 1, \
+                     master_heartbeat_period = 1"
+                ));
+                admin.succeed("start slave");
+                admin.succeed("set global read_only = 1");
+            }
+        }
+    }
+
+    /// Makes a replica a primary.
+    pub fn promote(&self) {
+        let mut admin = self.admin();
+        let words: &[&str] = match self.kind {
+            Kind::MySql => &[
+                "stop replica",
+                "reset replica all",
+                "set global super_read_only = 0",
+                "set global read_only = 0",
+            ],
+            Kind::MariaDb => &["stop slave", "reset slave all", "set global read_only = 0"],
+        };
+        for word in words {
+            admin.succeed(word);
+        }
+    }
+
     /// A new database, in which `app` may do anything.
     pub fn database(&self) -> Database {
         let name = format!(
@@ -392,6 +438,8 @@ fn command(kind: Kind, folder: &Path, port: u16) -> Command {
 }
 
 fn configure(folder: &Path, settings: &[(&str, &str)]) {
+    // It names the server; a copy gets a name of its own.
+    let _ = fs::remove_file(folder.join("data/auto.cnf"));
     let file = folder.join("my.cnf");
     let mut file = File::options().append(true).open(file).unwrap();
     for (name, value) in settings {

@@ -1,0 +1,10 @@
+//! Target groups of several servers: who is primary, where sessions go, what they see when a
+//! server is lost.
+
+mod discovery;
+mod failover;
+mod faults;
+mod load;
+mod rds;
+mod roles;
+mod switchover;
