@@ -210,11 +210,16 @@ pub(super) struct Chain<'a>(pub(super) &'a dyn std::error::Error);
 
 impl std::fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
+        let mut next = Some(self.0);
+        let mut between = "";
+        while let Some(error) = next {
+            // Some tell what they tried on lines of their own.
+            for line in error.to_string().lines() {
+                write!(f, "{between}{}", line.trim())?;
+                between = "; ";
+            }
+            between = ": ";
+            next = error.source();
         }
         Ok(())
     }

@@ -22,7 +22,9 @@ pub(super) fn shown(mut file: raw::File, plan: &Plan) -> String {
         }
     }
     for user in &mut file.user {
-        if let Some(plan) = plan.users.user(&user.name) {
+        // A secret has a name of its own.
+        let named = user.secret_arn.is_some() || user.server_secret_arn.is_some();
+        if let Some(plan) = plan.users.user(&user.name).filter(|_| !named) {
             user.server_user = Some((*plan.server_user).into());
         }
         if user.certificate_names.is_empty() {

@@ -108,7 +108,13 @@ impl<E: Engine> ListenerDesk<E> {
             // Whether there is such a user, the token's judge finds out.
             _ if method.is_token() => None,
             Some(user) => self.world.verifier(user).await?,
-            None => self.ask(visitor).await?,
+            None => {
+                let asked = self.ask(visitor).await?;
+                if asked.is_none() {
+                    self.world.vault.look_for_users();
+                }
+                asked
+            }
         };
         match method {
             AuthMethod::Certificate => check_certificate(visitor, known.as_deref())?,

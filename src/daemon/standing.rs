@@ -19,13 +19,13 @@ impl<E: Engine> World<E> {
         configured.or_else(|| self.vault.brought(name))
     }
 
-    /// The same; the secrets are read first if the name is not known. Cancel-safe.
+    /// The same, once every secret that brings users has been read. Cancel-safe.
     pub(super) async fn look_up(&self, name: &Arc<str>) -> Option<Arc<UserOptions>> {
         let known = self.user(name);
         if known.is_some() || self.plan.aws.bringers.is_empty() {
             return known;
         }
-        self.vault.look_for_users().await;
+        self.vault.know_users().await;
         self.user(name)
     }
 
@@ -51,8 +51,7 @@ impl<E: Engine> World<E> {
     pub(super) fn disproved(&self, name: &Arc<str>) {
         let user = self.user(name);
         if let Some(place) = user.and_then(|user| user.password_place.clone()) {
-            let source = self.vault.kept(&place);
-            tokio::spawn(async move { source.doubt().await });
+            self.vault.kept(&place).doubt();
         }
     }
 

@@ -6,6 +6,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use tokio::task::JoinSet;
+
 use crate::auth::options::{BringerOptions, Place, UserOptions};
 use crate::auth::source::tokens::TokenSource;
 use crate::auth::source::{
@@ -118,12 +120,23 @@ impl Vault {
         }))
     }
 
-    /// Reads the secrets that bring users, those that have never been read and, now and then, all:
-    /// somebody has named a user who is not known. Cancel-safe.
-    pub(super) async fn look_for_users(&self) {
+    /// Waits until each secret that brings a user has been read once, or could not be. Cancel-safe.
+    pub(super) async fn know_users(&self) {
+        let bringers = Arc::clone(&self.state().bringers);
+        let mut readings = JoinSet::new();
+        for bringer in bringers.iter().filter(|bringer| !bringer.source.is_tried()) {
+            let source = Arc::clone(&bringer.source);
+            readings.spawn(async move { source.try_once().await });
+        }
+        while readings.join_next().await.is_some() {}
+    }
+
+    /// Somebody has named a user whom nobody knows: perhaps a secret names it by now. It will be
+    /// known at the next attempt; who waited here could tell users who exist from others.
+    pub(super) fn look_for_users(&self) {
         let bringers = Arc::clone(&self.state().bringers);
         for bringer in &*bringers {
-            bringer.source.doubt().await;
+            bringer.source.doubt();
         }
     }
 

@@ -85,7 +85,7 @@ pub trait PasswordKeeper: CredentialSource {
     /// The password of that user, if several users take turns, else the one in force. Cancel-safe.
     fn password<'a>(&'a self, user: &'a str) -> Asked<'a, Secret>;
 
-    /// Reads it again, after a pause if that was done lately: a client has named a user or shown a
-    /// password that is not known, and there may be a newer one. Cancel-safe.
-    fn doubt(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+    /// Has it read again, after a pause if that was done lately: a client has named a user or shown
+    /// a password that is not known, and there may be a newer one. Returns at once.
+    fn doubt(self: &Arc<Self>);
 }

@@ -175,4 +175,6 @@ fn what_is_shown_names_secrets_and_shows_none() {
         "{shown}"
     );
     assert!(!shown.contains("a secret"), "{shown}");
+    // It says the same as the file.
+    assert!(folder.load(&shown).is_ok(), "{shown}");
 }

@@ -2,7 +2,7 @@
 //! server refuses what was read.
 
 use std::fmt;
-use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -62,6 +62,8 @@ pub struct Rotating<S> {
     pace: Pace,
     meter: Arc<SourceMeter>,
     state: Mutex<State>,
+    /// It will be read because of a client's doubt.
+    doubted: AtomicBool,
     /// Held by the one that reads, so that many who wait cost one reading.
     reading: tokio::sync::Mutex<()>,
 }
@@ -92,6 +94,7 @@ impl<S: Store> Rotating<S> {
             pace,
             meter,
             state: Mutex::default(),
+            doubted: AtomicBool::new(false),
             reading: tokio::sync::Mutex::new(()),
         }
     }
@@ -110,7 +113,13 @@ impl<S: Store> Rotating<S> {
         if self.is_stale() {
             let _alone = self.reading.lock().await;
             if self.is_stale() {
-                self.read(Depth::Current).await;
+                // What logins do not wait for may take longer, and then knows the users that take turns.
+                let depth = if self.pace.at_login {
+                    Depth::Current
+                } else {
+                    Depth::All
+                };
+                self.read(depth).await;
             }
         }
     }
@@ -187,6 +196,16 @@ impl<S: Store> Rotating<S> {
     /// True once it has been read.
     pub fn is_known(&self) -> bool {
         self.state().read.is_some()
+    }
+
+    /// True once it has been read, or could not be.
+    pub fn is_tried(&self) -> bool {
+        self.state().ended > 0
+    }
+
+    /// Reads it if nobody has tried that before. Cancel-safe.
+    pub async fn try_once(&self) {
+        self.refresh(Depth::All, Asking(0)).await;
     }
 
     /// Whether a login that was refused waits for a reading: not where one was made just now, and
@@ -326,16 +345,21 @@ impl<S: Store> PasswordKeeper for Rotating<S> {
         })
     }
 
-    fn doubt(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        Box::pin(async move {
-            let asked = self.asking();
+    fn doubt(self: &Arc<Self>) {
+        if self.doubted.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let source = Arc::clone(self);
+        tokio::spawn(async move {
+            let asked = source.asking();
             // Not with the lock: servers' refusals wait for nobody's guesses.
-            let tried = self.state().tried;
+            let tried = source.state().tried;
             if let Some(tried) = tried {
-                tokio::time::sleep_until(tried + self.pace.min_gap * DOUBT).await;
+                tokio::time::sleep_until(tried + source.pace.min_gap * DOUBT).await;
             }
-            self.refresh(Depth::All, asked).await;
-        })
+            source.doubted.store(false, Ordering::Release);
+            source.refresh(Depth::All, asked).await;
+        });
     }
 }
 

