@@ -3,10 +3,12 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use sluice::protocol::postgres::catalogue::{Form, PgReadings};
 use sluice::sql::cache::{CacheLimits, VerdictCache};
 use sluice::sql::fingerprint::fingerprint;
 use sluice::sql::mysql;
-use sluice::sql::postgres::classify;
+use sluice::sql::postgres::{self, classify};
+use sluice::sql::reading::Catalogue;
 
 const SHORT: &str = "SELECT id, name, email FROM users WHERE id = $1 AND active;";
 const SET: &str = "SET search_path TO \"$user\", public";
@@ -97,5 +99,32 @@ fn mysql(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, texts, cache, mysql);
+/// Whether a text is a read: what it costs to find out, once, and to know it.
+fn reading(criterion: &mut Criterion) {
+    let long = long();
+    let mode = mysql::Mode::new(mysql::Flavor::MySql, 90_700);
+    let of_mysql = long.replace('"', "`");
+    let catalogue = Catalogue::new();
+    let mut group = criterion.benchmark_group("reading");
+    for (name, text) in [("short", SHORT), ("1 KB", &*long)] {
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| postgres::reading(black_box(text.as_bytes()), Some(&catalogue)));
+        });
+    }
+    for (name, text) in [
+        ("mysql short", "SELECT c FROM sbtest1 WHERE id=?"),
+        ("mysql 1 KB", &*of_mysql),
+    ] {
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| mysql::reading(black_box(text.as_bytes()), mode, Some(&catalogue)));
+        });
+    }
+    let readings = PgReadings::new(Catalogue::new());
+    group.bench_function("hit short", |bencher| {
+        bencher.iter(|| readings.get(black_box(SHORT.as_bytes()), Form::Text));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, texts, cache, mysql, reading);
 criterion_main!(benches);

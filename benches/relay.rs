@@ -73,6 +73,7 @@ impl Link {
 fn client(options: &[(&str, &[u8])]) -> PgFront {
     let policy = FrontSettings {
         pool_mode: PoolMode::Transaction,
+        splits: false,
         ignore_options: Arc::new([]),
         allow_options: None,
         max_client_statements: 100,

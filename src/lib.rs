@@ -20,6 +20,7 @@
 //! | 0 | [`model`] | the shared nouns | nothing of ours |
 //! | 0 | [`sql`] | what a text of SQL may do to a session | nothing of ours |
 //! | 1 | [`protocol`] | wire protocols without input or output | 0 |
+//! | 1 | [`router`] | which server a request goes to | 0 |
 //! | 1 | [`telemetry`] | logs, counters, the metric registry | 0 |
 //! | 2 | [`net`] | sockets, TLS, dialling, listening; tokio begins here | 0–1 |
 //! | 3 | [`auth`] | users, what is stored about them, and what their tokens prove | 0–2, not `protocol` |
@@ -28,7 +29,7 @@
 //! | 4 | [`topology`] | which servers a group has, and which of them is what | 0–3 |
 //! | 5 | [`session`] | one client from accept to close | 0–4 |
 //! | 6 | [`config`] | the file: raw, checked, planned | `model`, anyone's options, checks of users and log filters |
-//! | 7 | [`daemon`], [`demo`], [`cli`] | the program | all |
+//! | 7 | [`daemon`], [`demo`], [`explain`], [`cli`] | the program | all |
 //!
 //! Imports go down only; `tests/architecture` checks it, and that what is meant to be pure
 //! neither awaits nor reads the clock.
@@ -58,10 +59,12 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod demo;
+pub mod explain;
 pub mod model;
 pub mod net;
 pub mod pool;
 pub mod protocol;
+pub mod router;
 pub mod session;
 pub mod sql;
 pub mod telemetry;

@@ -13,6 +13,7 @@ use crate::config::{self, Plan};
 use crate::daemon::commands::Words;
 use crate::daemon::{self, BuildError, DaemonError};
 use crate::demo::{self, DemoOptions};
+use crate::explain::{self, ExplainOptions};
 use crate::net::ServerTls;
 
 mod orders;
@@ -43,6 +44,8 @@ enum Command {
     Switchover(SwitchoverOptions),
     /// Show Sluice at work, in front of a throwaway PostgreSQL on this machine.
     Demo(DemoOptions),
+    /// Tell which server a statement would go to where reads go to replicas, and why.
+    ExplainRoute(ExplainOptions),
     /// Print an IAM token for a database user, as `aws rds generate-db-auth-token` does.
     Token(TokenOptions),
 }
@@ -121,6 +124,7 @@ pub fn main() -> ExitCode {
             orders::send(&options.order.config.file, "switchover", &options.words())
         }
         Command::Demo(options) => demo::run(&options),
+        Command::ExplainRoute(options) => explain::run(&options),
         Command::Token(options) => token::run(&options),
     }
 }

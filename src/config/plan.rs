@@ -14,6 +14,7 @@ use crate::aws::options::AwsOptions;
 use crate::model::{AuthMethod, EngineFamily, PinPolicy, Pins, PoolMode, TargetName, TargetRole};
 use crate::net::options::{DialOptions, ListenOptions, ServerTlsOptions};
 use crate::pool::options::{PoolOptions, TargetOptions};
+use crate::session::options::SplitOptions;
 use crate::telemetry::options::LogOptions;
 use crate::topology::options::TopologyOptions;
 
@@ -104,6 +105,8 @@ pub struct ListenerPlan {
     pub pool_mode: Option<PoolMode>,
     /// Which servers statements go to.
     pub target_role: TargetRole,
+    /// Of clients whose reads go to replicas.
+    pub split: SplitOptions,
     /// Most clients; 0: no limit.
     pub max_client_conn: usize,
     /// Limits of each client.
@@ -148,6 +151,8 @@ pub struct GroupPlan {
     pub pool: PoolOptions,
     /// Size of pools on replicas, where it differs.
     pub replica_pool_size: Option<u32>,
+    /// Between two readings of what a database says of its functions and views.
+    pub catalogue_refresh: Duration,
     /// Reads of read-only sessions go to the primary where no replica is well.
     pub reads_fall_back: bool,
     /// When a server connection goes back.

@@ -16,8 +16,8 @@ use super::raw_tokens::{IamKey, IamPolicy, IamVerification, JwtIssuer, Tokens};
 use super::units::{Fraction, Percent, Size, Time};
 
 pub use super::raw_choices::{
-    AuthMethod, ClientCert, Discovery, Engine, LogFormat, PinFilter, PoolMode, TargetRole,
-    TargetRoleHint, TlsMode, TlsVersion, WithoutReplica,
+    AuthMethod, ClientCert, Discovery, Engine, LogFormat, PinFilter, PoolMode, ReadConsistency,
+    TargetRole, TargetRoleHint, TlsMode, TlsVersion, WithoutReplica,
 };
 
 /// The whole file.
@@ -174,6 +174,15 @@ pub struct Listener {
     /// Dynamic, for new clients.
     #[serde(default = "read_write")]
     pub target_role: TargetRole,
+    /// What clients whose reads go to replicas may rely on: "eventual", a replica may lag by as much as
+    /// its group allows; "session", a session reads its own writes and never goes back in time; "strong", it
+    /// reads everybody's. Default "session". Dynamic, for new clients.
+    #[serde(default = "session")]
+    pub read_consistency: ReadConsistency,
+    /// How long a read waits for a replica to come far enough for that, before it goes to the primary. Default
+    /// "50ms". Dynamic, for new clients.
+    #[serde(default = "fifty_millis")]
+    pub replica_wait_timeout: Time,
     /// Most clients of this listener. Default 0: no limit of its own. Dynamic.
     #[serde(default)]
     pub max_client_conn: usize,
@@ -276,6 +285,10 @@ pub struct TargetGroup {
     /// The same for replicas in another region. Default "30s". Dynamic.
     #[serde(default = "half_a_minute")]
     pub max_replica_lag_other_region: Time,
+    /// Between two readings of what each database says of its functions and views, where reads go to
+    /// replicas. Above "0s", default "1m". Dynamic, for databases that nobody is logged in to.
+    #[serde(default = "a_minute")]
+    pub catalogue_refresh_interval: Time,
     /// What read-only sessions do while no replica is well: "wait", as long as for a connection, as
     /// RDS Proxy; or "primary", use that. Default "wait". Dynamic, for new clients.
     #[serde(default = "wait")]
@@ -545,6 +558,8 @@ defaults! {
     password: ServerAuthMethod = ServerAuthMethod::Password;
     transaction: PoolMode = PoolMode::Transaction;
     read_write: TargetRole = TargetRole::ReadWrite;
+    session: ReadConsistency = ReadConsistency::Session;
+    fifty_millis: Time = Time(Duration::from_millis(50));
     static_: Discovery = Discovery::Static;
     auto: TargetRoleHint = TargetRoleHint::Auto;
     wait: WithoutReplica = WithoutReplica::Wait;

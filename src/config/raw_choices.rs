@@ -56,6 +56,18 @@ pub enum TargetRoleHint {
     Replica,
 }
 
+/// What clients whose reads go to replicas may rely on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReadConsistency {
+    /// Nothing but the limit of lag.
+    Eventual,
+    /// Their own writes.
+    Session,
+    /// Everybody's writes.
+    Strong,
+}
+
 /// What read-only sessions do while no replica is well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]

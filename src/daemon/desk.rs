@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use crate::auth::options::UserOptions;
 use crate::config::plan::{DatabasePlan, ListenerPlan};
 use crate::model::{
-    AuthMethod, Fault, FaultKind, PinPolicy, PoolKey, PoolMode, Proof, Secret, TlsFacts, Verifier,
+    AuthMethod, Fault, FaultKind, PinPolicy, PoolKey, PoolMode, Proof, Secret, TargetRole,
+    TlsFacts, Verifier,
 };
 use crate::net::ServerTls;
 use crate::pool::options::PoolOptions;
@@ -34,21 +35,23 @@ pub(super) struct ListenerDesk<E: Engine> {
     turn: AtomicU64,
 }
 
-/// Target group, pool mode and what pins.
-type OptionsKey = (Arc<str>, PoolMode, PinPolicy);
+/// Target group, and what is a user's or database's own.
+type OptionsKey = (Arc<str>, Own);
+
+/// What a user or database may have of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+struct Own {
+    mode: PoolMode,
+    pins: PinPolicy,
+    role: TargetRole,
+}
 
 impl<E: Engine> ListenerDesk<E> {
     /// The desk of a listener that the world knows.
     pub(super) fn new(world: &Arc<World<E>>, plan: &ListenerPlan) -> Self {
         let tls = world.tls(&plan.name);
         Self {
-            options: Arc::new(options(
-                world,
-                plan,
-                None,
-                PoolMode::default(),
-                PinPolicy::default(),
-            )),
+            options: Arc::new(options(world, plan, None, Own::default())),
             world: Arc::clone(world),
             plan: plan.clone(),
             tls,
@@ -89,11 +92,13 @@ impl<E: Engine> ListenerDesk<E> {
         group: &Group<E>,
         mode: PoolMode,
         pins: PinPolicy,
+        role: TargetRole,
     ) -> Arc<SessionOptions> {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = shared.entry((Arc::clone(&group.plan.name), mode, pins));
-        let options = entry
-            .or_insert_with(|| Arc::new(options(&self.world, &self.plan, Some(group), mode, pins)));
+        let own = Own { mode, pins, role };
+        let entry = shared.entry((Arc::clone(&group.plan.name), own));
+        let options =
+            entry.or_insert_with(|| Arc::new(options(&self.world, &self.plan, Some(group), own)));
         Arc::clone(options)
     }
 
@@ -309,13 +314,22 @@ impl<E: Engine> Desk<E> for ListenerDesk<E> {
             ..group.plan.pins
         };
         let role = user.and_then(|u| u.target_role);
+        let role = role.unwrap_or(self.plan.target_role);
         let access = self.access(key, group, user, database, proof);
         let channel = self.world.feeds.channel(&access);
+        // A connection that is the client's own is the primary's.
+        let splits = role == TargetRole::Split && mode == PoolMode::Transaction;
+        let split = splits.then(|| {
+            let interval = group.plan.catalogue_refresh;
+            let shelf = self.world.shelves.shelf(&access, interval);
+            (shelf, self.world.shelves.routes(&group.plan.name))
+        });
         Ok(Route {
             destinations: Destinations::new(access, self.turn.fetch_add(1, Ordering::Relaxed)),
-            role: role.unwrap_or(self.plan.target_role),
+            role,
             database: Arc::clone(server_database),
-            options: self.shared_options(group, mode, pins),
+            options: self.shared_options(group, mode, pins, role),
+            split,
             channel,
             places: Box::new(taken),
         })
@@ -374,8 +388,7 @@ fn options<E: Engine>(
     world: &World<E>,
     plan: &ListenerPlan,
     group: Option<&Group<E>>,
-    pool_mode: PoolMode,
-    pins: PinPolicy,
+    own: Own,
 ) -> SessionOptions {
     let limits = &plan.limits;
     let group = group.map(|group| &group.plan);
@@ -386,14 +399,16 @@ fn options<E: Engine>(
         query_timeout: limits.query_timeout,
         cancel_wait_timeout: group.map(|g| g.cancel_wait_timeout).unwrap_or_default(),
         front: Arc::new(FrontSettings {
-            pool_mode,
+            pool_mode: own.mode,
+            splits: own.role == TargetRole::Split,
             ignore_options: Arc::clone(&limits.ignore_options),
             allow_options: limits.allow_options.clone(),
             max_client_statements: limits.max_statements,
             max_server_statements: group.map_or(0, |g| g.max_server_statements),
             max_statement_bytes: group.map_or(0, |g| g.max_statement_bytes),
-            pins,
+            pins: own.pins,
         }),
+        split: plan.split,
         log_connections: world.plan.general.log_connections,
     }
 }

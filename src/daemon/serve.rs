@@ -22,6 +22,7 @@ use crate::session::feed::Feeds;
 use crate::session::meter::ClientMeter;
 use crate::session::metrics::ListenerMetrics;
 use crate::session::registry::{CancelKeys, Registry};
+use crate::session::shelf::Shelves;
 use crate::session::{Hall, last_words, serve, tell};
 
 use super::desk::ListenerDesk;
@@ -36,6 +37,7 @@ pub(super) struct House<E: Engine> {
     desks: HashMap<Arc<str>, Arc<ArcSwap<ListenerDesk<E>>>>,
     pools: Pools<E>,
     feeds: Arc<Feeds<E>>,
+    shelves: Arc<Shelves<E>>,
     places: Arc<Places>,
     wards: Wards<E>,
 }
@@ -45,6 +47,7 @@ impl<E: Engine> House<E> {
     pub(super) fn build(plan: &Arc<Plan>, process: &Process) -> Result<Self, BuildError> {
         let pools = Pools::new(Arc::clone(&process.pool_metrics));
         let feeds = Arc::new(Feeds::new(process.session_metrics.feeds()));
+        let shelves = Arc::new(Shelves::new(process.session_metrics.clone()));
         let places = Arc::clone(&process.places);
         let wards = Wards::new(
             pools.clone(),
@@ -53,7 +56,15 @@ impl<E: Engine> House<E> {
             process.topology_metrics.clone(),
             Arc::clone(&process.vault),
         );
-        let world = World::build(Arc::clone(plan), &pools, &feeds, process, &places, &wards)?;
+        let world = World::build(
+            Arc::clone(plan),
+            &pools,
+            &feeds,
+            &shelves,
+            process,
+            &places,
+            &wards,
+        )?;
         let world = Arc::new(world);
         world.put_in_force(&wards);
         let listeners = plan.listeners.iter().filter(|l| l.engine == E::FAMILY);
@@ -71,6 +82,7 @@ impl<E: Engine> House<E> {
             desks,
             pools,
             feeds,
+            shelves,
             places,
             wards,
         })
@@ -86,6 +98,7 @@ impl<E: Engine> House<E> {
             Arc::clone(plan),
             &self.pools,
             &self.feeds,
+            &self.shelves,
             process,
             &self.places,
             &self.wards,

@@ -14,6 +14,7 @@ use crate::net::{ServerTls, TlsSetupError};
 use crate::pool::{Dialer, Pools};
 use crate::protocol::Engine;
 use crate::session::feed::Feeds;
+use crate::session::shelf::Shelves;
 use crate::topology::options::Seed;
 
 use super::accounts::Accounts;
@@ -28,6 +29,7 @@ pub(super) struct World<E: Engine> {
     pub(super) plan: Arc<Plan>,
     pub(super) pools: Pools<E>,
     pub(super) feeds: Arc<Feeds<E>>,
+    pub(super) shelves: Arc<Shelves<E>>,
     pub(super) groups: HashMap<Arc<str>, Arc<Group<E>>>,
     tls: HashMap<Arc<str>, Arc<ServerTls>>,
     pub(super) accounts: Arc<Accounts>,
@@ -102,6 +104,7 @@ impl<E: Engine> World<E> {
         plan: Arc<Plan>,
         pools: &Pools<E>,
         feeds: &Arc<Feeds<E>>,
+        shelves: &Arc<Shelves<E>>,
         process: &Process,
         places: &Arc<Places>,
         wards: &Wards<E>,
@@ -127,6 +130,7 @@ impl<E: Engine> World<E> {
             plan,
             pools: pools.clone(),
             feeds: Arc::clone(feeds),
+            shelves: Arc::clone(shelves),
             groups,
             tls,
             accounts: Arc::default(),

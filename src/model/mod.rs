@@ -1,6 +1,7 @@
 //! The shared nouns: plain values that every layer may name. Nothing here does work,
 //! and nothing here knows a wire protocol.
 
+pub mod consistency;
 pub mod credential;
 pub mod engine;
 pub mod fault;
@@ -13,6 +14,7 @@ pub mod secret;
 pub mod target;
 pub mod tls_facts;
 
+pub use consistency::Consistency;
 pub use credential::{
     AcceptedToken, AuthMethod, Credential, MAX_TOKEN_LEN, Parsec, Proof, ScramKeys, ScramVerifier,
     SealingKey, ShaCrypt, Verifier,

@@ -2,10 +2,12 @@
 //! its limits. For what Sluice itself keeps open, one for each database at most.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::lending::Pool;
-use super::open::{OpenError, Opening};
-use crate::protocol::Engine;
+use super::open::{OpenError, Opened, Opening};
+use super::server::{ChoreError, run, within};
+use crate::protocol::{Back, Chore, Engine};
 
 impl<E: Engine> Pool<E> {
     /// Opens a connection that is the caller's alone. Cancel-safe: dropped, it is closed.
@@ -26,5 +28,21 @@ impl<E: Engine> Pool<E> {
     /// Changes when connections opened before are out of date.
     pub fn epoch(&self) -> u64 {
         self.target.epoch()
+    }
+}
+
+impl<E: Engine> Opened<E> {
+    /// Runs one chore to its end, within `limit`. Not cancel-safe: a connection whose chore was dropped half-way
+    /// must be closed.
+    pub async fn run(&mut self, chore: Chore<'_>, limit: Duration) -> Result<(), ChoreError> {
+        let work = run::<E>(&mut self.stream, &mut self.back, &mut self.carry, chore);
+        within(limit, work).await
+    }
+
+    /// Takes leave of the server.
+    pub fn leave(mut self) {
+        let mut words = Vec::new();
+        self.back.farewell(&mut words);
+        self.stream.leave(&words);
     }
 }

@@ -227,5 +227,5 @@ fn absorb<E: Engine>(back: &mut E::Back, carry: &mut BytesMut) -> Result<(), Bre
 /// Idle for longer than this, a connection is looked at in the kernel before it is lent: one
 /// system call is little beside such a pause, and the event loop may not have come round.
 const PEEK_AFTER: Duration = Duration::from_millis(100);
-/// Nothing that answers a chore comes near this many bytes.
-const LONGEST_MESSAGE: usize = 1024 * 1024;
+/// Nothing that answers a chore comes near this many bytes: the longest is what a catalogue says.
+const LONGEST_MESSAGE: usize = 9 * 1024 * 1024;

@@ -21,6 +21,7 @@ use crate::model::{
 
 pub mod bytes;
 pub mod codec;
+pub mod demand;
 pub mod exchange;
 pub mod feed;
 pub mod follow;
@@ -30,6 +31,7 @@ pub mod postgres;
 pub mod table;
 
 pub use codec::Codec;
+pub use demand::{Asked, Demand, Refusal, Unit};
 pub use exchange::{Costly, Exchange, Step};
 pub use feed::{Feed, Silence};
 pub use follow::Script;
@@ -65,6 +67,25 @@ pub trait Engine: Sized + Send + Sync + 'static {
     /// What servers tell the clients of a database unasked.
     type Feed: Feed;
 
+    /// What texts of one database's clients are known to be.
+    type Readings: Send + Sync + 'static;
+    /// A query for everything that the catalogue of a database says about functions, views and the
+    /// like: one value.
+    const CATALOGUE: &'static str;
+    /// True if what [`Engine::CATALOGUE`] yields depends on who asks.
+    const CATALOGUE_BY_USER: bool;
+
+    /// What the answer to [`Engine::CATALOGUE`] makes of texts; `None` if it cannot be read.
+    fn readings(answer: &[u8]) -> Option<Self::Readings>;
+    /// What the requests at the front of `input` ask for, as far as they belong together. The
+    /// client's server connection, if it has one, is at rest. Changes nothing.
+    fn demand(front: &Self::Front, input: &[u8], readings: Option<&Self::Readings>) -> Asked;
+    /// Up to where requests at the front of `input` belong together, whatever they ask for; `None`: more
+    /// must come first.
+    fn unit(front: &Self::Front, input: &[u8]) -> Option<Unit>;
+    /// Takes back what the books of the client say of `unit`, requests that have been passed on, but
+    /// not answered: they will be passed on once more.
+    fn unsend(front: &mut Self::Front, unit: &[u8]);
     /// The feed of one database. `id` is random, and tells it from those of other processes.
     fn feed(id: u64) -> Self::Feed;
     /// Lets a client follow the feed of its database on behalf of `user`; `bell` is to be woken
@@ -231,6 +252,8 @@ pub trait Front: Send {
     fn starts_over(&self) -> bool;
     /// An error that ends the session, met while reading what the server sent.
     fn failure(&mut self) -> Option<Fault>;
+    /// True once if a statement was sent that may change functions, views and the like.
+    fn altered(&mut self) -> bool;
     /// Requests that the client has sent so far, as RDS Proxy's `QueryRequests` counts them.
     fn requests(&self) -> u64;
 }
@@ -261,6 +284,9 @@ pub trait Back: Send {
     fn absorb(&mut self, input: &[u8]) -> Result<usize, Breach>;
     /// Writes what tells the server that the connection ends, at a point where nothing is owed.
     fn farewell(&self, out: &mut Vec<u8>);
+    /// Why the server has refused a request of the client's since this was last asked, if another
+    /// server may answer it.
+    fn refusal(&mut self) -> Option<Refusal>;
     /// The error that the last chore met, if it failed.
     fn chore_error(&self) -> Option<&ServerError>;
     /// The first value of the first row of the last [`Chore::Query`].
@@ -286,6 +312,16 @@ pub enum Chore<'a> {
     Init(&'a str),
     /// Ask for one value.
     Query(&'a str),
+    /// Ask a primary how far it has come; the value is a position, empty if there are none.
+    Position,
+    /// Ask a replica whether it has come that far; the value is `1` if so. Where servers can wait
+    /// for that themselves, they do, for at most so many milliseconds.
+    Reached {
+        /// The position, as [`Chore::Position`] has yielded it.
+        position: &'a str,
+        /// How long.
+        wait_ms: u32,
+    },
     /// Ask for a few short rows.
     Table(&'a str),
     /// Run the operator's `auth_query`, which has one parameter, the user; the value is the second
@@ -453,6 +489,8 @@ pub enum TlsWish {
 pub struct FrontSettings {
     /// When the server connection goes back.
     pub pool_mode: PoolMode,
+    /// The client works with the primary and with replicas at once.
+    pub splits: bool,
     /// Startup options that are silently left out.
     pub ignore_options: Arc<[String]>,
     /// If given, startup options outside this list are refused.

@@ -27,7 +27,7 @@ pub(super) struct Lent<E: Engine> {
 }
 
 impl<E: Engine> Lent<E> {
-    fn new(server: Borrowed<E>, way: Arc<Way<E>>, aim: Role) -> Self {
+    pub(super) fn new(server: Borrowed<E>, way: Arc<Way<E>>, aim: Role) -> Self {
         let place = (aim == Role::Replica).then(|| way.site.occupy());
         Self {
             server,
@@ -124,6 +124,24 @@ pub(super) async fn borrow_in_turn<E: Engine, I>(
             Wait::Failed(error) => return Err(Missed::Borrow(error)),
         }
     }
+}
+
+/// Borrows from one pool and no other, waiting in its line; `interrupt` is polled meanwhile. Cancel-safe.
+pub(super) async fn borrow_there<E: Engine, I>(
+    way: &Way<E>,
+    interrupt: &mut impl FnMut(&mut Context<'_>) -> Poll<I>,
+) -> Result<Borrowed<E>, Missed<I>> {
+    if let Some(server) = way.pool.borrow_at_once() {
+        return Ok(server);
+    }
+    let mut borrow = pin!(way.pool.borrow_since(Instant::now()));
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(result) = borrow.as_mut().poll(cx) {
+            return Poll::Ready(result.map_err(Missed::Borrow));
+        }
+        interrupt(cx).map(|what| Err(Missed::Interrupted(what)))
+    })
+    .await
 }
 
 enum Wait<E: Engine, I> {

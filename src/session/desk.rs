@@ -10,6 +10,8 @@ use std::sync::Arc;
 use super::destination::Destinations;
 use super::feed::Channel;
 use super::options::SessionOptions;
+use super::routing::RouteMetrics;
+use super::shelf::Shelf;
 use crate::model::{
     AuthMethod, Fault, PoolKey, Proof, SealingKey, Secret, TargetRole, TlsFacts, Verifier,
 };
@@ -89,6 +91,8 @@ pub struct Route<E: Engine> {
     pub database: Arc<str>,
     /// Limits and policy, the user's and database's own included.
     pub options: Arc<SessionOptions>,
+    /// What is known of its database's functions and views, and what is counted, if its reads go to replicas.
+    pub split: Option<(Arc<Shelf<E>>, Arc<RouteMetrics>)>,
     /// What the servers of its database send unasked.
     pub channel: Arc<Channel<E>>,
     /// Held while the session lives: its places under the limits of its user and database.

@@ -13,12 +13,14 @@ use bytes::{Buf, BytesMut};
 use super::errand::Errands;
 use super::handle::Handle;
 use super::pipe::{Outbox, poll_read};
+use super::portion::Portion;
+use super::roster::Roster;
 use super::tally::Tally;
-use crate::model::{Fault, FaultKind, TxStatus};
+use crate::model::{Fault, FaultKind, Progress, TxStatus};
 use crate::net::Stream;
 use crate::net::scratch::{give_spare, with_scratch};
 use crate::pool::ServerConn;
-use crate::protocol::{Attach, Back, Engine, Front, Script};
+use crate::protocol::{Attach, Back, Engine, Front, Refusal, Script};
 
 /// The client's side of the relay, as the session keeps it.
 pub(super) struct Client<E: Engine> {
@@ -48,6 +50,8 @@ pub(super) enum Outcome {
     StartsOver,
     /// This server connection cannot be brought to the client's state.
     Unfit,
+    /// The server, a replica, has not answered a read; nothing of that has been told to the client.
+    Refused(Refusal),
 }
 
 /// The loop's state, over one borrow of a server connection.
@@ -57,6 +61,7 @@ pub(super) struct Exchange<'a, E: Engine> {
     pub(super) handle: &'a Handle,
     pub(super) tally: &'a mut Tally,
     errands: &'a Errands<E>,
+    roster: &'a Roster,
     /// Bytes for the server that its socket did not take yet.
     to_server: Outbox,
     /// The client's bytes wait until the connection has answered a question of Sluice's own.
@@ -65,6 +70,8 @@ pub(super) struct Exchange<'a, E: Engine> {
     busy: bool,
     /// The session is to end when no transaction is open, pinned or not.
     pub(super) leaving: bool,
+    /// The connection is a replica's, and gets what this allows.
+    portion: Option<Box<Portion>>,
     /// What the client has sent since the connection was last settled, where it may be sent again
     /// elsewhere; `None` where it may not.
     kept: Option<Vec<u8>>,
@@ -80,6 +87,7 @@ impl<'a, E: Engine> Exchange<'a, E> {
         handle: &'a Handle,
         tally: &'a mut Tally,
         errands: &'a Errands<E>,
+        roster: &'a Roster,
     ) -> Self {
         Self {
             client,
@@ -87,12 +95,23 @@ impl<'a, E: Engine> Exchange<'a, E> {
             handle,
             tally,
             errands,
+            roster,
             to_server: Outbox::default(),
             confirming: false,
             busy: false,
             leaving: false,
+            portion: None,
             kept: None,
             keeps: false,
+        }
+    }
+
+    /// If given, the connection is a replica's, for a read of so many bytes.
+    pub(super) fn limit_to(&mut self, portion: Option<usize>) {
+        if let Some(len) = portion {
+            // Of whoever had it before.
+            let _ = self.server.back.refusal();
+            self.portion = Some(Box::new(Portion::of(len)));
         }
     }
 
@@ -105,6 +124,9 @@ impl<'a, E: Engine> Exchange<'a, E> {
 
     /// What is to be sent again, if it may be.
     pub(super) fn take_kept(&mut self) -> Option<Vec<u8>> {
+        if let Some(portion) = &mut self.portion {
+            return portion.take_sent();
+        }
         self.kept.take().filter(|kept| !kept.is_empty())
     }
 
@@ -216,6 +238,14 @@ impl<'a, E: Engine> Exchange<'a, E> {
         if !flushed || (self.confirming && !progress.settled) {
             return Ok(0);
         }
+        let mut input = input;
+        if let Some(portion) = &mut self.portion {
+            let allowed = portion.allowed::<E>(&self.client.front, input, progress);
+            if allowed == 0 {
+                return Ok(0);
+            }
+            input = input.get(..allowed).unwrap_or(input);
+        }
         self.confirming = false;
         let mut replies = Vec::new();
         if progress.settled && progress.tx == TxStatus::Idle && !self.client.front.mid_request() {
@@ -254,6 +284,9 @@ impl<'a, E: Engine> Exchange<'a, E> {
         script.clear();
         let dealt = E::from_client(front, &mut self.server.back, input, script, &mut replies)
             .map_err(Outcome::Fault)?;
+        if let Some(portion) = &mut self.portion {
+            portion.passed(input.get(..dealt).unwrap_or_default());
+        }
         if self.keeps {
             self.keep(input.get(..dealt).unwrap_or_default());
         }
@@ -263,9 +296,14 @@ impl<'a, E: Engine> Exchange<'a, E> {
             self.busy = true;
             self.tally.begun();
         }
-        self.to_server
-            .send(&mut self.server.stream, cx, &self.client.script, input)
-            .map_err(server_gone)?;
+        let sent = self
+            .to_server
+            .send(&mut self.server.stream, cx, &self.client.script, input);
+        // Of what may be sent again, each byte must be in one place: here it counts as sent, and the
+        // error shows when the server is read.
+        if self.portion.is_none() && !self.keeps {
+            sent.map_err(server_gone)?;
+        }
         self.reply(cx, &replies)?;
         if self.client.front.has_quit() {
             return Err(Outcome::ClientGone);
@@ -279,6 +317,10 @@ impl<'a, E: Engine> Exchange<'a, E> {
     /// Sends the client bytes of Sluice's own.
     fn reply(&mut self, cx: &mut Context<'_>, replies: &[u8]) -> Result<(), Outcome> {
         if replies.is_empty() {
+            return Ok(());
+        }
+        if let Some(portion) = self.portion.as_mut().filter(|portion| portion.holds()) {
+            portion.hold(replies);
             return Ok(());
         }
         self.client.outbox.push(replies);
@@ -310,13 +352,61 @@ impl<'a, E: Engine> Exchange<'a, E> {
         let Some(()) = read else { return Ok(false) };
         self.inquire(cx)?;
         if let Some(fault) = self.client.front.failure() {
-            return Err(Outcome::Fault(fault));
+            return Err(self.failed(fault));
         }
         self.note_settled();
+        self.judge(cx)?;
         Ok(true)
     }
 
+    /// Decides whether a replica answers the read that it has got.
+    fn judge(&mut self, cx: &mut Context<'_>) -> Result<(), Outcome> {
+        let Some(portion) = &mut self.portion else {
+            return Ok(());
+        };
+        if !portion.holds() {
+            return Ok(());
+        }
+        let Progress {
+            settled,
+            tx,
+            closing,
+        } = self.server.back.progress();
+        portion.note(self.server.back.refusal());
+        if let Some(refusal) = portion.refusal() {
+            return match tx {
+                TxStatus::Idle if settled || closing => Err(Outcome::Refused(refusal)),
+                _ if settled => self.release(cx, true),
+                _ => Ok(()),
+            };
+        }
+        self.release(cx, settled)
+    }
+
+    /// Tells the client what was held back, if that is clear.
+    fn release(&mut self, cx: &mut Context<'_>, settled: bool) -> Result<(), Outcome> {
+        let told = self
+            .portion
+            .as_mut()
+            .and_then(|portion| portion.release(settled));
+        match told {
+            Some(told) => self.reply(cx, &told),
+            None => Ok(()),
+        }
+    }
+
+    /// The session would have to end with this error, unless the primary can do better.
+    fn failed(&self, fault: Fault) -> Outcome {
+        match &self.portion {
+            Some(portion) if portion.holds() => Outcome::Refused(Refusal::Elsewhere),
+            _ => Outcome::Fault(fault),
+        }
+    }
+
     fn answer(&mut self, cx: &mut Context<'_>, input: &[u8]) -> Result<(), Outcome> {
+        if self.portion.as_ref().is_some_and(|portion| portion.holds()) {
+            return self.answer_held(input);
+        }
         let Client {
             front,
             script,
@@ -352,6 +442,25 @@ impl<'a, E: Engine> Exchange<'a, E> {
         Ok(())
     }
 
+    /// The same, while what the client is told is held back.
+    fn answer_held(&mut self, input: &[u8]) -> Result<(), Outcome> {
+        let Client { front, script, .. } = &mut *self.client;
+        let ServerConn { back, carry, .. } = &mut *self.server;
+        carry.extend_from_slice(input);
+        script.clear();
+        let dealt = E::from_server(front, back, carry, script).map_err(breach)?;
+        if let Some(portion) = &mut self.portion {
+            for piece in script.pieces(carry) {
+                portion.hold(piece);
+            }
+        }
+        carry.advance(dealt);
+        if carry.is_empty() {
+            *carry = BytesMut::new();
+        }
+        Ok(())
+    }
+
     /// Sends the server what Sluice itself must know.
     fn inquire(&mut self, cx: &mut Context<'_>) -> Result<(), Outcome> {
         let mut request = Vec::new();
@@ -371,6 +480,9 @@ impl<'a, E: Engine> Exchange<'a, E> {
             return;
         }
         self.confirming = false;
+        if progress.tx == TxStatus::Idle && self.client.front.altered() {
+            self.roster.note_alteration();
+        }
         if self.keeps {
             let idle = progress.tx == TxStatus::Idle;
             self.kept = idle.then(|| {

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use super::routing::RoutingMetrics;
 use crate::model::{FaultKind, PinReason, Pins};
 use crate::telemetry::{Family, LatencyHistogram, MetricRegistry, ShardedCounter, ShardedGauge};
 
@@ -26,6 +27,7 @@ pub struct SessionMetrics {
     session_pinned: Family<ShardedGauge>,
     pins: Arc<PinMetrics>,
     feeds: Arc<FeedMetrics>,
+    routing: RoutingMetrics,
 }
 
 impl SessionMetrics {
@@ -97,7 +99,13 @@ impl SessionMetrics {
             )?,
             pins: Arc::new(PinMetrics::new(registry)?),
             feeds: Arc::new(FeedMetrics::new(registry)?),
+            routing: RoutingMetrics::new(registry)?,
         })
+    }
+
+    /// What is counted of sessions whose reads go to replicas.
+    pub const fn routing(&self) -> &RoutingMetrics {
+        &self.routing
     }
 
     /// The handles of all feeds.

@@ -23,10 +23,14 @@ pub mod meter;
 pub mod metrics;
 pub mod options;
 mod pipe;
+mod portion;
 pub mod registry;
 mod relay;
 mod relogin;
 pub mod roster;
+pub mod routing;
+pub mod shelf;
+mod split;
 mod tally;
 
 use desk::{Desk, Route};
@@ -36,6 +40,7 @@ use login::{Arrival, Door, LoggedIn, LoginError};
 use meter::ClientMeter;
 use registry::{CancelGuard, CancelKeys, Entry, TICK};
 use relay::{End, Relay};
+use split::Split;
 use tally::Tally;
 
 /// What all sessions of one listener share.
@@ -193,6 +198,7 @@ fn introduce<E: Engine>(
             "client connected"
         );
     }
+    let split = Split::of(&route).map(Box::new);
     let tally = Tally::new(meter, Arc::clone(handle), Arc::clone(entry.registry()));
     let relay = Relay {
         client,
@@ -206,6 +212,7 @@ fn introduce<E: Engine>(
         hall: Arc::clone(hall),
         desk,
         leaving: false,
+        split,
     };
     (Box::new(relay), cancel)
 }

@@ -3,7 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::model::Consistency;
 use crate::protocol::FrontSettings;
+
+/// What sessions whose reads go to replicas may rely on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SplitOptions {
+    /// How far behind a read may be.
+    pub consistency: Consistency,
+    /// How long a read waits for a replica to come far enough, before it goes to the primary.
+    pub wait: Duration,
+}
 
 /// Limits and policy of one client session.
 #[derive(Clone, Debug)]
@@ -19,6 +29,8 @@ pub struct SessionOptions {
     /// After a client is lost in the middle of a request, how long its cancelled request may take
     /// to end before the server connection is closed.
     pub cancel_wait_timeout: Duration,
+    /// Of sessions whose reads go to replicas.
+    pub split: SplitOptions,
     /// Policy of the engine's side.
     pub front: Arc<FrontSettings>,
     /// One log line per client connect and close.

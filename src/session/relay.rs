@@ -16,11 +16,12 @@ use super::exchange::{Client, Exchange, Outcome};
 use super::farewell::{Canceller, part};
 use super::handle::{Handle, Phase, Signal};
 use super::pipe::poll_read;
+use super::split::{Choice, Split};
 use super::tally::Tally;
 use crate::model::{Fault, FaultKind, Role, TxStatus};
 use crate::net::scratch::{give_spare, take_spare, with_scratch};
 use crate::pool::{BorrowError, Borrowed, CloseReason};
-use crate::protocol::{Back, Engine, Front, Wants};
+use crate::protocol::{Back, Engine, Front, Refusal, Wants};
 
 /// A logged-in client and all that serves it.
 pub(super) struct Relay<E: Engine> {
@@ -33,6 +34,8 @@ pub(super) struct Relay<E: Engine> {
     pub(super) desk: Arc<dyn Desk<E>>,
     /// The session is to end when no transaction is open.
     pub(super) leaving: bool,
+    /// Of a session whose reads go to replicas.
+    pub(super) split: Option<Box<Split<E>>>,
 }
 
 /// How a session ended.
@@ -70,7 +73,8 @@ impl<E: Engine> Relay<E> {
                 }
                 Err(end) => return end,
             };
-            if let Err(end) = self.converse(lent).await {
+            let (lent, portion) = lent;
+            if let Err(end) = self.converse(lent, portion).await {
                 return end;
             }
             self.tally.released(&mut self.client.front);
@@ -90,7 +94,8 @@ impl<E: Engine> Relay<E> {
             }
             self.news()?;
             match self.wants()? {
-                Wants::Server => return Poll::Ready(Ok(Need::Server)),
+                Wants::Server if self.sees() => return Poll::Ready(Ok(Need::Server)),
+                Wants::Server => {}
                 Wants::Login => return Poll::Ready(Ok(Need::Login)),
                 Wants::Quit => return Poll::Ready(Err(End::ClientGone)),
                 Wants::More => {}
@@ -105,6 +110,14 @@ impl<E: Engine> Relay<E> {
                 Poll::Pending => return Poll::Pending,
             }
         }
+    }
+
+    /// True if enough of a request has come to choose a server for it.
+    fn sees(&mut self) -> bool {
+        let Some(split) = &mut self.split else {
+            return true;
+        };
+        split.look(&self.client.front, &self.client.inbox)
     }
 
     /// Tells the client what it has not asked for, once it has taken what it was told before.
@@ -166,12 +179,41 @@ impl<E: Engine> Relay<E> {
 
     /// Borrows a server connection; `None` if the request has been answered with an error and
     /// the session goes on. Cancel-safe.
-    async fn borrow(&mut self) -> Result<Option<Lent<E>>, End> {
+    async fn borrow(&mut self) -> Result<Option<(Lent<E>, Option<usize>)>, End> {
+        if self.split.is_some() {
+            return Box::pin(self.borrow_chosen()).await;
+        }
         let aim = usual_aim(self.route.role);
         if let Some(lent) = borrow_at_once(&mut self.route, aim) {
-            return Ok(Some(lent));
+            return Ok(Some((lent, None)));
         }
-        Box::pin(self.borrow_waiting(aim)).await
+        let lent = Box::pin(self.borrow_waiting(aim)).await?;
+        Ok(lent.map(|lent| (lent, None)))
+    }
+
+    /// The same where each request may go to another server; with the size of a request that goes to a replica.
+    async fn borrow_chosen(&mut self) -> Result<Option<(Lent<E>, Option<usize>)>, End> {
+        let Self {
+            client,
+            handle,
+            route,
+            split: Some(split),
+            ..
+        } = &mut *self
+        else {
+            return Ok(None);
+        };
+        let interrupt = |cx: &mut Context<'_>| poll_waiting(client, handle, cx);
+        match split.choose(route, handle.id, interrupt).await {
+            Ok(Choice::Replica(lent, len)) => return Ok(Some((lent, Some(len)))),
+            Ok(Choice::Primary) => split.works(),
+            Err(interrupt) => return self.missed(Missed::Interrupted(interrupt)).map(|()| None),
+        }
+        let lent = match borrow_at_once(&mut self.route, Role::Primary) {
+            Some(lent) => Some(lent),
+            None => self.borrow_waiting(Role::Primary).await?,
+        };
+        Ok(lent.map(|lent| (lent, None)))
     }
 
     async fn borrow_waiting(&mut self, aim: Role) -> Result<Option<Lent<E>>, End> {
@@ -185,21 +227,28 @@ impl<E: Engine> Relay<E> {
         let interrupt = |cx: &mut Context<'_>| poll_waiting(client, handle, cx);
         match borrow_in_turn(&mut route.destinations, aim, start, interrupt).await {
             Ok(lent) => Ok(Some(lent)),
-            Err(Missed::Interrupted(Interrupt::ClientGone)) => Err(End::ClientGone),
-            Err(Missed::Interrupted(Interrupt::End(fault))) => Err(End::Fault(fault)),
-            Err(Missed::Interrupted(Interrupt::Cancelled)) => {
+            Err(missed) => self.missed(missed).map(|()| None),
+        }
+    }
+
+    /// There is no server connection for the request at hand; the session goes on, or ends.
+    fn missed(&mut self, missed: Missed<Interrupt>) -> Result<(), End> {
+        match missed {
+            Missed::Interrupted(Interrupt::ClientGone) => Err(End::ClientGone),
+            Missed::Interrupted(Interrupt::End(fault)) => Err(End::Fault(fault)),
+            Missed::Interrupted(Interrupt::Cancelled) => {
                 self.decline(&Fault::new(
                     FaultKind::Cancelled,
                     "canceling statement due to user request",
                 ));
-                Ok(None)
+                Ok(())
             }
-            Err(Missed::Borrow(BorrowError::Closed)) => Err(End::Fault(shutting_down())),
-            Err(missed) => {
+            Missed::Borrow(BorrowError::Closed) => Err(End::Fault(shutting_down())),
+            missed => {
                 let fault = missed.fault();
                 tracing::warn!(session = %self.handle.id, reason = ?missed, "no server connection");
                 self.decline(&fault);
-                Ok(None)
+                Ok(())
             }
         }
     }
@@ -217,8 +266,9 @@ impl<E: Engine> Relay<E> {
         self.client.outbox.push(&replies);
     }
 
-    /// Exchanges with a server connection until it may go back. Not cancel-safe.
-    async fn converse(&mut self, lent: Lent<E>) -> Result<(), End> {
+    /// Exchanges with a server connection until it may go back. `portion`: it is a replica's, for a request of so many
+    /// bytes. Not cancel-safe.
+    async fn converse(&mut self, lent: Lent<E>, portion: Option<usize>) -> Result<(), End> {
         let Lent {
             server: mut lent,
             way,
@@ -233,10 +283,12 @@ impl<E: Engine> Relay<E> {
             &self.handle,
             &mut self.tally,
             &self.errands,
+            self.route.destinations.access().roster(),
         );
         exchange.leaving = self.leaving;
+        exchange.limit_to(portion);
         // A reader may have been sent to the primary, and there it may write.
-        if aim == Role::Replica && way.leads_to_replica() {
+        if aim == Role::Replica && way.leads_to_replica() && portion.is_none() {
             exchange.keep_requests();
         }
         let over = follow(&mut exchange, &mut canceller).await;
@@ -257,6 +309,13 @@ impl<E: Engine> Relay<E> {
             Ending::Unfit => {
                 // The request waits in the client's inbox, and another is borrowed for it.
                 lent.close(CloseReason::Unfit);
+                return Ok(());
+            }
+            Ending::Refused(why) => {
+                let sent = exchange.take_kept().unwrap_or_default();
+                canceller.finish().await;
+                self.ask_again(why, &sent);
+                lent.give_back();
                 return Ok(());
             }
             Ending::Lost(why) => {
@@ -291,6 +350,8 @@ enum Ending {
     StartsOver,
     /// Another server connection is needed.
     Unfit,
+    /// The server, a replica, has not answered a read.
+    Refused(Refusal),
     /// The server connection is lost.
     Lost(String),
     /// The session is over.
@@ -304,6 +365,7 @@ async fn follow<E: Engine>(exchange: &mut Exchange<'_, E>, canceller: &mut Cance
             Outcome::Released => return Ending::Released,
             Outcome::StartsOver => return Ending::StartsOver,
             Outcome::Unfit => return Ending::Unfit,
+            Outcome::Refused(why) => return Ending::Refused(why),
             Outcome::ClientGone => return Ending::Ended(End::ClientGone),
             Outcome::Fault(fault) => return Ending::Ended(End::Fault(fault)),
             Outcome::ServerGone(why) => return Ending::Lost(why),
@@ -360,12 +422,30 @@ impl<E: Engine> Relay<E> {
         }
         self.client.outbox.push(&replies);
         if let Some(kept) = kept {
-            let mut again = BytesMut::from(&*kept);
-            again.extend_from_slice(&self.client.inbox);
-            self.client.inbox = again;
+            self.ask_again(Refusal::Elsewhere, &kept);
         }
         lent.close(CloseReason::ServerClosed);
         Ok(())
+    }
+}
+
+impl<E: Engine> Relay<E> {
+    /// A read has not been answered: it is to be sent again, before all that has come behind it. Of a session that
+    /// may choose, to the primary.
+    fn ask_again(&mut self, why: Refusal, sent: &[u8]) {
+        let client = &mut self.client;
+        let mut again = BytesMut::from(sent);
+        again.extend_from_slice(&client.inbox);
+        client.inbox = again;
+        let Some(split) = &mut self.split else {
+            return;
+        };
+        split.refused();
+        split.metrics.refused(why == Refusal::ReadOnly);
+        if why == Refusal::ReadOnly {
+            tracing::warn!(session = %self.handle.id, "a replica has refused what was taken for a read");
+        }
+        E::unsend(&mut client.front, sent);
     }
 }
 

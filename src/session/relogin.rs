@@ -7,6 +7,7 @@ use tracing::info;
 use super::identity;
 use super::login::{Door, LoginError, entropy, say};
 use super::relay::{End, Relay};
+use super::split::Split;
 use crate::model::{Fault, FaultKind};
 use crate::protocol::{Addressee, Engine, Login};
 
@@ -69,6 +70,7 @@ impl<E: Engine> Relay<E> {
         self.handle
             .identify(identity(login, &mut route, client.stream.is_tls()));
         self.tally.begun_anew();
+        self.split = Split::of(&route).map(Box::new);
         self.route = route;
         Ok(())
     }

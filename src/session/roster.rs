@@ -21,6 +21,8 @@ pub struct Roster {
     /// [`Snapshot::epoch`] of the view.
     epoch: AtomicU64,
     changes: watch::Sender<u64>,
+    /// Statements so far that may have changed functions, views and the like of its databases.
+    alterations: AtomicU64,
     suspects: Suspects,
 }
 
@@ -93,6 +95,7 @@ impl Roster {
             view: ArcSwap::default(),
             epoch: AtomicU64::new(0),
             changes: watch::Sender::new(0),
+            alterations: AtomicU64::new(0),
             suspects: Suspects::default(),
         }
     }
@@ -106,6 +109,16 @@ impl Roster {
     /// anew. A single load.
     pub fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
+    }
+
+    /// A statement has been carried out that may have changed functions, views and the like.
+    pub fn note_alteration(&self) {
+        self.alterations.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// How many such statements there have been.
+    pub fn alterations(&self) -> u64 {
+        self.alterations.load(Ordering::Acquire)
     }
 
     /// The group as it is now.

@@ -38,10 +38,13 @@ pub trait Weigh {
 
 /// A concurrent cache from text, read in mode `M`, to verdict `V`.
 pub struct VerdictCache<V, M = ()> {
-    classify: fn(&[u8], M) -> V,
+    classify: Classify<V, M>,
     entries: Cache<Key<M>, Arc<V>, ByBytes, RandomState>,
     text_bytes: usize,
 }
+
+/// Makes a verdict. Called for texts that are not in the cache.
+type Classify<V, M> = Box<dyn Fn(&[u8], M) -> V + Send + Sync>;
 
 /// Bytes that the cache itself keeps for one entry: key, pointer, counters, slot in the hash table.
 const ENTRY_BYTES: usize = 96;
@@ -81,7 +84,10 @@ impl<M, V: Weigh> Weighter<Key<M>, Arc<V>> for ByBytes {
 impl<V: Weigh, M: Copy + Eq + Hash> VerdictCache<V, M> {
     /// An empty cache in front of `classify`, which must depend on nothing but its arguments.
     #[must_use]
-    pub fn new(classify: fn(&[u8], M) -> V, limits: CacheLimits) -> Self {
+    pub fn new(
+        classify: impl Fn(&[u8], M) -> V + Send + Sync + 'static,
+        limits: CacheLimits,
+    ) -> Self {
         let items = usize::try_from(limits.total_bytes / COMMON_ENTRY_BYTES).unwrap_or(usize::MAX);
         let entries = Cache::with(
             items,
@@ -91,7 +97,7 @@ impl<V: Weigh, M: Copy + Eq + Hash> VerdictCache<V, M> {
             DefaultLifecycle::default(),
         );
         Self {
-            classify,
+            classify: Box::new(classify),
             entries,
             text_bytes: limits.text_bytes,
         }

@@ -10,5 +10,6 @@ pub mod fingerprint;
 pub mod lexer;
 pub mod mysql;
 pub mod postgres;
+pub mod reading;
 pub mod statement;
 pub mod touches;

@@ -24,6 +24,8 @@ pub struct Verdict {
     /// known as the server's own, or a command that may fire triggers. Views, operators and policies
     /// can do so unseen.
     pub may_call: bool,
+    /// Whether some statement may change functions, views and other objects that live on.
+    pub alters: bool,
 }
 
 impl Verdict {

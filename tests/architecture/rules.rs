@@ -9,7 +9,7 @@ use crate::reading::{code_of, imports};
 const IMPORTS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("sql", &[]),
-    ("router", &["model"]),
+    ("router", &["model", "sql"]),
     ("telemetry", &["model"]),
     ("protocol", &["model", "sql"]),
     ("net", &["model", "sql", "protocol", "telemetry"]),
@@ -40,7 +40,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
 ];
 
 /// The program itself: it may import all.
-const PROGRAM: &[&str] = &["cli", "daemon", "demo"];
+const PROGRAM: &[&str] = &["cli", "daemon", "demo", "explain"];
 
 /// Modules without waiting, clock and chance: bytes and values in, bytes and values out.
 const PURE: &[&str] = &["model", "sql", "router", "protocol"];

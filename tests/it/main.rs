@@ -20,5 +20,6 @@ mod differential;
 mod iam;
 mod mysql;
 mod postgres;
+mod split;
 mod support;
 mod topology;

@@ -45,6 +45,7 @@ pub(super) fn resolve(
         },
         pool: pool(raw),
         replica_pool_size: raw.replica_pool_size,
+        catalogue_refresh: raw.catalogue_refresh_interval.0,
         reads_fall_back: raw.reads_without_replica == raw::WithoutReplica::Primary,
         pool_mode: pool_mode(raw.pool_mode),
         pins: PinPolicy {
@@ -68,6 +69,7 @@ fn check(table: &Table<'_>, raw: &raw::TargetGroup) -> Result<(), ConfigError> {
         let what = "must not be above max_connections_percent";
         return Err(table.error("max_idle_connections_percent", what));
     }
+    table.not_zero("catalogue_refresh_interval", raw.catalogue_refresh_interval)?;
     table.at_least_one("default_pool_size", raw.default_pool_size)?;
     if let Some(size) = raw.replica_pool_size {
         table.at_least_one("replica_pool_size", size)?;

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use super::translate::{auth_method, client_cert, engine, pool_mode, target_role, tls_version};
+use super::translate::{
+    auth_method, client_cert, consistency, engine, pool_mode, target_role, tls_version,
+};
 use super::{Table, tokens};
 use crate::config::error::ConfigError;
 use crate::config::plan::{ClientLimits, ListenerPlan};
 use crate::config::raw;
 use crate::net::options::{ClientCert, ListenOptions, ServerTlsOptions};
+use crate::session::options::SplitOptions;
 
 pub(super) fn resolve(
     table: &Table<'_>,
@@ -49,6 +52,10 @@ pub(super) fn resolve(
         tokens: tokens::listener(table, raw)?,
         pool_mode: raw.pool_mode.map(pool_mode),
         target_role: target_role(raw.target_role),
+        split: SplitOptions {
+            consistency: consistency(raw.read_consistency),
+            wait: raw.replica_wait_timeout.0,
+        },
         max_client_conn: raw.max_client_conn,
         limits: limits(raw),
     })

@@ -1,7 +1,9 @@
 //! The file's words in the words of the components.
 
 use crate::config::raw;
-use crate::model::{AuthMethod, EngineFamily, PinReason, Pins, PoolMode, Role, TargetRole};
+use crate::model::{
+    AuthMethod, Consistency, EngineFamily, PinReason, Pins, PoolMode, Role, TargetRole,
+};
 use crate::net::options::{ClientCert, TlsMode, TlsVersion};
 use crate::telemetry::options::LogFormat;
 
@@ -24,6 +26,14 @@ pub(super) const fn target_role(raw: raw::TargetRole) -> TargetRole {
         raw::TargetRole::ReadWrite => TargetRole::ReadWrite,
         raw::TargetRole::ReadOnly => TargetRole::ReadOnly,
         raw::TargetRole::Split => TargetRole::Split,
+    }
+}
+
+pub(super) const fn consistency(raw: raw::ReadConsistency) -> Consistency {
+    match raw {
+        raw::ReadConsistency::Eventual => Consistency::Eventual,
+        raw::ReadConsistency::Session => Consistency::Session,
+        raw::ReadConsistency::Strong => Consistency::Strong,
     }
 }
 

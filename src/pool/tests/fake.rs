@@ -19,9 +19,10 @@ use crate::model::{
 use crate::net::{DialError, Stream};
 use crate::pool::{Open, OpenError, Opened, Opening, ServerLogin};
 use crate::protocol::{
-    Addressee, Affinity, Attach, Back, Breach, Caller, CancelOrder, Chore, Codec, ConnectError,
-    ConnectPlan, Derivation, Engine, Entropy, Errand, Exchange, Front, FrontSettings, HelloOffer,
-    Login, Opening as Hello, ProofDemand, Script, ServerError, Silence, Step, Table, Wants,
+    Addressee, Affinity, Asked, Attach, Back, Breach, Caller, CancelOrder, Chore, Codec,
+    ConnectError, ConnectPlan, Derivation, Engine, Entropy, Errand, Exchange, Front, FrontSettings,
+    HelloOffer, Login, Opening as Hello, ProofDemand, Refusal, Script, ServerError, Silence, Step,
+    Table, Unit, Wants,
 };
 
 /// The engine. Its client side is never entered.
@@ -268,6 +269,10 @@ impl Drop for FakeBack {
 impl Back for FakeBack {
     type Greeting = u32;
 
+    fn refusal(&mut self) -> Option<Refusal> {
+        None
+    }
+
     fn progress(&self) -> Progress {
         Progress {
             settled: self.settled,
@@ -304,6 +309,7 @@ impl Back for FakeBack {
             Chore::Cancel(_) => "cancel",
             Chore::Init(_) => "init",
             Chore::Query(_) | Chore::Table(_) | Chore::Account { .. } => "query",
+            Chore::Position | Chore::Reached { .. } => "position",
             Chore::Capacity => "capacity",
         };
         self.server.chores.lock().unwrap().push((self.pid, name));
@@ -422,6 +428,9 @@ impl Front for Never {
     fn failure(&mut self) -> Option<Fault> {
         match *self {}
     }
+    fn altered(&mut self) -> bool {
+        match *self {}
+    }
     fn requests(&self) -> u64 {
         match *self {}
     }
@@ -442,6 +451,22 @@ impl Engine for Fake {
     type Announcement = ();
     type Feed = Silence;
     type Probe = Mute<(), ConnectError>;
+    type Readings = ();
+    const CATALOGUE: &'static str = "";
+    const CATALOGUE_BY_USER: bool = false;
+
+    fn readings(_: &[u8]) -> Option<()> {
+        None
+    }
+    fn demand(front: &Never, _: &[u8], _: Option<&()>) -> Asked {
+        match *front {}
+    }
+    fn unit(front: &Never, _: &[u8]) -> Option<Unit> {
+        match *front {}
+    }
+    fn unsend(front: &mut Never, _: &[u8]) {
+        match *front {}
+    }
 
     fn hello(_: HelloOffer, _: Caller<()>, _: Entropy) -> Self::Hello {
         Mute(std::marker::PhantomData)

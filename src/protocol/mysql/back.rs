@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::model::{Progress, TxStatus};
-use crate::protocol::{self, Breach, Chore, ServerError, Table};
+use crate::protocol::{self, Breach, Chore, Refusal, ServerError, Table};
 use crate::sql::mysql::Mode;
 
 use super::capability::Capabilities;
@@ -54,6 +54,8 @@ pub struct MyBack {
     pub(super) multi_statements: bool,
     pub(super) statements: ServerStatements,
     pub(super) chore: ChoreResult,
+    /// Why it has refused a request of the client's that another server may answer.
+    pub(super) refusal: Option<Refusal>,
     /// What was agreed on at login.
     pub(super) capabilities: Capabilities,
     pub(super) announcement: Arc<Announcement>,
@@ -108,6 +110,7 @@ impl MyBack {
             multi_statements: login.capabilities.has(Capabilities::MULTI_STATEMENTS),
             statements: ServerStatements::default(),
             chore: ChoreResult::default(),
+            refusal: None,
             capabilities: login.capabilities,
             announcement: login.announcement,
             usual: login.usual,
@@ -203,6 +206,10 @@ impl protocol::Back for MyBack {
 
     fn farewell(&self, out: &mut Vec<u8>) {
         chore::put_command(out, command::QUIT, &[]);
+    }
+
+    fn refusal(&mut self) -> Option<Refusal> {
+        self.refusal.take()
     }
 
     fn chore_error(&self) -> Option<&ServerError> {

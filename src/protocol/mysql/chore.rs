@@ -6,6 +6,7 @@ use super::command;
 use super::connect::TRACKERS;
 use super::frame::put_packet;
 use super::grammar::{Shape, Stage};
+use super::login::Flavor;
 use super::owed::{Fate, Owed};
 use super::settings;
 use crate::protocol::Chore;
@@ -37,6 +38,11 @@ pub fn request(back: &mut MyBack, chore: Chore<'_>, out: &mut Vec<u8>) {
             ask(back, &account_query(query, user), out);
         }
         Chore::Capacity => ask(back, CAPACITY, out),
+        Chore::Position => ask(back, position(back.flavor()), out),
+        Chore::Reached { position, wait_ms } => {
+            let sql = reached(back.flavor(), position, wait_ms);
+            ask(back, sql.as_bytes(), out);
+        }
     }
 }
 
@@ -99,6 +105,28 @@ fn account_query(query: &str, user: &str) -> Vec<u8> {
     let hex: String = user.bytes().map(|byte| format!("{byte:02x}")).collect();
     let constant = format!("_utf8mb4 x'{hex}'");
     query.replace("$1", &constant).into_bytes()
+}
+
+/// The transactions that a primary has carried out. They are there before the client is told of them.
+const fn position(flavor: Flavor) -> &'static [u8] {
+    match flavor {
+        Flavor::MySql => b"SELECT @@global.gtid_executed",
+        Flavor::MariaDb => b"SELECT @@global.gtid_current_pos",
+    }
+}
+
+/// Waits until a replica has carried these out, for so many milliseconds.
+fn reached(flavor: Flavor, position: &str, wait_ms: u32) -> String {
+    // It consists of numbers and signs, as servers write it.
+    let known = |byte: &u8| byte.is_ascii_alphanumeric() || b":-,_".contains(byte);
+    let position: String = position.bytes().filter(known).map(char::from).collect();
+    let seconds = format!("{}.{:03}", wait_ms / 1000, wait_ms % 1000);
+    match flavor {
+        Flavor::MySql => {
+            format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{position}', {seconds}) = 0")
+        }
+        Flavor::MariaDb => format!("SELECT MASTER_GTID_WAIT('{position}', {seconds}) = 0"),
+    }
 }
 
 /// One place is kept for administrators.

@@ -10,6 +10,7 @@ use super::accept;
 use super::answer;
 use super::back::MyBack;
 use super::capability::Capabilities;
+use super::catalogue::{self, MyReadings};
 use super::compress::{Algorithm, Compressed};
 use super::connect;
 use super::front::MyFront;
@@ -18,15 +19,15 @@ use super::probe::Probe;
 use super::prove::{self, Prove};
 use super::reply::{self, Watcher};
 use super::status::Status;
-use super::{fault, gtid, idle, inquire, join, orphan, relogin, request, roll, survey};
+use super::{demand, fault, gtid, idle, inquire, join, orphan, relogin, request, roll, survey};
 use crate::model::{
     AuthMethod, EngineFamily, Fault, Listed, Observation, Position, Roll, Secret, TlsFacts,
 };
 use crate::protocol::Back as _;
 use crate::protocol::{
-    Addressee, Affinity, Attach, Breach, Caller, CancelOrder, Codec, ConnectError, ConnectPlan,
-    Derivation, Engine, Entropy, Errand, Exchange, FrontSettings, HelloOffer, Opening, ProofDemand,
-    Script, Silence, Step, Table, Wants,
+    Addressee, Affinity, Asked, Attach, Breach, Caller, CancelOrder, Codec, ConnectError,
+    ConnectPlan, Derivation, Engine, Entropy, Errand, Exchange, FrontSettings, HelloOffer, Opening,
+    ProofDemand, Script, Silence, Step, Table, Unit, Wants,
 };
 
 /// MySQL and MariaDB.
@@ -50,6 +51,27 @@ impl Engine for Mysql {
     type Probe = Probe;
     // These servers never speak unasked.
     type Feed = Silence;
+
+    type Readings = MyReadings;
+    const CATALOGUE: &'static str = catalogue::CATALOGUE;
+    // Everybody sees what he has rights to.
+    const CATALOGUE_BY_USER: bool = true;
+
+    fn readings(answer: &[u8]) -> Option<MyReadings> {
+        Some(MyReadings::new(catalogue::catalogue(answer)?))
+    }
+
+    fn demand(front: &MyFront, input: &[u8], readings: Option<&MyReadings>) -> Asked {
+        demand::demand(front, input, readings)
+    }
+
+    fn unit(_: &MyFront, input: &[u8]) -> Option<Unit> {
+        demand::unit(input)
+    }
+
+    fn unsend(front: &mut MyFront, _: &[u8]) {
+        demand::unsend(front);
+    }
 
     fn feed(_: u64) -> Silence {
         Silence

@@ -18,8 +18,8 @@ use super::unseen::Unseen;
 use super::warnings::Warnings;
 use crate::model::{Fault, FaultKind, Finding, PinReason, Pins, PoolMode};
 use crate::protocol::{self, Errand, FrontSettings};
-use crate::sql::mysql::Verdict;
 use crate::sql::mysql::verdict::TableName;
+use crate::sql::mysql::{Mode, Touch, Touches, Verdict};
 
 /// Sluice's books about one client.
 #[derive(Debug)]
@@ -72,6 +72,10 @@ pub struct MyFront {
     /// The error of a statement that could not be prepared for its execution: the whole packet.
     pub(super) prepare_failed: Option<Bytes>,
     pub(super) objects: Objects,
+    /// How the servers read the texts of a session that has not chosen an `sql_mode`, once one has been met.
+    pub(super) usual: Option<Mode>,
+    /// A statement has been sent that may change functions, views and the like.
+    altered: bool,
     pins: Pins,
     /// Those from before the command at hand.
     settled_pins: Pins,
@@ -189,6 +193,8 @@ impl MyFront {
             replay_failed: None,
             prepare_failed: None,
             objects: Objects::default(),
+            usual: None,
+            altered: false,
             pins,
             settled_pins: pins,
             pin_cause: None,
@@ -216,6 +222,7 @@ impl MyFront {
 
     /// Notes what a text about to be executed does.
     pub(super) fn affect(&mut self, verdict: &Verdict, cause: impl FnOnce() -> String) {
+        self.altered |= verdict.touches.intersects(ALTERS);
         let share = self.policy.pins.verify;
         self.unseen.heed(verdict.touches, share, self.session);
         let before = self.pins;
@@ -351,12 +358,21 @@ impl protocol::Front for MyFront {
         self.quit
     }
 
+    fn altered(&mut self) -> bool {
+        std::mem::take(&mut self.altered)
+    }
+
     fn failure(&mut self) -> Option<Fault> {
         self.replay_failed
             .take()
             .map(|wire| Fault::verbatim(FaultKind::ServerLost, wire))
     }
 }
+
+/// What may change functions and views.
+const ALTERS: Touches = Touches::of(Touch::SchemaObjects)
+    .with(Touch::DropDatabase)
+    .with(Touch::Unknown);
 
 /// What `COM_RESET_CONNECTION` does not promise to undo (MySQL Reference Manual, "Resetting the
 /// Connection State").

@@ -13,6 +13,7 @@ use crate::protocol::Attach;
 
 /// See [`Engine::attach`](crate::protocol::Engine::attach).
 pub fn attach(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) -> Attach {
+    front.usual = Some(back.usual);
     let agree = Settings::same(&front.settings, &back.settings);
     // A schema once chosen cannot be left but for another (there is no command for it).
     if !agree && front.settings.schema().is_none() && back.settings.schema().is_some() {

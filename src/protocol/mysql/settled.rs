@@ -11,6 +11,7 @@ use super::status::Status;
 use super::unseen::Doubt;
 use super::wire::Reader;
 use crate::model::PinReason;
+use crate::protocol::Refusal;
 
 /// The reply to a preparation (MySQL protocol, `COM_STMT_PREPARE_OK`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -236,6 +237,9 @@ pub(super) fn failed(reader: &mut ReplyReader<'_>, packet: &Packet<'_>, err: &Er
         return;
     };
     let wire = || server_error(packet, err).wire;
+    if reader.watcher.is_some() {
+        reader.back.refusal = refusal(err.code);
+    }
     match owed.fate {
         Fate::Chore => {
             if reader.back.chore.error.is_none() {
@@ -264,6 +268,18 @@ pub(super) fn failed(reader: &mut ReplyReader<'_>, packet: &Packet<'_>, err: &Er
                 effects::failed(watcher.front, reader.back);
             }
         }
+    }
+}
+
+/// Why a server refuses what another may answer (MySQL Server Error Message Reference): it only takes reads; it
+/// leaves; names or rights that are not there yet.
+fn refusal(code: u16) -> Option<Refusal> {
+    match code {
+        // ER_OPTION_PREVENTS_STATEMENT, ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION, ER_READ_ONLY_MODE
+        1290 | 1792 | 1836 => Some(Refusal::ReadOnly),
+        1044 | 1049 | 1053 | 1054 | 1142 | 1143 | 1146 | 1205 | 1213 | 1305 | 1356 | 1370
+        | 1412 | 1927 | 3169 => Some(Refusal::Elsewhere),
+        _ => None,
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::model::{Progress, TxStatus};
-use crate::protocol::{self, Breach, Chore, ServerError, Table};
+use crate::protocol::{self, Breach, Chore, Refusal, ServerError, Table};
 
 use super::again::Again;
 use super::by_name::Names;
@@ -63,6 +63,8 @@ pub struct PgBack {
     /// nobody's.
     pub(super) unnamed: Option<(u64, u64)>,
     pub(super) chore: ChoreResult,
+    /// Why it has refused a request of the client's that another server may answer.
+    pub(super) refusal: Option<Refusal>,
     /// Names of settings that functions of the database mention, once they have been asked for.
     pub(super) customs: Option<Vec<Box<str>>>,
     /// What was reported and set when nothing was under way last.
@@ -171,6 +173,7 @@ impl PgBack {
             instead: None,
             unnamed: None,
             chore: ChoreResult::default(),
+            refusal: None,
             pid: login.pid,
             cancel_key: login.cancel_key,
             tls: login.tls,
@@ -314,8 +317,13 @@ impl protocol::Back for PgBack {
             // What the lost client's statements have set, and the rollback unset, nobody follows.
             self.dirty = true;
         }
-        let (account, cancel);
+        let (account, cancel, reached);
         let sql = match chore {
+            Chore::Position => POSITION,
+            Chore::Reached { position, .. } => {
+                reached = reached_query(position);
+                &*reached
+            }
             Chore::Cancel(pid) => {
                 cancel = format!("SELECT pg_cancel_backend({pid})");
                 &*cancel
@@ -350,6 +358,10 @@ impl protocol::Back for PgBack {
         rename::terminate(out);
     }
 
+    fn refusal(&mut self) -> Option<Refusal> {
+        self.refusal.take()
+    }
+
     fn chore_error(&self) -> Option<&ServerError> {
         self.chore.error.as_ref()
     }
@@ -377,6 +389,20 @@ fn account_query(query: &str, user: &str) -> String {
     let query = query.replace("$1", &String::from_utf8_lossy(&name));
     format!("SELECT password FROM ({query}) AS account(name, password)")
 }
+
+/// Whether a standby has replayed up to a position. The server cannot wait for it.
+fn reached_query(position: &str) -> String {
+    let mut literal = Vec::new();
+    replay::write_literal(position.as_bytes(), &mut literal);
+    let literal = String::from_utf8_lossy(&literal);
+    format!(
+        "SELECT CASE WHEN pg_catalog.pg_last_wal_replay_lsn() >= {literal}::pg_catalog.pg_lsn THEN 1 ELSE 0 END"
+    )
+}
+
+/// Behind the commit record of everything that a client has been told is committed, whether it has been flushed or
+/// not. A standby has no such position, and says so by an error.
+const POSITION: &str = "SELECT pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text";
 
 /// `reserved_connections` exists since PostgreSQL 16.
 const CAPACITY: &str = "SELECT current_setting('max_connections')::int \

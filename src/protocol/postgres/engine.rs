@@ -10,6 +10,7 @@ use super::accept::{self, Outcome};
 use super::again;
 use super::back::{LoggedIn, PgBack};
 use super::cancel::{self, CancelKey};
+use super::catalogue::{self, PgReadings};
 use super::connect::{self, Connected};
 use super::front::PgFront;
 use super::listen::Board;
@@ -19,15 +20,15 @@ use super::reported::Reported;
 use super::scram::{ITERATIONS, SALT_LEN, derive_verifier};
 use super::sequence::Population;
 use super::startup::Startup;
-use super::{fault, inspect, join, message, orphan, request, roll, survey};
+use super::{demand, fault, inspect, join, message, orphan, request, roll, survey};
 use crate::model::{
     AuthMethod, EngineFamily, Fault, Listed, Observation, Position, Roll, Secret, TlsFacts,
     TxStatus, Verifier,
 };
 use crate::protocol::{
-    Addressee, Affinity, Attach, Breach, Caller, CancelOrder, Codec, ConnectError, ConnectPlan,
-    Derivation, Engine, Entropy, Errand, Exchange, FrontSettings, HelloOffer, Opening, ProofDemand,
-    Script, Step, Table, Wants,
+    Addressee, Affinity, Asked, Attach, Breach, Caller, CancelOrder, Codec, ConnectError,
+    ConnectPlan, Derivation, Engine, Entropy, Errand, Exchange, FrontSettings, HelloOffer, Opening,
+    ProofDemand, Script, Step, Table, Unit, Wants,
 };
 
 /// PostgreSQL, protocol 3.
@@ -158,6 +159,27 @@ impl Engine for Postgres {
         replies: &mut Vec<u8>,
     ) -> Attach {
         join::attach(front, back, request, replies)
+    }
+
+    type Readings = PgReadings;
+    const CATALOGUE: &'static str = catalogue::CATALOGUE;
+    // Everybody may read it all.
+    const CATALOGUE_BY_USER: bool = false;
+
+    fn readings(answer: &[u8]) -> Option<PgReadings> {
+        Some(PgReadings::new(catalogue::catalogue(answer)?))
+    }
+
+    fn demand(front: &PgFront, input: &[u8], readings: Option<&PgReadings>) -> Asked {
+        demand::demand(front, input, readings)
+    }
+
+    fn unit(front: &PgFront, input: &[u8]) -> Option<Unit> {
+        demand::unit(front, input)
+    }
+
+    fn unsend(front: &mut PgFront, unit: &[u8]) {
+        demand::unsend(front, unit);
     }
 
     fn feed(id: u64) -> Board {

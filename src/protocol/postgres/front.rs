@@ -78,6 +78,8 @@ pub struct PgFront {
     pub(super) listener: Option<Box<Listener>>,
     /// State whose reason to pin is filtered may be left behind.
     pub(super) untidy: bool,
+    /// A statement has been sent that may change functions, views and the like.
+    altered: bool,
 }
 
 /// DISCARD ALL and DEALLOCATE take effect in the books when they complete. What the client has
@@ -171,7 +173,15 @@ impl PgFront {
             inspection: Inspection::default(),
             listener: None,
             untidy: false,
+            altered: false,
         }
+    }
+
+    /// The batch that has been passed on is to be passed on once more.
+    pub(super) fn forget_batch(&mut self) {
+        self.barrier = Barrier::None;
+        self.settings.idle();
+        self.settle();
     }
 
     /// The client has no unnamed statement any more. Keeps a small buffer, since the next Parse
@@ -212,6 +222,7 @@ impl PgFront {
 
     /// Notes what a text about to be executed does.
     pub(super) fn affect(&mut self, effects: &Effects, cause: impl FnOnce() -> String) {
+        self.altered |= effects.alters;
         let policy = self.policy.pins;
         let mut drawn = self.inspection.draws(&policy, self.id, effects.may_call);
         let mut cause = Cause::Later(cause);
@@ -317,6 +328,10 @@ impl PgFront {
             return;
         }
         for (name, value) in news.news_to(&self.reported) {
+            // To a client of several servers it says nothing.
+            if self.policy.splits && name == "in_hot_standby" {
+                continue;
+            }
             message::parameter_status(out, name, value);
         }
         self.reported = Arc::clone(news);
@@ -424,6 +439,10 @@ impl protocol::Front for PgFront {
 
     fn has_quit(&self) -> bool {
         self.quit
+    }
+
+    fn altered(&mut self) -> bool {
+        std::mem::take(&mut self.altered)
     }
 
     fn failure(&mut self) -> Option<Fault> {

@@ -25,8 +25,8 @@ pub fn orphan(
         return false;
     }
     back.body.left = 0;
-    // The server's last words were an error, which the client has been told.
-    let mut told = std::mem::take(&mut back.closing);
+    // The server's last words were an error, which the client has been told, unless nobody is told anything.
+    let mut told = std::mem::take(&mut back.closing) && fault.is_some();
     let unended = back.unsynced || back.skipping;
     let mut script = Script::default();
     for _ in 0..MOST_OWED {

@@ -648,8 +648,8 @@ fn name_and_value(body: &[u8]) -> Option<(&str, &[u8])> {
 /// Messages up to this size are read whole before they are dealt with, where their end matters.
 pub(super) const HOLD_LIMIT: usize = 64 * 1024;
 
-/// A longer row cannot be the answer to a chore.
-const CHORE_ROW_LIMIT: usize = 64 * 1024;
+/// A longer row cannot be the answer to a chore. The longest is what a catalogue says.
+const CHORE_ROW_LIMIT: usize = 8 * 1024 * 1024;
 
 /// No message of a server is longer: an Int32 counts its bytes.
 const LONGEST_BODY: usize = 0x7fff_ffff;

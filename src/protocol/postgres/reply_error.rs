@@ -7,7 +7,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::model::{PinReason, TxStatus};
-use crate::protocol::{Breach, ServerError};
+use crate::protocol::{Breach, Refusal, ServerError};
 
 use super::back::CopyIn;
 use super::by_name::What;
@@ -34,6 +34,9 @@ pub(super) fn read(
     }
     reader.back.refused_write |= error.is_some_and(|error| error.error.code == READ_ONLY);
     reader.back.copy = CopyIn::None;
+    if reader.client.is_some() {
+        reader.back.refusal = error.and_then(|parsed| refusal(&parsed.error.code));
+    }
     if reader.back.doubt
         && let Some(client) = &mut reader.client
     {
@@ -44,6 +47,7 @@ pub(super) fn read(
     if extended && message.whole.is_some_and(shape::is_refusal) {
         forget_stale_plan(reader);
         if send_again(reader) {
+            reader.back.refusal = None;
             reader.back.held.clear();
             let dealt = reader.stream_for(message, Fate::Ours);
             skip_to_sync(reader);
@@ -220,6 +224,20 @@ fn show(reader: &mut Reader<'_>, message: &Message<'_>) -> usize {
         return message.size();
     }
     reader.stream_for(message, Fate::Client)
+}
+
+/// Why a server refuses what another may answer (PostgreSQL documentation, appendix A): it only takes reads;
+/// conflicts with recovery, shutdown, lack of resources or of abilities; names that are not there yet.
+fn refusal(code: &str) -> Option<Refusal> {
+    let elsewhere = [
+        "0A000", "40001", "40P01", "55000", "57P01", "57P02", "57P03", "57P04", "57P05",
+    ];
+    let classes = ["08", "3D", "3F", "42", "53", "58", "XX"];
+    if code == READ_ONLY {
+        return Some(Refusal::ReadOnly);
+    }
+    let other = elsewhere.contains(&code) || classes.iter().any(|class| code.starts_with(class));
+    other.then_some(Refusal::Elsewhere)
 }
 
 /// `read_only_sql_transaction` (PostgreSQL documentation, appendix A).

@@ -38,6 +38,8 @@ pub struct Effects {
     pub gives_up: bool,
     /// It may run code of users, which may do anything.
     pub may_call: bool,
+    /// It may change functions, views and the like.
+    pub alters: bool,
 }
 
 /// True if the text gives or takes away what later requests may build on: they wait until it is
@@ -77,6 +79,7 @@ pub fn effects(text: &[u8]) -> Effects {
                 recalls: verdict.touches.contains(Touch::SequenceRecall),
                 gives_up: verdict.touches.intersects(GIVES_UP),
                 may_call: verdict.may_call,
+                alters: verdict.alters,
                 ..Effects::default()
             };
         }
@@ -166,6 +169,7 @@ fn of(verdict: Arc<Verdict>) -> Effects {
         recalls: verdict.touches.contains(Touch::SequenceRecall),
         gives_up: verdict.touches.intersects(GIVES_UP),
         may_call: verdict.may_call,
+        alters: verdict.alters,
         script: scripted.then_some(verdict),
     }
 }

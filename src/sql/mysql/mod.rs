@@ -18,6 +18,7 @@ pub mod lexer;
 pub mod mode;
 mod natives;
 mod prepare;
+mod reading;
 mod scan;
 mod set;
 pub mod touch;
@@ -27,6 +28,7 @@ pub mod verdict;
 mod words;
 
 pub use mode::{ClientCharset, Flavor, Mode};
+pub use reading::{is_system_schema, reading};
 pub use touch::{Touch, Touches};
 pub use verdict::Verdict;
 

@@ -14,12 +14,14 @@ mod code;
 mod cursor;
 mod known;
 mod modes;
+mod reading;
 mod scan;
 mod set;
 mod set_config;
 mod utility;
 mod words;
 
+pub use reading::{is_builtin, reading, reading_of_prepare};
 pub use words::path_has_temp_schema;
 
 use smallvec::SmallVec;

@@ -24,6 +24,8 @@ pub(super) struct Scan<'a> {
     unbalanced: bool,
     /// Some statement may run code of users.
     may_call: bool,
+    /// Some statement may change objects that live on.
+    alters: bool,
 }
 
 /// The statement being read.
@@ -39,6 +41,8 @@ struct Current<'a> {
     touches: Touches,
     /// Some word says that it does more than read.
     writes: bool,
+    /// Its first word is one of a command about objects.
+    defines: bool,
     /// The last `INTO` was not that of `INSERT` or `MERGE`, which name a table there.
     selects_into: bool,
     /// It calls `set_config`.
@@ -76,6 +80,7 @@ impl<'a> Scan<'a> {
             current: None,
             unbalanced: false,
             may_call: false,
+            alters: false,
         }
     }
 
@@ -98,6 +103,7 @@ impl<'a> Scan<'a> {
             statements: self.statements,
             complete,
             may_call: self.may_call,
+            alters: self.alters,
         };
         if doubt.ambiguous || !complete {
             verdict.doubt();
@@ -157,6 +163,7 @@ impl<'a> Scan<'a> {
         self.unbalanced |= matches!(current.body, Body::Boundary | Body::Inside);
         let text = self.text.get(current.start..end).unwrap_or_default();
         self.may_call |= current.may_call();
+        self.alters |= current.alters();
         self.statements.push(current.statement(text, self.quoting));
         self.ends.push(end);
     }
@@ -176,6 +183,7 @@ impl<'a> Current<'a> {
             depth: usize::from(first.kind == Kind::Open),
             touches: Touches::NONE,
             writes: false,
+            defines: DEFINES.iter().any(|word| first.is_word(word)),
             selects_into: false,
             sets_config: false,
             calls: false,
@@ -197,6 +205,12 @@ impl<'a> Current<'a> {
             self.touches.extend(function(name));
             self.calls = self.calls || !is_known(name);
         }
+    }
+
+    /// Whether it may change functions, views and other objects that live on.
+    fn alters(&self) -> bool {
+        let made = self.defines && !self.touches.contains(Touch::TempObject);
+        made || matches!(self.command, Some(Command::Code | Command::Unknown))
     }
 
     /// Whether it may run code of users: what it calls, and triggers of what it writes.
@@ -373,6 +387,9 @@ impl<'a> Current<'a> {
         }
     }
 }
+
+/// The first words of commands about objects that live on.
+const DEFINES: [&[u8]; 4] = [b"create", b"alter", b"drop", b"import"];
 
 /// What a statement touches by its own command.
 fn effect<'a>(command: Command, cursor: &impl Fn() -> Cursor<'a>) -> (Touches, Detail) {

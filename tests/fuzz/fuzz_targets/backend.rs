@@ -29,6 +29,7 @@ const REQUESTS: [&[u8]; 8] = [
 fn sides(request: &[u8]) -> (PgFront, PgBack) {
     let policy = FrontSettings {
         pool_mode: PoolMode::Transaction,
+splits: false,
         ignore_options: Arc::new([]),
         allow_options: None,
         max_client_statements: 10,

@@ -19,6 +19,7 @@ fn sides(choice: u8) -> (PgFront, PgBack) {
     let session = choice & 1 != 0;
     let policy = FrontSettings {
         pool_mode: if session {
+splits: false,
             PoolMode::Session
         } else {
             PoolMode::Transaction

@@ -26,6 +26,7 @@ fn sides(choice: u8) -> (MyFront, MyBack) {
     };
     let policy = FrontSettings {
         pool_mode: if choice & 1 != 0 {
+splits: false,
             PoolMode::Session
         } else {
             PoolMode::Transaction

@@ -103,6 +103,7 @@ impl World {
     fn new(case: &Case) -> Self {
         let limit = usize::from(case.statements % 4) + 1;
         let policy = Arc::new(FrontSettings {
+            splits: false,
             pool_mode: if case.session_mode {
                 PoolMode::Session
             } else {

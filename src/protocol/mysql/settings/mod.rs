@@ -178,6 +178,12 @@ impl Settings {
         self.content.variables.get(name).map(AsRef::as_ref)
     }
 
+    /// A user variable as SQL would write it.
+    pub fn user_variable(&self, name: &str) -> Option<&[u8]> {
+        let variable = self.content.users.get(name)?;
+        (!variable.null).then_some(&*variable.sql)
+    }
+
     /// With another schema.
     #[must_use]
     pub fn with_schema(&self, schema: Option<&[u8]>) -> Arc<Self> {

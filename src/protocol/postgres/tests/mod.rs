@@ -86,6 +86,7 @@ pub(super) const CLOSED: &[u8] = b"3\0\0\0\x04";
 pub(super) fn policy(pool_mode: PoolMode) -> Arc<FrontSettings> {
     Arc::new(FrontSettings {
         pool_mode,
+        splits: false,
         ignore_options: Arc::new([]),
         allow_options: None,
         max_client_statements: 100,

@@ -1,0 +1,73 @@
+//! Why a request goes where it goes.
+
+use std::fmt;
+
+use crate::sql::reading::Why;
+
+/// The reason of one decision.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Reason {
+    /// To a replica: it only reads.
+    Read,
+    /// To a replica: it begins a transaction that only reads.
+    ReadOnlyTransaction,
+    /// To the primary, for what its text or message is.
+    Text(Why),
+    /// To the primary: no replica may be used.
+    NoReplica,
+    /// To the primary: the replica has not come far enough in time.
+    Behind,
+    /// To the primary: the replica could not be reached.
+    Unreachable,
+    /// To the primary: a replica has refused it.
+    Refused,
+}
+
+impl Reason {
+    /// Every reason.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let own = [
+            Self::Read,
+            Self::ReadOnlyTransaction,
+            Self::NoReplica,
+            Self::Behind,
+            Self::Unreachable,
+            Self::Refused,
+        ];
+        own.into_iter().chain(Why::ALL.into_iter().map(Self::Text))
+    }
+
+    /// The stable name, fit for a metric label.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::ReadOnlyTransaction => "read_only_transaction",
+            Self::Text(why) => why.name(),
+            Self::NoReplica => "no_replica",
+            Self::Behind => "replica_behind",
+            Self::Unreachable => "replica_unreachable",
+            Self::Refused => "replica_refused",
+        }
+    }
+
+    /// Where it stands among all reasons, from 0.
+    #[must_use]
+    pub fn index(self) -> usize {
+        Self::all().position(|reason| reason == self).unwrap_or(0)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Read => "it only reads",
+            Self::ReadOnlyTransaction => "it begins a transaction that only reads",
+            Self::Text(why) => why.sentence(),
+            Self::NoReplica => "no replica may be used",
+            Self::Behind => "the replica has not come far enough in time",
+            Self::Unreachable => "the replica cannot be reached",
+            Self::Refused => "a replica has refused it",
+        })
+    }
+}

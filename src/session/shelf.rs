@@ -1,0 +1,280 @@
+//! What is known of each database's functions and views: read from the primary, kept for all sessions that
+//! split reads from writes, and read again now and then and after statements that may have changed it.
+//!
+//! It is read over a connection of its own, as a user who has logged in, so that no client's settings are in
+//! force. Until it has been read, and while it is known to be out of date, nothing counts as a read.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use foldhash::fast::RandomState;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::destination::Access;
+use super::metrics::SessionMetrics;
+use super::roster::Roster;
+use super::routing::{RouteMetrics, ShelfMetrics};
+use crate::protocol::{Back, Chore, Engine};
+
+/// Group, database, and the user where that matters.
+type Key = (Arc<str>, Arc<str>, Arc<str>);
+
+/// The shelves of one engine.
+pub struct Shelves<E: Engine> {
+    shelves: Mutex<HashMap<Key, Kept<E>, RandomState>>,
+    /// What is counted of sessions that come for shelves, by target group.
+    routes: Mutex<HashMap<Arc<str>, Arc<RouteMetrics>, RandomState>>,
+    metrics: SessionMetrics,
+}
+
+/// A shelf outlives its sessions for a while, since others come soon.
+struct Kept<E: Engine> {
+    shelf: Arc<Shelf<E>>,
+    /// When a session came for it last.
+    used: Instant,
+}
+
+/// What is known of one database. Its task ends when nobody holds it.
+pub struct Shelf<E: Engine> {
+    /// What is known, and [`Roster::alterations`] when it was asked for.
+    known: ArcSwapOption<(u64, Arc<E::Readings>)>,
+    roster: Arc<Roster>,
+    news: Arc<Notify>,
+    accesses: Mutex<Vec<Weak<Access<E>>>>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl<E: Engine> Shelves<E> {
+    /// None yet.
+    pub fn new(metrics: SessionMetrics) -> Self {
+        Self {
+            shelves: Mutex::default(),
+            routes: Mutex::default(),
+            metrics,
+        }
+    }
+
+    /// What is counted of the sessions of a target group whose reads go to replicas.
+    pub fn routes(&self, group: &Arc<str>) -> Arc<RouteMetrics> {
+        let mut routes = lock(&self.routes);
+        let known = routes.entry(Arc::clone(group));
+        Arc::clone(known.or_insert_with(|| self.metrics.routing().routes(group)))
+    }
+
+    /// The shelf of the database that `access` is for, which is read anew every `interval`. To be called inside the
+    /// runtime.
+    pub fn shelf(&self, access: &Arc<Access<E>>, interval: Duration) -> Arc<Shelf<E>> {
+        let key = access.key();
+        let user = if E::CATALOGUE_BY_USER {
+            Arc::clone(&key.user)
+        } else {
+            Arc::from("")
+        };
+        let place = (Arc::clone(&key.group), Arc::clone(&key.database), user);
+        let now = Instant::now();
+        let mut shelves = lock(&self.shelves);
+        if !shelves.contains_key(&place) {
+            shelves.retain(|_, kept| {
+                Arc::strong_count(&kept.shelf) > 1 || now.duration_since(kept.used) < LINGER
+            });
+        }
+        let kept = shelves.entry(place).or_insert_with(|| Kept {
+            shelf: Shelf::start(
+                Arc::clone(access.roster()),
+                interval,
+                self.metrics.routing().shelves(),
+            ),
+            used: now,
+        });
+        kept.used = now;
+        let shelf = Arc::clone(&kept.shelf);
+        drop(shelves);
+        let mut accesses = lock(&shelf.accesses);
+        let held = accesses
+            .iter()
+            .any(|held| held.as_ptr() == Arc::as_ptr(access));
+        if !held {
+            accesses.retain(|held| held.strong_count() > 0);
+            accesses.push(Arc::downgrade(access));
+        }
+        drop(accesses);
+        // Whoever comes after a pause finds nothing.
+        let _ = shelf.readings();
+        shelf
+    }
+}
+
+impl<E: Engine> Shelf<E> {
+    fn start(roster: Arc<Roster>, interval: Duration, metrics: Arc<ShelfMetrics>) -> Arc<Self> {
+        let shelf = Arc::new(Self {
+            known: ArcSwapOption::empty(),
+            roster,
+            news: Arc::default(),
+            accesses: Mutex::default(),
+            task: Mutex::new(None),
+        });
+        let librarian = Librarian {
+            news: Arc::clone(&shelf.news),
+            shelf: Arc::downgrade(&shelf),
+            interval,
+            metrics,
+        };
+        *lock(&shelf.task) = Some(tokio::spawn(librarian.run()));
+        shelf
+    }
+
+    /// What is known; `None`: nothing, or nothing that is up to date. Then it is about to be read.
+    pub fn readings(&self) -> Option<Arc<E::Readings>> {
+        let known = self.known.load();
+        match &*known {
+            Some(known) if known.0 == self.roster.alterations() => Some(Arc::clone(&known.1)),
+            _ => {
+                self.news.notify_one();
+                None
+            }
+        }
+    }
+
+    fn access(&self) -> Option<Arc<Access<E>>> {
+        lock(&self.accesses).iter().find_map(Weak::upgrade)
+    }
+}
+
+impl<E: Engine> Drop for Shelf<E> {
+    fn drop(&mut self) {
+        if let Some(task) = lock(&self.task).take() {
+            task.abort();
+        }
+    }
+}
+
+/// The task that keeps a shelf up to date.
+struct Librarian<E: Engine> {
+    shelf: Weak<Shelf<E>>,
+    news: Arc<Notify>,
+    interval: Duration,
+    metrics: Arc<ShelfMetrics>,
+}
+
+impl<E: Engine> Librarian<E> {
+    async fn run(self) {
+        let mut last: Option<Vec<u8>> = None;
+        let mut failures = 0_u32;
+        loop {
+            let Some(shelf) = self.shelf.upgrade() else {
+                return;
+            };
+            // The shelves hold it, and we do.
+            if Arc::strong_count(&shelf) <= 2 {
+                // What changes meanwhile is not seen.
+                shelf.known.store(None);
+                drop(shelf);
+                self.news.notified().await;
+                continue;
+            }
+            let before = shelf.roster.alterations();
+            drop(shelf);
+            let result = self.read().await;
+            let Some(shelf) = self.shelf.upgrade() else {
+                return;
+            };
+            match result {
+                Ok(answer) => {
+                    failures = 0;
+                    self.put(&shelf, before, answer, &mut last).await;
+                }
+                Err(why) => {
+                    drop(shelf);
+                    failures = failures.saturating_add(1);
+                    self.failed(&why, failures);
+                    // However many ask for it meanwhile.
+                    sleep(FIRST_PAUSE * 2_u32.pow(failures.min(6))).await;
+                    continue;
+                }
+            }
+            // Who finds nothing, or what is out of date, leaves word.
+            let current = shelf.known.load().as_ref().map(|known| known.0);
+            let outdated = current.is_some_and(|current| current != shelf.roster.alterations());
+            drop(shelf);
+            if !outdated {
+                let _ = timeout(self.interval, self.news.notified()).await;
+            }
+            sleep(BREATH).await;
+        }
+    }
+
+    fn failed(&self, why: &str, failures: u32) {
+        self.metrics.failed.inc();
+        if failures.is_power_of_two() {
+            tracing::warn!(
+                why,
+                failures,
+                "functions and views could not be read; reads go to the primary"
+            );
+        }
+    }
+
+    /// Puts what was read on the shelf; `before`: the alterations when it was asked for.
+    async fn put(
+        &self,
+        shelf: &Arc<Shelf<E>>,
+        before: u64,
+        answer: Vec<u8>,
+        last: &mut Option<Vec<u8>>,
+    ) {
+        let known = shelf.known.load_full();
+        if let Some(known) = known.filter(|_| last.as_ref() == Some(&answer)) {
+            // The verdicts that have been made hold.
+            shelf
+                .known
+                .store(Some(Arc::new((before, Arc::clone(&known.1)))));
+            return;
+        }
+        let began = Instant::now();
+        let text = answer.clone();
+        // Views are parsed: milliseconds, where there are many.
+        let parsed = tokio::task::spawn_blocking(move || E::readings(&text).map(Arc::new)).await;
+        let Ok(Some(readings)) = parsed else {
+            shelf.known.store(None);
+            self.failed("the answer cannot be read", 1);
+            return;
+        };
+        shelf.known.store(Some(Arc::new((before, readings))));
+        *last = Some(answer);
+        self.metrics.read.inc();
+        tracing::debug!(took = ?began.elapsed(), "functions and views read");
+    }
+
+    async fn read(&self) -> Result<Vec<u8>, String> {
+        let access = self.shelf.upgrade().and_then(|shelf| shelf.access());
+        let access = access.ok_or("nobody is logged in")?;
+        let way = access.primary().ok_or("there is no primary")?;
+        let opened = way.pool.open_apart().await;
+        let mut opened = opened.map_err(|error| error.to_string())?;
+        let asked = opened.run(Chore::Query(E::CATALOGUE), LIMIT).await;
+        asked.map_err(|error| error.to_string())?;
+        let answer = opened.back.chore_value().map(<[u8]>::to_vec);
+        opened.leave();
+        answer.ok_or_else(|| "the server has answered nothing".into())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A shelf that no session has come for since this long is put away.
+const LINGER: Duration = Duration::from_secs(600);
+
+/// Longest that reading may take.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// After a failure; doubled with each, up to half a minute.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// Between two readings at least, so that a migration does not cause one for each of its statements.
+const BREATH: Duration = Duration::from_millis(20);
