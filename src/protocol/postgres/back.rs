@@ -40,6 +40,8 @@ pub struct PgBack {
     /// The rest of a server message that is under way.
     pub(super) body: Body,
     pub(super) closing: bool,
+    /// It ends because the client has broken the protocol.
+    pub(super) offended: bool,
     /// It has said that it is read-only.
     pub(super) refused_write: bool,
     pub(super) dirty: bool,
@@ -155,6 +157,7 @@ impl PgBack {
             doubt: false,
             body: Body::default(),
             closing: false,
+            offended: false,
             refused_write: false,
             dirty: false,
             settings: Settings::none(),

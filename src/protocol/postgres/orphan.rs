@@ -21,6 +21,8 @@ pub fn orphan(
 ) -> bool {
     let amid_message = back.body.left > 0 && back.body.pass;
     let lost = back.tx != TxStatus::Idle || back.doubt || back.copy != CopyIn::None;
+    // A direct connection would have ended with it.
+    let lost = lost || back.offended;
     if amid_message || lost || front.outlives_reset() || !front.pins().is_empty() {
         return false;
     }

@@ -31,6 +31,7 @@ pub(super) fn read(
     let error = error.as_ref();
     if error.is_none_or(|error| error.fatal) {
         reader.back.closing = true;
+        reader.back.offended = error.is_some_and(|error| error.error.code == PROTOCOL_VIOLATION);
     }
     reader.back.refused_write |= error.is_some_and(|error| error.error.code == READ_ONLY);
     reader.back.copy = CopyIn::None;
@@ -242,6 +243,9 @@ fn refusal(code: &str) -> Option<Refusal> {
 
 /// `read_only_sql_transaction` (PostgreSQL documentation, appendix A).
 const READ_ONLY: &str = "25006";
+
+/// `protocol_violation` (PostgreSQL documentation, appendix A).
+const PROTOCOL_VIOLATION: &str = "08P01";
 
 /// `syntax_error` (PostgreSQL documentation, appendix A).
 const SYNTAX_ERROR: &str = "42601";
