@@ -30,12 +30,15 @@ impl Replica {
         let data = scratch.data_folder("replica")?;
         let mut copy = scratch.as_postgres(&tools.program("pg_basebackup"));
         copy.args(["-R", "-X", "stream", "-c", "fast", "--no-sync", "-w", "-D"]);
+        // libpq looks for a certificate of ours below it, where that account may not look.
+        copy.env("HOME", scratch.path());
         copy.arg(&data).arg("-d");
         copy.arg(postgres::url(scratch, primary.port(), SUPERUSER, SUPERUSER));
         Process::run("pg_basebackup", &mut copy, scratch).await?;
         let port = ports::free()?;
         let mut command = scratch.as_postgres(&tools.program("postgres"));
         command.arg("-D").arg(&data).arg("-p").arg(port.to_string());
+        command.env("HOME", scratch.path());
         let mut process = Process::start("replica", &mut command, Signal::INT, scratch)?;
         let status = data.join("postmaster.pid");
         let up = async || is_ready(&fs::read_to_string(&status).ok()?).then_some(());
