@@ -483,7 +483,9 @@ const fn evaluates(command: Command, queries: bool) -> bool {
 }
 
 /// Touches that a query may have and still be answered anywhere.
-const HARMLESS: Touches = Touches::of(Touch::UserVariableRead).with(Touch::SetStatement);
+const HARMLESS: Touches = Touches::of(Touch::UserVariableRead)
+    .with(Touch::SetStatement)
+    .with(Touch::Function);
 
 fn first_command(first: &Token<'_>) -> Option<Command> {
     match first.kind {
