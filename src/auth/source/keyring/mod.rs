@@ -136,9 +136,10 @@ impl Keyring {
         rests.min().map_or(Choice::Nothing, Choice::Rest)
     }
 
-    /// A server has refused one.
-    pub fn refused(&mut self, version: &str, now: Instant) {
-        if self.good.as_deref() == Some(version) {
+    /// A server has refused one. True if it took that the last time: it has changed its mind.
+    pub fn refused(&mut self, version: &str, now: Instant) -> bool {
+        let worked = self.good.as_deref() == Some(version);
+        if worked {
             self.good = None;
             // The server has changed its mind, perhaps in favour of another.
             for key in &mut self.keys {
@@ -150,15 +151,16 @@ impl Keyring {
             .iter_mut()
             .find(|key| *key.offer.version == *version);
         let Some(key) = found else {
-            return;
+            return worked;
         };
         // Of several logins at once that showed the same, one counts.
         if key.rests_until.is_some_and(|until| until > now) {
-            return;
+            return worked;
         }
         let rest = REST * 2_u32.saturating_pow(key.refusals.min(MOST_DOUBLINGS));
         key.refusals = key.refusals.saturating_add(1);
         key.rests_until = now.checked_add(rest.min(LONGEST_REST));
+        worked
     }
 
     /// A server has taken one. True if it is another than the last time.

@@ -279,9 +279,9 @@ impl State {
 }
 
 impl<S: Store> CredentialSource for Rotating<S> {
-    fn offer<'a>(&'a self, ask: Ask<'a>) -> Asked<'a, Option<Offer>> {
+    fn offer<'a>(&'a self, mut ask: Ask<'a>) -> Asked<'a, Option<Offer>> {
         Box::pin(async move {
-            let (now, asked) = (Instant::now(), self.asking());
+            let (began, asked) = (Instant::now(), self.asking());
             match ask.refused.last() {
                 None => {
                     self.prepare().await;
@@ -291,13 +291,17 @@ impl<S: Store> CredentialSource for Rotating<S> {
                     }
                 }
                 Some(refused) => {
-                    self.state().ring.refused(&refused.version, now.into_std());
+                    let now = began.into_std();
+                    if self.state().ring.refused(&refused.version, now) {
+                        // What was refused before it, in this login, may be right by now.
+                        ask.refused = std::slice::from_ref(refused);
+                    }
                     self.meter.refused();
                     tracing::warn!(
                         kind = self.meter.kind(), source = %self.meter.name(), version = %refused.version,
                         "server refused credentials; looking for newer ones"
                     );
-                    if self.should_look(&ask, now) {
+                    if self.should_look(&ask, began) {
                         self.refresh(Depth::All, asked).await;
                     }
                 }

@@ -172,6 +172,21 @@ async fn a_store_that_is_ahead_of_the_server_is_borne_with() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_changes_its_mind_during_a_login_is_followed() {
+    let (shelf, source) = setting(&[(Stage::Current, "app2"), (Stage::Previous, "app1")]);
+    // The store is ahead of the server.
+    assert!(log_in(&source, "app1").await.1);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    // The new one is tried again; then the server changes, and refuses the old one.
+    let new = offer(&ask(&source, &[]).await.unwrap().unwrap());
+    let old = offer(&ask(&source, &[new.clone()]).await.unwrap().unwrap());
+    assert_eq!((&*new.version, &*old.version), ("app2", "app1"));
+    let again = ask(&source, &[new, old]).await.unwrap();
+    assert_eq!(again.as_deref(), Some("app2"));
+    assert!(shelf.reads() >= 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rotation_just_after_a_reading_is_waited_for() {
     let (shelf, source) = setting(&[(Stage::Current, "app1")]);
     log_in(&source, "app1").await;
