@@ -153,6 +153,9 @@ proptest! {
     #[test]
     fn a_text_is_as_good_as_its_worst_statement(picks in proptest::collection::vec(any::<usize>(), 0..10)) {
         let text = text(&picks);
+        // What stands behind a comment sign is no statement.
+        let open = ["--", "#", "/*", "'", "\"", "`", "$$", "\\"].iter().any(|sign| text.contains(sign));
+        proptest::prop_assume!(!open);
         let both = format!("{text}; insert into t values (1)");
         assert_ne!(postgres(&both).demand, Demand::Read, "{both}");
         assert_ne!(mysql(&both, MYSQL).demand, Demand::Read, "{both}");

@@ -157,7 +157,10 @@ fn check_statement(statement: &Statement) -> Result<(), Why> {
     if statement.read_only_candidate && !statement.touches.contains(Touch::SetStatement) {
         return Ok(());
     }
-    if statement.touches.is_empty() || statement.touches == Touches::of(Touch::UserVariableRead) {
+    let of_a_write = Touches::of(Touch::TableWrite)
+        .with(Touch::Function)
+        .with(Touch::UserVariableRead);
+    if of_a_write.contains_all(statement.touches) {
         return Err(Why::Write);
     }
     if statement.touches.intersects(WRITES) {

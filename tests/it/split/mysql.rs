@@ -56,6 +56,8 @@ fn reads_and_writes(kind: Kind) {
         place.servers[1].port.to_string(),
     );
     let mut wire = place.proxy.connect(&place.database);
+    // How its server reads texts is known from the first connection on.
+    wire.succeed("select 1");
     assert_eq!(wire.value(WHERE), replica);
     assert_eq!(wire.value("select there()"), primary);
     assert_eq!(wire.value("/* sluice: primary */ select here()"), primary);
