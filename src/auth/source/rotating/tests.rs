@@ -179,7 +179,12 @@ async fn a_server_that_changes_its_mind_during_a_login_is_followed() {
     tokio::time::sleep(Duration::from_secs(5)).await;
     // The new one is tried again; then the server changes, and refuses the old one.
     let new = offer(&ask(&source, &[]).await.unwrap().unwrap());
-    let old = offer(&ask(&source, std::slice::from_ref(&new)).await.unwrap().unwrap());
+    let old = offer(
+        &ask(&source, std::slice::from_ref(&new))
+            .await
+            .unwrap()
+            .unwrap(),
+    );
     assert_eq!((&*new.version, &*old.version), ("app2", "app1"));
     let again = ask(&source, &[new, old]).await.unwrap();
     assert_eq!(again.as_deref(), Some("app2"));
