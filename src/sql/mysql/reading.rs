@@ -103,6 +103,10 @@ fn demand(
             return Err(about(Why::Relation, name));
         }
     }
+    // What stored code leaves behind keeps the session where it ran, and that must be the primary.
+    if verdict.touches.contains(Touch::Function) {
+        return Err(Why::VolatileFunction.into());
+    }
     Ok(Demand::Read)
 }
 

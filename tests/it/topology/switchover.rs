@@ -42,6 +42,7 @@ fn orders_are_obeyed_only_where_they_are_allowed_and_make_sense() {
     let refused = order(&deaf, &["pause"]).unwrap_err();
     assert!(refused.contains("admin_commands"), "{refused}");
     let proxy = Sluice::start(&settings.general("admin_commands", true));
+    until_state(&proxy, servers[0].port, "primary", "AVAILABLE");
     until_state(&proxy, servers[1].port, "replica", "AVAILABLE");
     for (words, complaint) in [
         (&["pause", "--target-group", "other"][..], "no target group"),
