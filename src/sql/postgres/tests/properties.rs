@@ -122,8 +122,9 @@ proptest! {
         prop_assert_eq!(lower.read_only_candidate(), upper.read_only_candidate());
     }
 
+    /// Where the text is whole: behind an open quote, a comment would be part of the name.
     #[test]
-    fn a_comment_more_changes_nothing(text in sql()) {
+    fn a_comment_more_changes_nothing(text in sql().prop_filter("open", |text| classify(text.as_bytes()).complete)) {
         let before = classify(text.as_bytes());
         for comment in ["\n-- c", "\n/* c */", "\n/* c */ -- d\n"] {
             let after = classify(format!("{text}{comment}").as_bytes());
