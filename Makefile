@@ -38,7 +38,7 @@ dist:
 
 bench:
 	tests/setup.sh bench
-	cargo build --locked --profile dist
+	$(if $(SLUICE),,cargo build --locked --profile dist)
 	python3 benches/compare.py $(ARGS)
 
 # Without AWS, which takes no part in a transaction and is a fifth of the build.
