@@ -3,5 +3,6 @@
 mod bed;
 mod files;
 mod own_tokens;
+mod places;
 mod rotation;
 mod tokens;

@@ -28,7 +28,7 @@ fn bare(program: impl AsRef<std::ffi::OsStr>) -> Command {
     command
 }
 
-fn token(host: &str) -> Command {
+pub(super) fn token(host: &str) -> Command {
     let mut command = bare(program());
     command.args([
         "token",
@@ -49,7 +49,7 @@ fn keyed(command: &mut Command) -> &mut Command {
     )
 }
 
-fn finished(mut command: Command) -> Finished {
+pub(super) fn finished(mut command: Command) -> Finished {
     command.env_remove("RUST_LOG");
     run(command, LIMIT)
 }
