@@ -267,6 +267,15 @@ impl MyFront {
         self.pins.contains(reason)
     }
 
+    /// See [`Engine::renounce`](protocol::Engine::renounce).
+    pub(super) fn renounce(&mut self) {
+        self.unseen = Unseen::default();
+        self.objects = Objects::default();
+        self.pins = Pins::NONE;
+        self.settled_pins = Pins::NONE;
+        self.pin_cause = None;
+    }
+
     /// A new command begins.
     pub(super) fn begin(&mut self) {
         self.settled_pins = self.pins;

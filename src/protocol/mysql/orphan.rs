@@ -33,7 +33,8 @@ pub fn orphan(
         lost_insert_id |= matches!(owed.fate, Fate::InsertId);
         !matches!(owed.fate, Fate::Warnings | Fate::Chore)
     });
-    if !bearable {
+    // What is sent again is answered anew.
+    if !bearable && fault.is_some() {
         return false;
     }
     front.last.insert_id_lost |= lost_insert_id;

@@ -284,6 +284,12 @@ impl PgFront {
         }
     }
 
+    /// See [`Engine::renounce`](crate::protocol::Engine::renounce).
+    pub(super) fn renounce(&mut self) {
+        self.inspection.calm();
+        self.set_pins(Pins::NONE);
+    }
+
     /// Everything sent has been answered.
     pub(super) fn settle(&mut self) {
         self.settled_pins = self.pins;

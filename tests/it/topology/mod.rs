@@ -5,6 +5,7 @@ mod discovery;
 mod failover;
 mod faults;
 mod load;
+mod programs;
 mod rds;
 mod roles;
 mod switchover;
