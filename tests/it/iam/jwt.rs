@@ -107,8 +107,9 @@ impl Issuer {
             assert!(output.status.success(), "openssl {arguments:?}");
             output.stdout
         };
-        let private = openssl(&["genrsa", "-traditional", "2048"], b"");
-        let modulus = openssl(&["rsa", "-noout", "-modulus"], &private);
+        let pem = openssl(&["genrsa", "-traditional", "2048"], b"");
+        let private = openssl(&["rsa", "-traditional", "-outform", "DER"], &pem);
+        let modulus = openssl(&["rsa", "-noout", "-modulus"], &pem);
         let digits = String::from_utf8(modulus).unwrap();
         let digits = digits.trim().strip_prefix("Modulus=").unwrap().to_owned();
         let modulus: Vec<u8> = (0..digits.len())
@@ -122,7 +123,7 @@ impl Issuer {
         Key {
             id: id.into(),
             algorithm: Algorithm::RS256,
-            private: EncodingKey::from_rsa_pem(&private).unwrap(),
+            private: EncodingKey::from_rsa_der(&private),
         }
     }
 

@@ -5,6 +5,7 @@ mod discovery;
 mod failover;
 mod faults;
 mod load;
+mod lost_transactions;
 mod programs;
 mod rds;
 mod roles;
