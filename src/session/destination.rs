@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 
 use super::roster::{Roster, Site, Standing};
-use crate::model::{Member, PoolKey, Role, TargetName};
+use crate::model::{PoolKey, Role, TargetName};
 use crate::pool::{Pool, PoolOptions, Pools, ServerLogin};
 use crate::protocol::Engine;
 
@@ -179,12 +179,13 @@ pub struct Destinations<E: Engine> {
 /// A replica that reads may be sent to.
 struct Candidate<E: Engine> {
     way: Arc<Way<E>>,
-    member: Member,
+    near: bool,
+    weight: u32,
 }
 
 impl<E: Engine> Candidate<E> {
     fn standing(&self) -> Standing {
-        Standing::of(&self.member, &self.way.site)
+        Standing::new(self.near, self.weight, &self.way.site)
     }
 }
 
@@ -220,9 +221,9 @@ impl<E: Engine> Destinations<E> {
         self.primary.as_ref()
     }
 
-    /// The way to the replica whose turn it is: the one that the session stays with, else one in our zone if there is any, and of those
-    /// the one with the fewest outstanding sessions for its weight. `None` while none is well,
-    /// or traffic is held.
+    /// The way to the replica whose turn it is: the one that the session stays with, else one in our
+    /// zone if there is any, and of those the one with the fewest outstanding sessions for its weight.
+    /// `None` while none is well, or traffic is held.
     pub fn replica(&mut self) -> Option<Arc<Way<E>>> {
         self.refresh();
         let access = &self.access;
@@ -301,7 +302,8 @@ fn candidates<E: Engine>(access: &Access<E>) -> Box<[Candidate<E>]> {
         .filter_map(|member| {
             Some(Candidate {
                 way: access.member(&member.name)?,
-                member: member.clone(),
+                near: member.near,
+                weight: member.weight,
             })
         })
         .collect()

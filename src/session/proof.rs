@@ -10,8 +10,8 @@ use super::destination::Destinations;
 use crate::pool::{Borrowed, ChoreError};
 use crate::protocol::{Back, Chore, Engine};
 
-/// Asks the primary how far it has come; `None` if it does not answer, empty if it answers that it cannot tell. `interrupt` is polled while a connection is
-/// waited for. Not cancel-safe: dropped, it closes the connection.
+/// Asks the primary how far it has come; `None` if it does not answer, empty if it answers that it cannot tell.
+/// `interrupt` is polled while a connection is waited for. Not cancel-safe: dropped, it closes the connection.
 pub(super) async fn primarys_position<E: Engine, I>(
     destinations: &mut Destinations<E>,
     interrupt: &mut impl FnMut(&mut Context<'_>) -> Poll<I>,

@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
 
 use super::metrics::TargetMetrics;
-use crate::model::{Member, Snapshot, TargetName};
+use crate::model::{Snapshot, TargetName};
 use crate::pool::Dialer;
 
 /// The servers of one target group.
@@ -96,12 +96,12 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Of a member at this moment.
-    pub fn of(member: &Member, site: &Site) -> Self {
+    /// Of a member at this moment. `near` and `weight`: as the snapshot's member has them.
+    pub fn new(near: bool, weight: u32, site: &Site) -> Self {
         Self {
-            near: member.near,
+            near,
             outstanding: site.outstanding(),
-            weight: member.weight.max(1),
+            weight: weight.max(1),
         }
     }
 
@@ -165,7 +165,8 @@ impl Roster {
         let able = members.filter(|member| member.serves_reads() && !view.snapshot.paused);
         let standings = able.filter_map(|member| {
             let site = view.sites.get(&member.name)?;
-            Some((&member.name, Standing::of(member, site)))
+            let standing = Standing::new(member.near, member.weight, site);
+            Some((&member.name, standing))
         });
         let next = standings.min_by(|(_, a), (_, b)| a.compare(b))?;
         Some(Arc::clone(next.0))

@@ -170,6 +170,12 @@ impl<E: Engine> Shelf<E> {
         }
     }
 
+    /// What was known last, be it out of date.
+    pub fn last_readings(&self) -> Option<Arc<E::Readings>> {
+        let known = self.known.load();
+        known.as_ref().map(|known| Arc::clone(&known.1))
+    }
+
     fn access(&self) -> Option<Arc<Access<E>>> {
         lock(&self.accesses).iter().find_map(Weak::upgrade)
     }

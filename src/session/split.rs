@@ -65,7 +65,8 @@ impl<E: Engine> Split<E> {
     /// What becomes of a request that has come while the session keeps state on a replica; `None`: more of it must
     /// come first.
     pub(super) fn stays(&mut self, front: &E::Front, inbox: &[u8]) -> Option<(Stay, usize)> {
-        let readings = self.shelf.readings();
+        // Of what has changed since, the replica itself refuses what it must.
+        let readings = self.shelf.last_readings();
         let Asked::Unit(len, demand) = E::demand(front, inbox, readings.as_deref()) else {
             return None;
         };
