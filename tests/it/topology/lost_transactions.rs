@@ -85,33 +85,25 @@ fn failed(code: &str) -> (Option<String>, String) {
     (Some(code.into()), "Ready(E)".into())
 }
 
+/// A client in a transaction that has written something and changed a setting.
+fn open_transaction(place: &Place, number: usize) -> Wire {
+    let mut wire = place.client();
+    wire.succeed(&format!("set application_name = 'client {number}'"));
+    wire.ask(&[parse("back", "rollback"), parse("one", "select 1"), sync()].concat());
+    wire.succeed("begin");
+    wire.succeed(&format!("insert into t values ({number})"));
+    wire.succeed("set application_name = 'lost'");
+    wire
+}
+
 #[test]
 fn a_transaction_that_is_lost_has_failed_and_a_rollback_ends_it() {
     if is_direct() {
         return;
     }
     let place = Place::new();
-    let mut idle = place.client();
-    let mut rolls_back = place.client();
-    let mut commits = place.client();
-    let mut extended = place.client();
-    let mut broken = place.client();
-    for (number, wire) in [
-        &mut idle,
-        &mut rolls_back,
-        &mut commits,
-        &mut extended,
-        &mut broken,
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        wire.succeed(&format!("set application_name = 'client {number}'"));
-        wire.ask(&[parse("back", "rollback"), parse("one", "select 1"), sync()].concat());
-        wire.succeed("begin");
-        wire.succeed(&format!("insert into t values ({number})"));
-        wire.succeed("set application_name = 'lost'");
-    }
+    let mut wires: [Wire; 5] = std::array::from_fn(|number| open_transaction(&place, number));
+    let [idle, rolls_back, commits, extended, broken] = &mut wires;
     assert!(error(&broken.simple("select nothing")).is_some());
     place.fail_over();
     wait::until_true("the connections to be lost", || {
@@ -132,12 +124,12 @@ fn a_transaction_that_is_lost_has_failed_and_a_rollback_ends_it() {
         outcome(&idle.simple("rollback to savepoint s")),
         failed("3B001")
     );
-    ends(&mut idle, "rollback");
+    ends(idle, "rollback");
     // A rollback is what it takes.
-    ends(&mut rolls_back, "rollback");
+    ends(rolls_back, "rollback");
     // A commit comes too late, and then is a rollback.
     assert_eq!(outcome(&commits.simple("commit")), failed("08006"));
-    ends(&mut commits, "commit");
+    ends(commits, "commit");
     // By the extended protocol.
     let batch = [run_named("one", &[]), sync()].concat();
     assert_eq!(outcome(&extended.ask(&batch)), failed("08006"));
@@ -147,16 +139,7 @@ fn a_transaction_that_is_lost_has_failed_and_a_rollback_ends_it() {
     // One that had failed before.
     assert_eq!(outcome(&broken.simple("select 1")), failed("08006"));
     broken.succeed("rollback");
-    for (number, wire) in [
-        &mut idle,
-        &mut rolls_back,
-        &mut commits,
-        &mut extended,
-        &mut broken,
-    ]
-    .into_iter()
-    .enumerate()
-    {
+    for (number, wire) in wires.iter_mut().enumerate() {
         assert_eq!(
             wire.value("show application_name"),
             format!("client {number}")
@@ -165,7 +148,7 @@ fn a_transaction_that_is_lost_has_failed_and_a_rollback_ends_it() {
         let one = wire.ask(&[run_named("one", &[]), sync()].concat());
         assert_eq!(outcome(&one), (None, "Ready(I)".into()));
     }
-    assert_eq!(idle.value("select count(*) from t"), "0");
+    assert_eq!(wires[0].value("select count(*) from t"), "0");
 }
 
 #[test]
@@ -235,6 +218,22 @@ fn a_client_that_waits_while_there_is_no_server_stays_in_its_failed_transaction(
     assert_eq!(wire.value("select count(*) from t"), "0");
 }
 
+/// A client whose transaction sleeps at this server; later, what it was told.
+fn asleep(
+    mut wire: mysql::wire::Wire,
+    server: &mysql::MySql,
+) -> std::thread::JoinHandle<(mysql::wire::Wire, mysql::message::Failure)> {
+    let sleeping = std::thread::spawn(move || {
+        wire.succeed("begin");
+        let failure = wire.fail("select sleep(600)");
+        (wire, failure)
+    });
+    let running =
+        "select count(*) from information_schema.processlist where info = 'select sleep(600)'";
+    wait::until_true("it to sleep", || server.admin().value(running) == "1");
+    sleeping
+}
+
 fn lost_by_mysql(kind: Kind) {
     let servers = cluster::mysql(kind, 1);
     let database = servers[0].database();
@@ -249,11 +248,11 @@ fn lost_by_mysql(kind: Kind) {
     let proxy = Sluice::start(&settings);
     let mut first = proxy.connect(&database);
     first.succeed("create table t (id int primary key) engine = innodb");
+    let tables = format!(
+        "select count(*) from information_schema.tables where table_schema = '{}'",
+        database.name
+    );
     wait::until_true("the replica to follow", || {
-        let tables = format!(
-            "select count(*) from information_schema.tables where table_schema = '{}'",
-            database.name
-        );
         servers[1].admin().value(&tables) == "1"
     });
     until_state(&proxy, servers[1].port, "replica", "AVAILABLE");
@@ -265,18 +264,7 @@ fn lost_by_mysql(kind: Kind) {
         wire.succeed("begin");
         wire.succeed(&format!("insert into t values ({number})"));
     }
-    let sleeping = proxy.connect(&database);
-    let sleeping = std::thread::spawn(move || {
-        let mut wire = sleeping;
-        wire.succeed("begin");
-        let failure = wire.fail("select sleep(600)");
-        (wire, failure)
-    });
-    wait::until_true("it to sleep", || {
-        let running =
-            "select count(*) from information_schema.processlist where info = 'select sleep(600)'";
-        servers[0].admin().value(running) == "1"
-    });
+    let sleeping = asleep(proxy.connect(&database), &servers[0]);
     gate.close();
     wait::until_true("the connections to be lost", || {
         proxy.log().matches("server connection lost").count() == 4
