@@ -596,9 +596,9 @@ fn terminated() -> Fault {
 /// For a session that keeps state on a replica and needs the primary.
 fn stranded() -> Fault {
     Fault::new(
-        FaultKind::ServerLost,
+        FaultKind::Stranded,
         "terminating connection because state of the session is kept on a replica, and this statement needs the \
-         primary; run what leaves such state with the hint /* sluice: primary */",
+         primary",
     )
 }
 

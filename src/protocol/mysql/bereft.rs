@@ -106,7 +106,7 @@ fn end_of(verdict: &Verdict) -> End {
 
 fn lost() -> Fault {
     Fault::new(
-        FaultKind::ServerLost,
+        FaultKind::TransactionLost,
         "The transaction was lost with its server connection, and has been rolled back: say ROLLBACK",
     )
 }

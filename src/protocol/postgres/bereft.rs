@@ -72,7 +72,7 @@ pub fn news(front: &PgFront, header: Header, input: &[u8]) -> Option<Option<Faul
     };
     Some((!ends).then(|| {
         Fault::new(
-            FaultKind::ServerLost,
+            FaultKind::TransactionLost,
             "the transaction was lost with its server connection, and has been rolled back",
         )
     }))

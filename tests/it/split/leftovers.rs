@@ -85,7 +85,7 @@ fn a_session_whose_state_stays_on_a_replica_is_told_when_it_needs_the_primary() 
             .unwrap();
         wire.read_to_close()
     };
-    assert_eq!(error(&messages).as_deref(), Some("08006"));
+    assert_eq!(error(&messages).as_deref(), Some("57P01"));
     wait::until_true("the lock to be gone", || locks(&servers[1]) == "0");
     // What a transaction has left can be used up and given back there.
     let mut wire = proxy.connect(&database);
