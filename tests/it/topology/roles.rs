@@ -160,7 +160,7 @@ fn replicas_in_our_own_zone_go_first() {
     for server in &servers[1..] {
         until_state(&proxy, server.port, "replica", "AVAILABLE");
     }
-    let mut wires: Vec<Wire> = (0..6).map(|_| proxy.connect(&database)).collect();
+    let mut wires: Vec<Wire> = (0..3).map(|_| proxy.connect(&database)).collect();
     // All at once, so that the load would tell for the other.
     for wire in &mut wires {
         wire.succeed("begin");
