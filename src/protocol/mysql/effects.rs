@@ -23,7 +23,15 @@ pub fn learn(back: &mut MyBack, front: Option<&mut MyFront>, ok: &OkPacket<'_>) 
         Some(Fate::Client(_) | Fate::Probe | Fate::Warnings | Fate::FoundRows | Fate::InsertId) => {
             false
         }
-        Some(Fate::Replay | Fate::Prepare(_) | Fate::UserVariables | Fate::Chore) | None => true,
+        Some(
+            Fate::Replay
+            | Fate::Raise
+            | Fate::Detour
+            | Fate::Prepare(_)
+            | Fate::UserVariables
+            | Fate::Chore,
+        )
+        | None => true,
     };
     if own {
         return;
@@ -42,6 +50,7 @@ pub fn learn(back: &mut MyBack, front: Option<&mut MyFront>, ok: &OkPacket<'_>) 
         return;
     };
     back.settings = Arc::clone(&seen.settings);
+    back.dirty |= seen.dirty;
     let Some(front) = front else { return };
     front.settings = seen.settings;
     for reason in seen.doubts.iter() {
@@ -79,7 +88,7 @@ fn unexplained(front: &mut MyFront) {
     };
     if statement.touches.contains(Touch::Call) {
         front.pin(PinReason::CodeBlock);
-    } else if !statement.touches.intersects(EXPLAINS_CHANGES) {
+    } else if !running.elsewhere && !statement.touches.intersects(EXPLAINS_CHANGES) {
         front.pin(PinReason::Unclassified);
     }
 }
@@ -94,11 +103,17 @@ pub fn carried_out(
 ) {
     match rows {
         Some(rows) => {
-            front.last.found_rows = rows;
-            front.last.found_rows_open = running_statement(front)
-                .is_some_and(|it| it.touches.contains(Touch::CalcFoundRows));
-            front.last.found_elsewhere = false;
             front.last.row_count = -1;
+            let statement = running_statement(front);
+            // Neither these count nor commands that are no statements.
+            if let Some(it) = statement
+                && it.detail != Detail::ShowDiagnostics
+            {
+                let open = it.touches.contains(Touch::CalcFoundRows);
+                front.last.found_rows = rows;
+                front.last.found_rows_open = open;
+                front.last.found_elsewhere = false;
+            }
         }
         None => {
             front.last.row_count = i64::try_from(ok.affected_rows).unwrap_or(i64::MAX);
@@ -110,22 +125,26 @@ pub fn carried_out(
                 front.last.found_rows_open = false;
                 front.last.found_elsewhere = false;
             }
-            if running_statement(front).is_some_and(|it| it.touches.contains(Touch::Do)) {
+            let statement = running_statement(front);
+            if front.flavor == Flavor::MySql
+                && statement.is_some_and(|it| it.touches.contains(Touch::Do))
+            {
                 front.last.found_rows = 1;
                 front.last.found_rows_open = false;
+                front.last.found_elsewhere = false;
+            } else if statement.is_some_and(|it| it.queries) {
+                front.last.found_rows_open = true;
                 front.last.found_elsewhere = false;
             }
         }
     }
-    // MariaDB does not tell what LOAD DATA has generated.
+    // MariaDB does not tell what LOAD DATA has generated, and nobody what routines have.
     let loaded = ok.info.windows(LOADED.len()).any(|part| part == LOADED);
-    if ok.last_insert_id != 0 {
-        front.last.insert_id = ok.last_insert_id;
-    }
-    if ok.last_insert_id != 0 || loaded {
+    let routine = running_statement(front).is_some_and(|it| it.touches.intersects(ROUTINES));
+    if ok.last_insert_id != 0 || loaded || routine {
+        // A number that the statement has given itself is told, too, and changes nothing.
         front.last.insert_id_open = true;
-        front.last.insert_id_lost = false;
-        front.last.id_elsewhere = false;
+        front.last.insert_id_lost &= ok.last_insert_id == 0;
     }
     if ok.warnings > 0 {
         front.last.warnings.open();
@@ -164,9 +183,12 @@ fn apply(front: &mut MyFront, back: &mut MyBack, statement: &Statement, status: 
     let touches = statement.touches;
     if let TransactionControl::Commit(ending) | TransactionControl::Rollback(ending) =
         &statement.control
-        && ending.release == Some(true)
+        && (ending.release == Some(true)
+            || ending.release.is_none()
+                && front.settings.variable("completion_type") == Some(b"RELEASE"))
     {
         back.closing = true;
+        front.released = true;
     }
     if touches.contains(Touch::SetTracker) {
         back.untracked = true;
@@ -297,6 +319,9 @@ pub fn failed(front: &mut MyFront, back: &mut MyBack) {
         front.forgive(&rules::NOTHING_LEFT_BY_FAILURE);
     }
 }
+
+/// What runs code of users.
+const ROUTINES: Touches = Touches::of(Touch::Call).with(Touch::Function);
 
 /// Of what `LOAD DATA` says alone: `Records: 1  Deleted: 0  Skipped: 0  Warnings: 0`.
 const LOADED: &[u8] = b"  Deleted: ";

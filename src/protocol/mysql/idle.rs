@@ -123,6 +123,7 @@ pub fn local(front: &mut MyFront, header: Header, payload: &[u8], replies: &mut 
         command::QUIT => Local::Quit,
         command::PING => {
             front.begin();
+            front.last.row_count = 0;
             answer::ok(front, header.seq, replies);
             Local::Done
         }
@@ -160,6 +161,7 @@ pub fn local(front: &mut MyFront, header: Header, payload: &[u8], replies: &mut 
             }
             kill(front, header, payload, replies)
         }
+        command::STMT_BULK_EXECUTE if may_bulk(front) => Local::Server,
         command::QUERY
         | command::STMT_PREPARE
         | command::STMT_EXECUTE
@@ -179,6 +181,11 @@ pub fn local(front: &mut MyFront, header: Header, payload: &[u8], replies: &mut 
             Local::Done
         }
     }
+}
+
+/// True if the client has agreed on bulk execution.
+pub(super) fn may_bulk(front: &MyFront) -> bool {
+    front.capabilities.has(Capabilities::MARIADB_STMT_BULK)
 }
 
 fn refuse(front: &mut MyFront, seq: u8, kind: u8, replies: &mut Vec<u8>) {
@@ -264,7 +271,10 @@ const fn errand(key: u64, order: ErrandOrder) -> Errand<u64> {
 /// Writes the answer to a KILL.
 pub fn errand_done(front: &mut MyFront, key: u64, found: bool, replies: &mut Vec<u8>) {
     let seq = front.next_seq.wrapping_sub(1);
+    front.forget_last();
     if found {
+        front.last.row_count = 0;
+        front.last.interrupted = true;
         return answer::ok(front, seq, replies);
     }
     // ER_NO_SUCH_THREAD

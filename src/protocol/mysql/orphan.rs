@@ -21,7 +21,7 @@ pub fn orphan(
     let amid_packet = back.body.pass && (back.body.left > 0 || back.body.continues);
     let amid_command =
         front.request.passing > 0 || (front.request.continues && !front.request.drops);
-    let lost = back.status.has(Status::IN_TRANS) || back.untracked;
+    let lost = back.status.has(Status::IN_TRANS) || back.untracked || front.released;
     if amid_packet || amid_command || lost || front.outlives_reset() || !front.pins().is_empty() {
         return false;
     }

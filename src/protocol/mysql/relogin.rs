@@ -64,6 +64,8 @@ fn said(front: &MyFront, payload: &[u8]) -> Option<Login> {
         answer: Mutex::new(Some(Secret::new(answer))),
         challenge: Arc::clone(&front.challenge),
         again: true,
+        // Servers go on with it.
+        found_rows: front.last.found_rows,
         attributes: attributes.into(),
         application: String::from_utf8_lossy(application).into(),
         sequence: Arc::clone(&front.sequence),

@@ -61,13 +61,11 @@ pub fn compare_postgresql() {
 }
 
 #[test]
-#[ignore = "still finds differences, such as FOUND_ROWS() and cursors on MariaDB: run it to see them"]
 fn mysql_sessions_are_as_direct_ones() {
     mysql_compare(Kind::MySql);
 }
 
 #[test]
-#[ignore = "still finds differences, such as FOUND_ROWS() and cursors on MariaDB: run it to see them"]
 fn mariadb_sessions_are_as_direct_ones() {
     mysql_compare(Kind::MariaDb);
 }

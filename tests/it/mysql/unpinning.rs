@@ -5,7 +5,11 @@ use crate::support::{
     sluice::Sluice,
 };
 
-on_both!(what_pins_is_ended, a_statement_that_fails_leaves_no_pin);
+on_both!(
+    what_pins_is_ended,
+    a_statement_that_fails_leaves_no_pin,
+    what_a_routine_locks_does_not_stay_locked,
+);
 
 /// Texts that pin for a reason, and texts after which the session may leave.
 const ENDS: &[(&str, &[&str], &[&str])] = &[
@@ -118,4 +122,19 @@ fn a_statement_that_fails_leaves_no_pin(kind: Kind) {
         let mut other = proxy.connect(&database);
         assert_eq!(other.value("select 1"), "1", "{text}");
     }
+}
+
+fn what_a_routine_locks_does_not_stay_locked(kind: Kind) {
+    let (database, proxy) = setting(kind);
+    database
+        .admin()
+        .succeed("create procedure locks() do get_lock('in a routine', 0)");
+    let mut client = proxy.connect(&database);
+    client.succeed("call locks()");
+    let free = "select is_free_lock('in a routine')";
+    assert_eq!(proxy.connect(&database).value(free), "1");
+    // Its own are its own.
+    client.succeed("do get_lock('outside', 0)");
+    client.succeed("call locks()");
+    assert_eq!(client.value("select is_free_lock('outside')"), "0");
 }

@@ -3,7 +3,7 @@
 use std::{io, time::Duration};
 
 use super::{
-    mask::{Context, IS_MARIADB, reply},
+    mask::{Context, IS_MARIADB, NO_SCHEMA, reply},
     say::{Say, Slot},
 };
 use crate::{
@@ -32,6 +32,9 @@ pub struct Talk {
 
 /// What the client has of files.
 const FILE: &[u8] = b"\\N\tloaded\t7\n\\N\tx\tbad\n\\N\n";
+
+/// What Sluice says of a server connection that is gone.
+const CLOSED: &str = "ERR 1053 #08S01server closed the connection unexpectedly";
 
 /// Greatest capability bit that changes `COM_QUERY`.
 pub const QUERY_ATTRIBUTES: u32 = 1 << 27;
@@ -67,7 +70,8 @@ impl Talk {
         let mut bytes = Vec::new();
         self.said.clear();
         for say in all {
-            let say = say.sensible(&self.slots);
+            let mariadb = self.wire.greeting.version.contains("MariaDB");
+            let say = say.sensible(&self.slots, mariadb);
             self.said.push(say.clone());
             if say == Say::ChangeUser {
                 continue;
@@ -110,6 +114,15 @@ impl Talk {
                 } else {
                     format!("silence or nonsense: {error}")
                 }));
+            }
+            // Where a server closes unseen, as after COMMIT RELEASE of another dialect, Sluice says so first.
+            if heard
+                .last()
+                .is_some_and(|reply| reply.shown.contains(CLOSED))
+            {
+                self.over = true;
+                heard.pop();
+                heard.push(plain("closed"));
             }
         }
         heard
@@ -178,7 +191,12 @@ impl Listener<'_> {
         } else {
             0
         };
-        let capabilities = wire.capabilities | family;
+        let schema = if self.talk.login.database.is_empty() {
+            NO_SCHEMA
+        } else {
+            0
+        };
+        let capabilities = wire.capabilities | family | schema;
         let shown = reply(&packet, context, self.say, capabilities, id);
         self.heard.push(shown);
         Ok(packet)
