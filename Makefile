@@ -12,7 +12,7 @@ help:
 	@echo 'make test            every test, against real servers and drivers (ARGS: a nextest filter)'
 	@echo 'make check           formatting, lints, dependency policy'
 	@echo 'make demo            a guided tour on throwaway servers (ARGS: options of `sluice demo`)'
-	@echo 'make bench           a comparison with other poolers (ARGS: options of benches/compare.py)'
+	@echo 'make bench           a comparison with other poolers (CASES=a,b PEERS=a,b: a part; ARGS: options of benches/compare.py)'
 	@echo 'make instructions    instructions for each transaction, against stored bounds (ARGS: see benches/instructions.py)'
 	@echo 'make fuzz            each fuzz target for FUZZ_SECONDS=60 (FUZZ_TARGETS: some of them)'
 
@@ -33,7 +33,7 @@ demo:
 
 bench:
 	tests/setup.sh bench
-	cargo build --locked --release
+	cargo build --locked --profile dist
 	python3 benches/compare.py $(ARGS)
 
 # Without AWS, which takes no part in a transaction and is a fifth of the build.

@@ -35,6 +35,7 @@ def main():
 
 def measure(o, shop):
     """Sets up, runs the rounds and prints the table; returns the exit code."""
+    procs.more_files()  # for the loads, which inherit it
     postgres.certificates(shop)
     of_mysql = o.engine == "mysql"
     server = mysql.MySql(shop) if of_mysql else postgres.Postgres(shop)
@@ -76,7 +77,7 @@ def cell(engine, case, clients, tls, ready, o, results):
 def once(engine, case, clients, tls, round_, peer, o, results, count=False):
     """One measurement, or a note why there is none. Round 0 counts system calls."""
     row = {"case": case, "peer": peer.name, "clients": clients, "tls": tls, "round": round_}
-    why = peer.refuses(case)
+    why = peer.refuses(case, clients)
     if why:
         results.cannot(f"{case} with {peer.name}: {why}")
         results.add(**row)

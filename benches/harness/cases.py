@@ -10,7 +10,9 @@ from .postgres import DATABASE, PASSWORD, USER, env
 from .procs import CannotRun, cpu, machine_cpu, more_files, rss_kb
 
 PROGRESS = re.compile(r"progress: ([\d.]+) s, ([\d.]+) tps.*?(?:(\d+) failed)?$")
-COUNTABLE = ("select_simple", "select_prepared")
+# What pgbench plays in a transaction.
+PLAYS = {"select_simple": ("-S", "simple"), "select_prepared": ("-S", "prepared"), "tpcb": ("-btpcb-like", "simple")}
+COUNTABLE = tuple(PLAYS)
 WARM_UP = 25  # logins before memory is measured
 SPARE_FILES = 200
 ROW_BYTES = 100  # of a DataRow with one column of 89 characters: 1 + 4 + 2 + 4 + 89
@@ -36,12 +38,13 @@ class Window:
         return tuple(b - a for a, b in zip(self.begin, self.now()))
 
 
-def select(peer, clients, tls, protocol, o, count=False):
-    """pgbench -S over connections that stay. The window is between the first and the last
+def play(peer, clients, tls, case, o, count=False):
+    """pgbench over connections that stay. The window is between the first and the last
     progress line, so that logins are left out. With `count`, system calls are counted, and since
     that slows the peer down, nothing else is reported."""
     server, prefix = peer.server, os.path.join(peer.shop.path, "latencies")
-    command = [f"{server.bin}/pgbench", "-n", "-S", "-M", protocol, "-c", str(clients), "-j", "2",
+    what, protocol = PLAYS[case]
+    command = [f"{server.bin}/pgbench", "-n", what, "-M", protocol, "-c", str(clients), "-j", "2",
                "-T", str(o.seconds + login_allowance(clients)), "-P", "1", *latency.arguments(prefix), server.url(peer.port, tls)]
     window, counter = Window(peer.pid), None
     done, first, last, spent, errors = 0.0, None, None, None, []
@@ -177,7 +180,7 @@ def end(load):
 def run(case, peer, clients, tls, o, count=False):
     """Runs one case once."""
     if case in COUNTABLE:
-        return select(peer, clients, tls, case.removeprefix("select_"), o, count)
+        return play(peer, clients, tls, case, o, count)
     if case == "churn":
         return churn(peer, clients, tls, o)
     return bulk(peer, tls, o) if case == "bulk" else idle(peer, tls, o)

@@ -3,9 +3,9 @@
 import argparse
 import os
 
-CASES = ["select_simple", "select_prepared", "churn", "bulk", "idle"]
-PEERS = ["direct", "pgbouncer", "pgbouncer_unstable", "sluice"]
-OPTIONAL_PEERS = ["haproxy"]
+CASES = ["select_simple", "select_prepared", "tpcb", "churn", "bulk", "idle"]
+PEERS = ["direct", "pgbouncer", "pgbouncer_unstable", "odyssey", "haproxy", "sluice"]
+OPTIONAL_PEERS = ["sluice_1", "sluice_2", "sluice_split", "sluice_session"]
 MYSQL_CASES = ["point_select", "read_only"]
 MYSQL_OPTIONAL_CASES = ["point_select_prepared"]
 MYSQL_PEERS = ["direct", "haproxy", "router", "router_sharing", "sluice"]
@@ -27,13 +27,13 @@ def parse(argv=None):
     add("--engine", "postgresql", "postgresql, or mysql: other cases and peers, with sysbench", choices=["postgresql", "mysql"])
     add("--cases", "", f"comma-separated cases; of PostgreSQL {','.join(CASES)}; of MySQL {','.join(MYSQL_CASES)}, "
         f"{','.join(MYSQL_OPTIONAL_CASES)} may be added")
-    add("--peers", "", f"comma-separated peers; of PostgreSQL {','.join(PEERS)}, haproxy may be added; of MySQL {','.join(MYSQL_PEERS)}")
+    add("--peers", "", f"comma-separated peers; of PostgreSQL {','.join(PEERS)}, {','.join(OPTIONAL_PEERS)} may be added; of MySQL {','.join(MYSQL_PEERS)}")
     add("--rounds", "3", "rounds; every second one runs the peers in reverse order")
     add("--seconds", "8", "length of one pgbench run")
-    add("--clients", "1,16,64,256", "client counts of the select cases")
+    add("--clients", "1,16,64,256,2000", "client counts of the select and tpcb cases")
     add("--tls", "0,1", "0: plaintext clients, 1: TLS 1.3 clients, 0,1: both")
     add("--churn-clients", "16", "clients that connect anew for each transaction")
-    add("--idle-clients", "2000", "clients of the idle case")
+    add("--idle-clients", "10000", "clients of the idle case")
     add("--bulk-gb", "1", "gigabytes of rows read in the bulk case")
     add("--syscalls", "0", "1: also count system calls per transaction, with perf or strace")
     add("--sluice", "", "the binary to run instead of building one")

@@ -7,11 +7,15 @@ import re
 import shutil
 import subprocess
 
-from .postgres import DATABASE, USER
+from .postgres import DATABASE, PASSWORD, USER
 from .procs import CannotRun, free_port, wait_port
 
 POOL = 20
 MAX_CLIENTS = 12000
+# Below the servers' limit of connections.
+MOST_WITHOUT_POOL = 380
+# It keeps two sockets for each, within the 20,000 files that a process may be held to.
+HAPROXY_CLIENTS = 4000
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TARGET = os.path.join(ROOT, os.environ.get("CARGO_TARGET_DIR", "target"))
 TEST_ENV = os.path.join(TARGET, "test-env")
@@ -42,10 +46,10 @@ class Peer:
         """The process whose CPU time counts; None where there is no proxy."""
         return self.child and self.child.pid
 
-    def refuses(self, case):
-        """Why it cannot run a case; None if it can."""
-        if case == "idle" and not self.pools:
-            return "every idle client would hold a server connection"
+    def refuses(self, case, clients):
+        """Why it cannot run a case with so many clients; None if it can."""
+        if not self.pools and (case == "idle" or clients > MOST_WITHOUT_POOL):
+            return "every client would hold a server connection"
         return None
 
     def launch(self, command, drop=True, env=None):
@@ -101,10 +105,10 @@ ignore_startup_parameters = extra_float_digits
         if not self.child:
             self.launch([self.binary, self.conf])
 
-    def refuses(self, case):
+    def refuses(self, case, clients):
         if case == "select_prepared" and not self.renames:
             return f"PgBouncer {self.version} knows no prepared statements (1.21 and later do: see pgbouncer_unstable)"
-        return super().refuses(case)
+        return super().refuses(case, clients)
 
 
 class PgBouncerUnstable(PgBouncer):
@@ -113,17 +117,16 @@ class PgBouncerUnstable(PgBouncer):
     name = "pgbouncer_unstable"
 
     def __init__(self, shop, server, options):
-        binary = os.path.join(TEST_ENV, "bin", "pgbouncer")
-        if not os.path.exists(binary):
-            raise CannotRun("not there; run tests/setup.sh bench")
-        super().__init__(shop, server, argparse.Namespace(**(vars(options) | {"pgbouncer": binary})))
+        super().__init__(shop, server, argparse.Namespace(**(vars(options) | {"pgbouncer": of_unstable("pgbouncer")})))
 
 
 class Sluice(Peer):
-    """Sluice, built for release from this tree."""
+    """Sluice, built for packaging from this tree, as it is without a word about it in its configuration."""
 
     name = "sluice"
     pools = True
+    # Lines added to a section of the configuration.
+    general = listener = group = ""
 
     def __init__(self, shop, server, options):
         super().__init__(shop, server, options)
@@ -132,11 +135,12 @@ class Sluice(Peer):
         done = subprocess.run([self.binary, "--version"], capture_output=True, text=True)
         self.version = done.stdout.strip().removeprefix("sluice ")
         tls = os.path.join(shop.path, "tls")
-        self.conf = shop.write("sluice.toml", f"""
+        self.conf = shop.write(f"{self.name}.toml", f"""
 [general]
 max_client_conn = {MAX_CLIENTS}
 log_level = "warn"
 log_connections = false
+{self.general}
 [[listener]]
 name = "bench"
 engine = "postgresql"
@@ -145,11 +149,13 @@ target_group = "main"
 tls_cert_file = "{tls}/server.crt"
 tls_key_file = "{tls}/server.key"
 auth_method = "scram-sha-256"
+{self.listener}
 [[target_group]]
 name = "main"
 engine = "postgresql"
 default_pool_size = {POOL}
 server_tls_mode = "disable"
+{self.group}
 [[target_group.target]]
 address = "127.0.0.1:{server.port}"
 [[user]]
@@ -164,6 +170,93 @@ password = "{server.verifier}"
             self.launch([self.binary, "run", "--config", self.conf], drop=False, env=clean)
 
 
+class SluiceOneThread(Sluice):
+    """Sluice with one thread, whatever this machine has."""
+
+    name, general = "sluice_1", "worker_threads = 1"
+
+
+class SluiceTwoThreads(Sluice):
+    """Sluice with two threads, whatever this machine has."""
+
+    name, general = "sluice_2", "worker_threads = 2"
+
+
+class SluiceSplit(Sluice):
+    """Sluice that looks for reads to send to a replica (there is none here, so all stays on the primary)."""
+
+    name, listener = "sluice_split", 'target_role = "split"'
+
+
+class SluiceSession(Sluice):
+    """Sluice in session mode: no state is tracked or carried, no connection shared."""
+
+    name, pools = "sluice_session", False
+    listener = 'pool_mode = "session"'
+
+
+class Odyssey(Peer):
+    """Odyssey of Debian unstable, which `tests/setup.sh bench` unpacks."""
+
+    name = "odyssey"
+    pools = True
+
+    def __init__(self, shop, server, options):
+        super().__init__(shop, server, options)
+        self.port, self.binary = free_port(), of_unstable("odyssey")
+        tls = os.path.join(shop.path, "tls")
+        self.conf = shop.write("odyssey.conf", f"""
+daemonize no
+log_format "%t %l %m\\n"
+log_to_stdout yes
+log_config no
+log_debug no
+log_session no
+log_stats no
+log_query no
+workers 2
+resolvers 1
+coroutine_stack_size 24
+client_max {MAX_CLIENTS}
+listen {{
+  host "127.0.0.1"
+  port {self.port}
+  backlog 1024
+  tls "allow"
+  tls_cert_file "{tls}/server.crt"
+  tls_key_file "{tls}/server.key"
+}}
+storage "pg" {{
+  type "remote"
+  host "127.0.0.1"
+  port {server.port}
+  tls "disable"
+}}
+database "{DATABASE}" {{
+  user "{USER}" {{
+    authentication "scram-sha-256"
+    password "{PASSWORD}"
+    storage "pg"
+    storage_db "{DATABASE}"
+    storage_user "{USER}"
+    storage_password "{PASSWORD}"
+    pool "transaction"
+    pool_size {POOL}
+    pool_timeout 0
+    pool_discard no
+    pool_smart_discard yes
+    pool_rollback yes
+    pool_reserve_prepared_statement yes
+    log_debug no
+  }}
+}}
+""")
+
+    def start(self):
+        if not self.child:
+            self.launch([self.binary, self.conf])
+
+
 class HAProxy(Peer):
     """HAProxy as a plain relay without a pool: the floor of what passing bytes on costs."""
 
@@ -172,13 +265,11 @@ class HAProxy(Peer):
     def __init__(self, shop, server, options):
         super().__init__(shop, server, options)
         self.port = free_port()
-        self.binary = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin")
-        if not self.binary:
-            raise CannotRun("not installed; apt-get install haproxy")
+        self.binary = of_unstable("haproxy")
         self.version = shop.run([self.binary, "-v"]).split()[2]
         self.conf = shop.write("haproxy.cfg", f"""
 global
-  maxconn 4000
+  maxconn {HAPROXY_CLIENTS}
   nbthread 2
 defaults
   mode tcp
@@ -195,15 +286,24 @@ listen pg
             self.launch([self.binary, "-db", "-f", self.conf])
 
 
-KINDS = {k.name: k for k in (Peer, PgBouncer, PgBouncerUnstable, Sluice, HAProxy)}
+VARIANTS = (SluiceOneThread, SluiceTwoThreads, SluiceSplit, SluiceSession)
+KINDS = {k.name: k for k in (Peer, PgBouncer, PgBouncerUnstable, Odyssey, HAProxy, Sluice, *VARIANTS)}
+
+
+def of_unstable(name):
+    """A program of Debian unstable."""
+    path = os.path.join(TEST_ENV, "bin", name)
+    if not os.path.exists(path):
+        raise CannotRun("not there; run tests/setup.sh bench")
+    return path
 
 
 def built():
-    """Builds Sluice for release, which takes no time if nothing has changed."""
-    print("building sluice for release", flush=True)
-    if subprocess.run(["cargo", "build", "--release", "--quiet", "--bin", "sluice"], cwd=ROOT).returncode:
-        raise CannotRun("cargo build --release failed")
-    return os.path.join(TARGET, "release", "sluice")
+    """Builds Sluice for packaging, which takes no time if nothing has changed."""
+    print("building sluice (profile dist)", flush=True)
+    if subprocess.run(["cargo", "build", "--locked", "--profile", "dist", "--quiet", "--bin", "sluice"], cwd=ROOT).returncode:
+        raise CannotRun("cargo build --profile dist failed")
+    return os.path.join(TARGET, "dist", "sluice")
 
 
 def unpacked(shop, package, path):

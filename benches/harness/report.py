@@ -13,8 +13,8 @@ COST = {"bulk": "cpu_s", "idle": "rss_kb_per_client"}
 COLUMNS = [("tps", "tps", "{:,.0f}"), ("p50 us", "p50_us", "{:,.0f}"), ("p99 us", "p99_us", "{:,.0f}"),
            ("CPU us/txn", "cpu_us_per_txn", "{:.1f}"), ("calls/txn", "syscalls_per_txn", "{:.1f}"),
            ("KB/client", "rss_kb_per_client", "{:.1f}"), ("CPU s", "cpu_s", "{:.2f}"), ("MB/s", "mb_per_s", "{:,.0f}")]
-# The peers that ratios are to: the distribution's, the newer one where that cannot run a case.
-BASES = {"postgresql": ["pgbouncer", "pgbouncer_unstable"], "mysql": ["router_sharing"]}
+# The peers that ratios are to: the newest, the distribution's where that is not there.
+BASES = {"postgresql": ["pgbouncer_unstable", "pgbouncer"], "mysql": ["router_sharing"]}
 
 
 class Results:

@@ -22,6 +22,9 @@ pub trait Dialect {
     fn unasked(&self, direct: &mut Self::Seat, proxied: &mut Self::Seat) -> Pair<Vec<Reply>>;
     /// Whether what was heard through the proxy is as good as what was heard directly.
     fn same(&self, heard: &Pair<Vec<Reply>>) -> bool;
+    /// Whether what was heard differs in a way that is told to users, behind which the two sides need not
+    /// agree.
+    fn parted(&self, heard: &Pair<Vec<Reply>>) -> bool;
     /// Brings the databases back to where every script begins.
     fn restore(&self);
     /// Acts that may do instead of this one, where it is to be made smaller.
@@ -70,6 +73,26 @@ impl<A: fmt::Display> fmt::Display for Script<A> {
     }
 }
 
+/// How a script ended.
+pub enum Outcome {
+    /// To its end, each reply the same.
+    Same,
+    /// The two sides parted where users are told that they may.
+    Parted,
+    /// They differ.
+    Different(Difference),
+}
+
+impl Outcome {
+    /// The difference, if there is one.
+    pub fn difference(self) -> Option<Difference> {
+        match self {
+            Self::Different(difference) => Some(difference),
+            Self::Same | Self::Parted => None,
+        }
+    }
+}
+
 /// Where the two sides part.
 #[derive(Debug)]
 pub struct Difference {
@@ -110,12 +133,8 @@ pub fn seats<D: Dialect>(dialect: &D, count: usize) -> Seats<D> {
     (0..count).map(pair).collect()
 }
 
-/// Plays the script; says where the two sides part, if they do.
-pub fn play<D: Dialect>(
-    dialect: &D,
-    seats: &mut Seats<D>,
-    script: &Script<D::Act>,
-) -> Option<Difference> {
+/// Plays the script until the two sides part, if they do. Clients of sides that did are replaced by new ones.
+pub fn play<D: Dialect>(dialect: &D, seats: &mut Seats<D>, script: &Script<D::Act>) -> Outcome {
     dialect.restore();
     for (at, (client, act)) in script.acts.iter().enumerate() {
         let Pair { direct, proxied } = &mut seats[*client];
@@ -129,7 +148,7 @@ pub fn play<D: Dialect>(
             heard.direct.extend(dialect.hear(direct));
             heard.proxied.extend(dialect.hear(proxied));
             if !dialect.same(&heard) {
-                return Some(Difference { at, heard });
+                return part(dialect, seats, Difference { at, heard });
             }
         }
     }
@@ -137,8 +156,16 @@ pub fn play<D: Dialect>(
         let heard = dialect.unasked(&mut seat.direct, &mut seat.proxied);
         if !dialect.same(&heard) {
             let at = script.acts.len().saturating_sub(1);
-            return Some(Difference { at, heard });
+            return Outcome::Different(Difference { at, heard });
         }
     }
-    None
+    Outcome::Same
+}
+
+fn part<D: Dialect>(dialect: &D, places: &mut Seats<D>, found: Difference) -> Outcome {
+    if !dialect.parted(&found.heard) {
+        return Outcome::Different(found);
+    }
+    *places = seats(dialect, places.len());
+    Outcome::Parted
 }

@@ -33,7 +33,7 @@ fn size<A: std::fmt::Display>(script: &Script<A>) -> usize {
 
 fn fails<D: Dialect>(dialect: &D, script: &Script<D::Act>) -> Option<Difference> {
     let mut fresh = seats(dialect, script.clients);
-    play(dialect, &mut fresh, script)
+    play(dialect, &mut fresh, script).difference()
 }
 
 /// What comes after the difference is of no use.

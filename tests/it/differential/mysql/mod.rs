@@ -218,6 +218,10 @@ impl Dialect for Mysql {
         bytes(&heard.direct) == bytes(&heard.proxied)
     }
 
+    fn parted(&self, _: &Pair<Vec<Reply>>) -> bool {
+        false
+    }
+
     fn restore(&self) {
         let text = sql::each_time(!self.restored.replace(true));
         let Pair { direct, proxied } = &mut *self.restorers.borrow_mut();

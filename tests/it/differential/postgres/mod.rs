@@ -201,6 +201,10 @@ impl Dialect for Postgresql {
         tolerance::same(heard)
     }
 
+    fn parted(&self, heard: &Pair<Vec<Reply>>) -> bool {
+        tolerance::parted(heard)
+    }
+
     fn restore(&self) {
         let Pair { direct, proxied } = &mut *self.restorers.borrow_mut();
         let sql = crate::support::wire::frontend::query(sql::EACH_TIME);

@@ -13,13 +13,32 @@ pub fn same(heard: &Pair<Vec<Reply>>) -> bool {
 
 fn equal(direct: &[Reply], proxied: &[Reply]) -> bool {
     let mut pairs = direct.iter().zip(proxied);
-    direct.len() == proxied.len() && pairs.all(|(a, b)| a.bytes == b.bytes || is_count(a, b))
+    direct.len() == proxied.len() && pairs.all(|(a, b)| a.bytes == b.bytes || is_earlier(a, b))
 }
 
-/// Of two errors in one Bind, that of a statement that cannot be prepared any more is found before
-/// that of a wrong number of values.
-fn is_count(direct: &Reply, proxied: &Reply) -> bool {
-    direct.shown.starts_with("Error(08P01)") && kind(proxied) == b'E'
+/// Of two errors in one Bind or `EXECUTE`, that of a statement that cannot be prepared any more is found before
+/// that of a wrong number of values, or of one that is none of its type.
+fn is_earlier(direct: &Reply, proxied: &Reply) -> bool {
+    const OF_VALUES: [&str; 3] = ["08P01", "22P02", "42601"];
+    let of_values = |code| direct.shown.starts_with(&format!("Error({code})"));
+    kind(proxied) == b'E' && OF_VALUES.into_iter().any(of_values)
+}
+
+/// Whether the two sides go on from here in two ways, as `docs/session-state.md` tells: a plan was renewed that a
+/// direct connection refuses to; a statement that only a direct connection has could not be prepared; preparing one
+/// came before `SET TRANSACTION`.
+pub fn parted(heard: &Pair<Vec<Reply>>) -> bool {
+    let (direct, proxied) = (ordered(&heard.direct), ordered(&heard.proxied));
+    let mut pairs = direct.iter().zip(&proxied);
+    let Some((direct, proxied)) = pairs.find(|(a, b)| a.bytes != b.bytes) else {
+        return false;
+    };
+    let renewed = direct
+        .shown
+        .contains("Mcached plan must not change result type");
+    let gone = proxied.shown.starts_with("Error(42");
+    let late = proxied.shown.starts_with("Error(25001)") && direct.shown == "Complete(SET)";
+    renewed && kind(proxied) != b'E' || gone && matches!(kind(direct), b't' | b'n') || late
 }
 
 /// With reports of settings by name, and without the ParameterDescription that comes before the
@@ -60,7 +79,35 @@ fn kind(reply: &Reply) -> u8 {
 }
 
 #[test]
-fn only_what_is_told_is_tolerated() {
+fn only_what_is_told_parts() {
+    let reply = |tag: u8, shown: &str| Reply {
+        bytes: [&[tag][..], shown.as_bytes()].concat(),
+        shown: shown.into(),
+    };
+    let one = |direct: &Reply, proxied: &Reply| {
+        parted(&Pair {
+            direct: vec![direct.clone()],
+            proxied: vec![proxied.clone()],
+        })
+    };
+    let stale = reply(
+        b'E',
+        "Error(0A000) C0A000 | Mcached plan must not change result type",
+    );
+    let (bound, types, set) = (
+        reply(b'2', ""),
+        reply(b't', ""),
+        reply(b'C', "Complete(SET)"),
+    );
+    let gone = reply(b'E', "Error(42703)");
+    let late = reply(b'E', "Error(25001)");
+    assert!(one(&stale, &bound) && one(&types, &gone) && one(&set, &late));
+    assert!(!one(&stale, &gone) && !one(&bound, &stale) && !one(&gone, &types));
+    assert!(!one(&bound, &late) && !one(&bound, &gone) && !one(&types, &types));
+}
+
+#[test]
+fn only_what_is_told_is_is_tolerated() {
     let reply = |tag: u8, body: &[u8], shown: &str| Reply {
         bytes: [&[tag][..], body].concat(),
         shown: shown.into(),
