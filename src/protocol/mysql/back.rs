@@ -49,6 +49,8 @@ pub struct MyBack {
     pub(super) number: u64,
     /// The session that has used it last.
     pub(super) holder: u64,
+    /// Modes are set for the next transaction, or the one that is open.
+    pub(super) modes: bool,
     /// It knows an id for `LAST_INSERT_ID()` that it was given for its holder.
     pub(super) id_left: bool,
     pub(super) dirty: bool,
@@ -111,6 +113,7 @@ impl MyBack {
             blind: false,
             suspect: false,
             holder: 0,
+            modes: false,
             id_left: false,
             dirty: false,
             settings: Arc::clone(&fresh),
@@ -162,6 +165,7 @@ impl MyBack {
         self.statements.clear();
         self.suspect = false;
         self.id_left = false;
+        self.modes = false;
     }
 }
 

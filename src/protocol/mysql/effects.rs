@@ -11,6 +11,7 @@ use super::observe::observe;
 use super::owed::{Fate, Owed};
 use super::rules;
 use super::status::Status;
+use super::tracker::{self, Change};
 use crate::model::PinReason;
 use crate::sql::mysql::verdict::{Detail, Statement, TableName, TransactionControl};
 use crate::sql::mysql::{Touch, Touches};
@@ -18,6 +19,13 @@ use crate::sql::statement::Which;
 
 /// Applies what the server tells about the session to both sides.
 pub fn learn(back: &mut MyBack, front: Option<&mut MyFront>, ok: &OkPacket<'_>) {
+    if !ok.state.is_empty() {
+        let characteristics = tracker::read(ok.state).filter_map(|change| match change {
+            Ok(Change::Characteristics(text)) => Some(!text.is_empty()),
+            _ => None,
+        });
+        back.modes = characteristics.last().unwrap_or(back.modes);
+    }
     // Replies to Sluice's own settings tell what is known; chores belong to nobody's session.
     let own = match back.debts.front().map(|owed| &owed.fate) {
         Some(Fate::Client(_) | Fate::Probe | Fate::Warnings | Fate::FoundRows | Fate::InsertId) => {
@@ -152,6 +160,11 @@ pub fn carried_out(
     if front.last.asks {
         front.pin(PinReason::Diagnostics);
     }
+    // Whoever has set them, perhaps a routine.
+    if back.modes && !ok.status.has(Status::IN_TRANS) {
+        front.objects.next_transaction = true;
+        front.pin(PinReason::NextTransaction);
+    }
     let Some(mut running) = front.running.take() else {
         return;
     };
@@ -206,7 +219,7 @@ fn apply(front: &mut MyFront, back: &mut MyBack, statement: &Statement, status: 
     if touches.contains(Touch::UnlockTables) {
         front.unpin(PinReason::TableLock);
     }
-    next_transaction(front, statement, in_transaction);
+    next_transaction(front, statement, in_transaction || back.modes);
 }
 
 /// What is there and what is gone, by name.
@@ -284,13 +297,14 @@ fn unlocked(front: &mut MyFront) {
     }
 }
 
-/// Modes set for the next transaction alone are gone when a later statement leaves none open.
-fn next_transaction(front: &mut MyFront, statement: &Statement, in_transaction: bool) {
+/// Modes set for the next transaction alone are gone when a later statement leaves none, and no transaction. `open`:
+/// there is either. Statements that begin no transaction leave them in force.
+fn next_transaction(front: &mut MyFront, statement: &Statement, open: bool) {
     let sets = matches!(statement.control, TransactionControl::SetTransaction(_))
         || statement.touches.contains(Touch::NextTransaction);
     if sets {
         front.objects.next_transaction = true;
-    } else if front.objects.next_transaction && !in_transaction {
+    } else if front.objects.next_transaction && !open {
         front.objects.next_transaction = false;
         front.unpin(PinReason::NextTransaction);
     }

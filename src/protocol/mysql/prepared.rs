@@ -87,6 +87,17 @@ pub(super) fn execute(
         done: 0,
         elsewhere: settings.schema() != reader.front.settings.schema(),
     });
+    send(reader, command, key, &execution, types)
+}
+
+/// Sends an execution on, with types if this connection does not know them.
+fn send(
+    reader: &mut RequestReader<'_>,
+    command: Command<'_>,
+    key: Key,
+    execution: &Execution,
+    types: Option<Arc<[u8]>>,
+) -> Result<usize, Fault> {
     let Some(known) = reader.back.statements.get(key) else {
         return Ok(0);
     };

@@ -38,12 +38,8 @@ pub fn recall(
     let Some(first) = verdict.statements.first() else {
         return Recall::Server;
     };
-    if verdict.statements.len() > 1 && kills(verdict) {
-        let text = "KILL by number has to stand alone in its text";
-        front.begin();
-        front.forget_last();
-        answer::error(front, header.seq, 1235, "42000", text, replies);
-        return Recall::Answered;
+    if kills(verdict) {
+        return kill(front, header, verdict, replies);
     }
     if let Some(sql) = raised(front, first.touches) {
         return Recall::Raise(sql);
@@ -61,16 +57,6 @@ pub fn recall(
                 Recall::Answered
             }
         };
-    }
-    if let Some(errand) = errand_of(verdict) {
-        if interrupts_itself(front, errand) {
-            interrupted(front, header.seq, replies);
-            return Recall::Answered;
-        }
-        front.begin();
-        front.errand = Some(errand);
-        front.next_seq = header.seq.wrapping_add(1);
-        return Recall::Answered;
     }
     let words = match *verdict.statements {
         [_] => plain_words(text),
@@ -150,6 +136,26 @@ pub fn kills(verdict: &Verdict) -> bool {
             }
             _ => false,
         })
+}
+
+fn kill(front: &mut MyFront, header: Header, verdict: &Verdict, replies: &mut Vec<u8>) -> Recall {
+    match errand_of(verdict) {
+        Some(errand) if interrupts_itself(front, errand) => {
+            interrupted(front, header.seq, replies);
+        }
+        Some(errand) => {
+            front.begin();
+            front.errand = Some(errand);
+            front.next_seq = header.seq.wrapping_add(1);
+        }
+        None => {
+            let text = "KILL by number has to stand alone in its text";
+            front.begin();
+            front.forget_last();
+            answer::error(front, header.seq, 1235, "42000", text, replies);
+        }
+    }
+    Recall::Answered
 }
 
 /// SQL that raises the error that the client has got from Sluice itself, if that is asked about.

@@ -14,6 +14,7 @@ on_both!(
     a_statement_keeps_the_schema_and_the_mode_that_it_was_prepared_in,
     a_statement_whose_schema_is_gone_says_so,
     a_client_that_asks_to_be_released_is,
+    modes_of_the_next_transaction_are_left_to_nobody,
     server_connections_have_attributes_of_their_own,
 );
 
@@ -108,6 +109,36 @@ fn a_client_that_asks_to_be_released_is(kind: Kind) {
         }
         assert!(client.read_to_close().is_empty(), "{texts:?}");
         assert_eq!(proxy.connect(&database).value("select 1"), "1");
+    }
+}
+
+fn modes_of_the_next_transaction_are_left_to_nobody(kind: Kind) {
+    let database = Database::new(kind);
+    database.admin().succeed("create table t (i int)");
+    let proxy = Sluice::with_pool(&database, 1);
+    // None of these begins a transaction, and so the modes stay for one.
+    for between in ["set @a = 1", "select 1", "do 1", "set time_zone = '+01:00'"] {
+        let mut client = proxy.connect(&database);
+        client.succeed("set transaction read only");
+        client.succeed(between);
+        client.succeed("begin");
+        assert_eq!(
+            client.fail("insert into t values (1)").code,
+            1792,
+            "{between}"
+        );
+        client.succeed("rollback");
+        let mut other = proxy.connect(&database);
+        other.succeed("begin");
+        other.succeed("insert into t values (1)");
+        other.succeed("rollback");
+        let mut gone = proxy.connect(&database);
+        gone.succeed("set transaction read only");
+        gone.succeed(between);
+        drop(gone);
+        other.succeed("begin");
+        other.succeed("insert into t values (1)");
+        other.succeed("rollback");
     }
 }
 

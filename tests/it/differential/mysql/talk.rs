@@ -1,6 +1,6 @@
 //! One client's connection: what it has said, and so which packets are due.
 
-use std::{io, time::Duration};
+use std::{io, net::Shutdown, time::Duration};
 
 use super::{
     mask::{Context, IS_MARIADB, NO_SCHEMA, reply},
@@ -109,6 +109,8 @@ impl Talk {
             };
             if let Err(error) = listener.reply() {
                 self.over = true;
+                // What it waits for, and gets later, is not to be in the way of others.
+                let _ = self.wire.tcp().shutdown(Shutdown::Both);
                 heard.push(plain(&if is_close(&error) {
                     "closed".to_owned()
                 } else {
@@ -135,6 +137,10 @@ impl Talk {
         }
         match self.wire.change_user(&login) {
             Ok(()) => plain("changed user"),
+            Err(Refused::Io(error)) if is_close(&error) => {
+                self.over = true;
+                plain("closed")
+            }
             Err(refused) => {
                 self.over = true;
                 plain(&format!("change of user: {refused:?}"))
