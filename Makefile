@@ -6,12 +6,13 @@ FUZZ_TARGETS ?= $(basename $(notdir $(wildcard tests/fuzz/fuzz_targets/*.rs)))
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(CURDIR)/$(TARGET_DIR)/test-env/tools/bin:$(PATH)
 
-.PHONY: help test check demo bench instructions fuzz
+.PHONY: help test check demo dist bench instructions fuzz
 
 help:
 	@echo 'make test            every test, against real servers and drivers (ARGS: a nextest filter)'
 	@echo 'make check           formatting, lints, dependency policy'
 	@echo 'make demo            a guided tour on throwaway servers (ARGS: options of `sluice demo`)'
+	@echo 'make dist            target/pgo/sluice, the program as it is to be packaged (ARGS: options of cargo build)'
 	@echo 'make bench           a comparison with other poolers (CASES=a,b PEERS=a,b: a part; ARGS: options of benches/compare.py)'
 	@echo 'make instructions    instructions for each transaction, against stored bounds (ARGS: see benches/instructions.py)'
 	@echo 'make fuzz            each fuzz target for FUZZ_SECONDS=60 (FUZZ_TARGETS: some of them)'
@@ -30,6 +31,10 @@ demo:
 	tests/setup.sh postgres mysql
 	cargo build --locked --release
 	PATH="$$PATH:$(CURDIR)/$(TARGET_DIR)/test-env/bin" $(TARGET_DIR)/release/sluice demo $(ARGS)
+
+dist:
+	tests/setup.sh bench
+	benches/dist.sh $(ARGS)
 
 bench:
 	tests/setup.sh bench

@@ -8,17 +8,25 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::lock;
 
 /// Waiters for things of type `T`.
 #[derive(Debug)]
 pub(super) struct Line<T> {
-    queue: Mutex<VecDeque<oneshot::Sender<T>>>,
+    queue: Mutex<VecDeque<Waiter<T>>>,
     /// Waiters that have been handed nothing yet. Sequentially consistent: whoever joins reads
     /// the store afterwards, whoever fills the store reads this afterwards, and one of them sees
     /// the other.
     waiting: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Waiter<T> {
+    sender: oneshot::Sender<T>,
+    /// When it has waited for long enough, if [`Line::overdue`] is to say so.
+    until: Option<Instant>,
 }
 
 impl<T> Default for Line<T> {
@@ -50,24 +58,29 @@ impl<T> Line<T> {
         lock(&self.queue).is_empty()
     }
 
-    /// Joins at the end; `None` if `limit` (0: none) wait already. `pass_on` takes back what is
-    /// handed over but never received.
-    pub(super) fn join<R: Fn(T)>(&self, limit: usize, pass_on: R) -> Option<Ticket<'_, T, R>> {
+    /// Joins at the end; `None` if `limit` (0: none) wait already. `until`: when [`Line::overdue`] is to
+    /// end the wait, if at all. `pass_on` takes back what is handed over but never received.
+    pub(super) fn join<R: Fn(T)>(
+        &self,
+        limit: usize,
+        until: Option<Instant>,
+        pass_on: R,
+    ) -> Option<Ticket<'_, T, R>> {
         let mut queue = lock(&self.queue);
         if limit > 0 && self.waiting() >= limit {
             return None;
         }
         self.sweep(&mut queue);
         let (sender, receiver) = oneshot::channel();
-        queue.push_back(sender);
+        queue.push_back(Waiter { sender, until });
         self.waiting.fetch_add(1, Ordering::SeqCst);
         Some(self.ticket(receiver, pass_on))
     }
 
     /// Joins at the front: for one who was served, but badly.
-    pub(super) fn rejoin<R: Fn(T)>(&self, pass_on: R) -> Ticket<'_, T, R> {
+    pub(super) fn rejoin<R: Fn(T)>(&self, until: Option<Instant>, pass_on: R) -> Ticket<'_, T, R> {
         let (sender, receiver) = oneshot::channel();
-        lock(&self.queue).push_front(sender);
+        lock(&self.queue).push_front(Waiter { sender, until });
         self.waiting.fetch_add(1, Ordering::SeqCst);
         self.ticket(receiver, pass_on)
     }
@@ -75,16 +88,41 @@ impl<T> Line<T> {
     /// Hands `thing` to the first waiter; gives it back if there is none.
     pub(super) fn hand(&self, mut thing: T) -> Result<(), T> {
         loop {
-            let Some(sender) = lock(&self.queue).pop_front() else {
+            let Some(waiter) = lock(&self.queue).pop_front() else {
                 return Err(thing);
             };
-            match sender.send(thing) {
+            match waiter.sender.send(thing) {
                 Ok(()) => {
                     self.waiting.fetch_sub(1, Ordering::SeqCst);
                     return Ok(());
                 }
                 // This one has left, and leaves the count itself.
                 Err(back) => thing = back,
+            }
+        }
+    }
+
+    /// Hands `excuse()` to all who have waited for long enough.
+    pub(super) fn overdue(&self, now: Instant, excuse: impl Fn() -> T) {
+        if self.waiting() == 0 {
+            return;
+        }
+        let is_over = |waiter: &Waiter<T>| waiter.until.is_some_and(|until| until <= now);
+        let mut over = Vec::new();
+        let mut queue = lock(&self.queue);
+        if queue.iter().any(is_over) {
+            for waiter in std::mem::take(&mut *queue) {
+                if is_over(&waiter) {
+                    over.push(waiter);
+                } else {
+                    queue.push_back(waiter);
+                }
+            }
+        }
+        drop(queue);
+        for waiter in over {
+            if waiter.sender.send(excuse()).is_ok() {
+                self.waiting.fetch_sub(1, Ordering::SeqCst);
             }
         }
     }
@@ -99,9 +137,9 @@ impl<T> Line<T> {
     }
 
     /// Removes those who have left, before they outnumber the others.
-    fn sweep(&self, queue: &mut MutexGuard<'_, VecDeque<oneshot::Sender<T>>>) {
+    fn sweep(&self, queue: &mut MutexGuard<'_, VecDeque<Waiter<T>>>) {
         if queue.len() > 2 * self.waiting() + SWEEP_ABOVE {
-            queue.retain(|sender| !sender.is_closed());
+            queue.retain(|waiter| !waiter.sender.is_closed());
         }
     }
 }
@@ -145,8 +183,8 @@ mod tests {
     #[tokio::test]
     async fn the_first_to_come_is_served_first() {
         let line = Line::default();
-        let mut first = line.join(0, ignore).unwrap();
-        let mut second = line.join(0, ignore).unwrap();
+        let mut first = line.join(0, None, ignore).unwrap();
+        let mut second = line.join(0, None, ignore).unwrap();
         line.hand(1).unwrap();
         line.hand(2).unwrap();
         assert_eq!(second.served().await, Some(2));
@@ -158,8 +196,8 @@ mod tests {
     #[tokio::test]
     async fn who_leaves_is_passed_over() {
         let line = Line::default();
-        let first = line.join(0, ignore).unwrap();
-        let mut second = line.join(0, ignore).unwrap();
+        let first = line.join(0, None, ignore).unwrap();
+        let mut second = line.join(0, None, ignore).unwrap();
         drop(first);
         assert_eq!(line.waiting(), 1);
         line.hand(1).unwrap();
@@ -171,7 +209,7 @@ mod tests {
         let line = Line::default();
         let returned = RefCell::new(Vec::new());
         let first = line
-            .join(0, |thing| returned.borrow_mut().push(thing))
+            .join(0, None, |thing| returned.borrow_mut().push(thing))
             .unwrap();
         line.hand(7).unwrap();
         drop(first);
@@ -182,29 +220,48 @@ mod tests {
     #[tokio::test]
     async fn one_too_many_is_refused() {
         let line = Line::default();
-        let first = line.join(1, ignore);
+        let first = line.join(1, None, ignore);
         assert!(first.is_some());
-        assert!(line.join(1, ignore).is_none());
+        assert!(line.join(1, None, ignore).is_none());
         drop(first);
-        assert!(line.join(1, ignore).is_some());
+        assert!(line.join(1, None, ignore).is_some());
     }
 
     #[tokio::test]
     async fn who_was_served_badly_comes_first_again() {
         let line = Line::default();
-        let mut other = line.join(0, ignore).unwrap();
-        let mut again = line.rejoin(ignore);
+        let mut other = line.join(0, None, ignore).unwrap();
+        let mut again = line.rejoin(None, ignore);
         line.hand(1).unwrap();
         line.hand(2).unwrap();
         assert_eq!(again.served().await, Some(1));
         assert_eq!(other.served().await, Some(2));
     }
 
+    #[tokio::test]
+    async fn who_has_waited_for_long_enough_is_told() {
+        let line = Line::default();
+        let now = tokio::time::Instant::now();
+        let later = now + std::time::Duration::from_secs(1);
+        let mut patient = line.join(0, Some(later), ignore).unwrap();
+        let mut over = line.join(0, Some(now), ignore).unwrap();
+        let mut endless = line.join(0, None, ignore).unwrap();
+        drop(line.join(0, Some(now), ignore));
+        line.overdue(now, || 9);
+        assert_eq!(over.served().await, Some(9));
+        assert_eq!(line.waiting(), 2);
+        line.hand(1).unwrap();
+        line.hand(2).unwrap();
+        assert_eq!(patient.served().await, Some(1));
+        assert_eq!(endless.served().await, Some(2));
+        assert_eq!(line.waiting(), 0);
+    }
+
     #[test]
     fn those_who_left_do_not_pile_up() {
         let line: Line<u32> = Line::default();
         for _ in 0..1000 {
-            drop(line.join(0, ignore));
+            drop(line.join(0, None, ignore));
         }
         assert!(super::lock(&line.queue).len() < 100);
     }

@@ -1,5 +1,5 @@
-//! What pools need once a second: connections kept ready, old and superfluous ones closed, pools
-//! that nobody uses forgotten.
+//! What pools need once a second: waiters told that they have waited for long enough, connections kept
+//! ready, old and superfluous ones closed, pools that nobody uses forgotten.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -34,6 +34,7 @@ impl<E: Engine> Pools<E> {
             for pool in target.pools() {
                 // This list, the pools' own, and whoever has business with the pool.
                 let in_use = Arc::strong_count(&pool) > 2;
+                pool.tell_overdue(now);
                 pool.sweep(now);
                 pool.retire_idle(now, in_use);
                 if in_use {

@@ -129,9 +129,10 @@ impl<E: Engine> Pool<E> {
         }
         let most = usize::try_from(options.max_waiting).unwrap_or(usize::MAX);
         let pass_on = |handed| self.pass_on(handed);
+        let patience = Patience::of(start, limit);
         let mut ticket = self
             .line
-            .join(most, &pass_on)
+            .join(most, patience.by_upkeep(), &pass_on)
             .ok_or(BorrowError::Overloaded)?;
         loop {
             self.serve_line();
@@ -140,7 +141,7 @@ impl<E: Engine> Pool<E> {
                 return Err(error);
             }
             self.ask();
-            let handed = self.next_handed(ticket, limit, start).await;
+            let handed = self.next_handed(ticket, limit, patience).await;
             match handed? {
                 Handed::Failed(error) => return Err(error),
                 Handed::Conn(loan) => {
@@ -148,7 +149,7 @@ impl<E: Engine> Pool<E> {
                     if let Some(alive) = self.checked(borrowed, options).await {
                         return Ok(alive);
                     }
-                    ticket = self.line.rejoin(&pass_on);
+                    ticket = self.line.rejoin(patience.by_upkeep(), &pass_on);
                 }
             }
         }
@@ -158,19 +159,27 @@ impl<E: Engine> Pool<E> {
         self: &Arc<Self>,
         ticket: Ticket<'_, Handed<E>, R>,
         limit: Duration,
-        start: Instant,
+        patience: Patience,
     ) -> Result<Handed<E>, BorrowError> {
         // Dropped last, whether served, cancelled or too late.
         let _leave = Leave(self);
         let mut ticket = ticket;
-        let handed = match start.checked_add(limit) {
-            Some(deadline) => tokio::time::timeout_at(deadline, ticket.served()).await,
-            None => Ok(ticket.served().await),
+        let handed = match patience {
+            Patience::Exact(deadline) => tokio::time::timeout_at(deadline, ticket.served()).await,
+            Patience::Coarse(_) | Patience::Endless => Ok(ticket.served().await),
         };
         match handed {
             Ok(handed) => handed.ok_or(BorrowError::Closed),
             Err(_) => Err(BorrowError::Timeout(limit)),
         }
+    }
+
+    /// Tells those who have waited for long enough. Once a second is enough for whoever waits for longer
+    /// than [`EXACT`], and spares each wait a timer of its own.
+    pub(in crate::pool) fn tell_overdue(&self, now: Instant) {
+        let limit = self.options().borrow_timeout;
+        self.line
+            .overdue(now, || Handed::Failed(BorrowError::Timeout(limit)));
     }
 
     /// Why waiting would be in vain.
@@ -210,6 +219,36 @@ impl<E: Engine> Pool<E> {
         self.target.ask(self);
     }
 }
+
+/// How long a waiter waits, and who ends it.
+#[derive(Clone, Copy)]
+enum Patience {
+    /// It has a timer.
+    Exact(Instant),
+    /// The next upkeep after this.
+    Coarse(Instant),
+    Endless,
+}
+
+impl Patience {
+    fn of(start: Instant, limit: Duration) -> Self {
+        match start.checked_add(limit) {
+            Some(until) if limit < EXACT => Self::Exact(until),
+            Some(until) => Self::Coarse(until),
+            None => Self::Endless,
+        }
+    }
+
+    const fn by_upkeep(self) -> Option<Instant> {
+        match self {
+            Self::Coarse(until) => Some(until),
+            Self::Exact(_) | Self::Endless => None,
+        }
+    }
+}
+
+/// Borrow timeouts below this are kept to the millisecond; others may last a second longer.
+const EXACT: Duration = Duration::from_secs(20);
 
 /// Tells the ledger that a waiter has left, where that may matter to other pools.
 struct Leave<'a, E: Engine>(&'a Pool<E>);

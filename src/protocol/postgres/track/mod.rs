@@ -12,7 +12,7 @@ use super::listen::Channels;
 use super::replay::write_literal;
 use super::settings::{Identity, ROLE, Settings, USER, Value, mixed, unique};
 use crate::sql::statement::{
-    Detail, Literal, LiteralKind, SettingAction, SettingChange, SettingScope, Statement,
+    Detail, Discard, Literal, LiteralKind, SettingAction, SettingChange, SettingScope, Statement,
     TransactionControl, Which,
 };
 use crate::sql::touches::Touch;
@@ -119,13 +119,17 @@ impl Tracked {
     /// True if the statement returns a setting to what was asked for at startup, which the server
     /// connection knows nothing of.
     pub(super) fn returns_to_startup(&self, statement: &Statement) -> bool {
+        let any = !Arc::ptr_eq(&self.startup, &Settings::none());
+        if matches!(statement.detail, Detail::Discard(Discard::All)) {
+            return any;
+        }
         let resets = |change: &SettingChange| match &change.action {
             _ if change.scope == SettingScope::Local => false,
             SettingAction::Default => {
                 self.startup.value(&change.name).is_some()
                     || &*change.name == USER && self.startup.value(ROLE).is_some()
             }
-            SettingAction::ResetAll => !Arc::ptr_eq(&self.startup, &Settings::none()),
+            SettingAction::ResetAll => any,
             _ => false,
         };
         statement.setting_changes().iter().any(resets)
@@ -201,8 +205,10 @@ impl Tracked {
         for change in statement.setting_changes().iter().filter(|_| !void) {
             self.change(change);
         }
-        if let Detail::Unlisten(which) = &statement.detail {
-            self.unlisten(which);
+        match &statement.detail {
+            Detail::Unlisten(which) => self.unlisten(which),
+            Detail::Discard(Discard::All) => self.discard(),
+            _ => {}
         }
     }
 

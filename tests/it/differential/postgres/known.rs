@@ -22,6 +22,7 @@ pub fn known() -> Vec<(&'static str, Script<Act>)> {
             "RESET of a startup option with more behind it",
             resets_amidst(),
         ),
+        ("DISCARD ALL with more behind it", discard_amidst()),
         ("SET LOCAL TO DEFAULT of a startup option", local_default()),
         (
             "a name whose statement cannot be prepared any more",
@@ -108,6 +109,29 @@ fn resets_amidst() -> Script<Act> {
     let said = texts.iter().flat_map(|sql| [query(sql), query(show)]);
     let said = said.chain([batch(parts), query(show)]);
     script([login].into_iter().chain(said.map(|act| (0, act))))
+}
+
+fn discard_amidst() -> Script<Act> {
+    let asked = vec![("options", "-c search_path=two -c work_mem=5MB")];
+    let show = "select current_setting('search_path'), current_setting('work_mem')";
+    let discard = || run("", "discard all", 3).into_iter();
+    let said = [
+        query("set search_path = one"),
+        batch(discard().chain(run("q1", show, 0))),
+        query(show),
+        // What comes behind it is undone, it is not.
+        query("set search_path = one"),
+        batch(discard().chain([parse("s1", "select nowhere from shared")])),
+        query(show),
+        batch(discard()),
+        query(show),
+    ];
+    let login = (0, Act::LogIn(asked));
+    script(
+        [login]
+            .into_iter()
+            .chain(said.into_iter().map(|act| (0, act))),
+    )
 }
 
 fn local_default() -> Script<Act> {

@@ -26,7 +26,7 @@ fn is_earlier(direct: &Reply, proxied: &Reply) -> bool {
 
 /// Whether the two sides go on from here in two ways, as `docs/session-state.md` tells: a plan was renewed that a
 /// direct connection refuses to; a statement that only a direct connection has could not be prepared; preparing one
-/// came before `SET TRANSACTION`.
+/// came before `SET TRANSACTION`; a name could not be shown to be taken.
 pub fn parted(heard: &Pair<Vec<Reply>>) -> bool {
     let (direct, proxied) = (ordered(&heard.direct), ordered(&heard.proxied));
     let mut pairs = direct.iter().zip(&proxied);
@@ -38,7 +38,11 @@ pub fn parted(heard: &Pair<Vec<Reply>>) -> bool {
         .contains("Mcached plan must not change result type");
     let gone = proxied.shown.starts_with("Error(42");
     let late = proxied.shown.starts_with("Error(25001)") && direct.shown == "Complete(SET)";
-    renewed && kind(proxied) != b'E' || gone && matches!(kind(direct), b't' | b'n') || late
+    let untaken = direct.shown.starts_with("Error(42P05)") && proxied.shown == "Complete(PREPARE)";
+    renewed && kind(proxied) != b'E'
+        || gone && matches!(kind(direct), b't' | b'n')
+        || late
+        || untaken
 }
 
 /// With reports of settings by name, and without the ParameterDescription that comes before the
@@ -101,7 +105,10 @@ fn only_what_is_told_parts() {
     );
     let gone = reply(b'E', "Error(42703)");
     let late = reply(b'E', "Error(25001)");
+    let taken = reply(b'E', "Error(42P05)");
+    let prepared = reply(b'C', "Complete(PREPARE)");
     assert!(one(&stale, &bound) && one(&types, &gone) && one(&set, &late));
+    assert!(one(&taken, &prepared) && !one(&prepared, &taken) && !one(&taken, &set));
     assert!(!one(&stale, &gone) && !one(&bound, &stale) && !one(&gone, &types));
     assert!(!one(&bound, &late) && !one(&bound, &gone) && !one(&types, &types));
 }
