@@ -86,14 +86,14 @@ pub fn inspect(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) ->
 
 /// What code of users has left, if some may have run.
 fn ask_for_variables(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) {
-    // Nobody tells of these: what a routine has locked ends with it.
-    if front.unseen.doubt() == Doubt::Routines {
-        replay(back, b"DO RELEASE_ALL_LOCKS()", request);
-    }
     match front.unseen.doubt() {
         Doubt::None => {}
         _ if back.blind => settled::unanswered(front, back),
-        _ => {
+        doubt => {
+            // Nobody tells of these: what a routine has locked ends with it.
+            if doubt == Doubt::Routines {
+                replay(back, b"DO RELEASE_ALL_LOCKS()", request);
+            }
             front.unseen.asked();
             put_query(request, back.capabilities, unseen::question(back.flavor()));
             back.owe(Owed::new(Fate::UserVariables, Shape::Results));

@@ -138,7 +138,7 @@ impl Mysql {
             restored: Cell::new(false),
             patience: PATIENCE,
             proxy,
-            servers: servers,
+            servers,
         }
     }
 }
