@@ -7,7 +7,7 @@ use super::front::MyFront;
 use super::idle::{errand_of, interrupted, interrupts_itself};
 use super::login::Flavor;
 use super::status::Status;
-use crate::sql::mysql::verdict::{Detail, Killed};
+use crate::sql::mysql::verdict::{Detail, Killed, Statement};
 use crate::sql::mysql::{Touch, Touches, Verdict};
 
 /// What becomes of a text.
@@ -68,7 +68,7 @@ pub fn recall(
         return answer(front, header, column, &session, replies);
     }
     // A connection that has been the client's since its last command knows these itself.
-    if is_kept(front, status, first.touches) {
+    if is_kept(front, status, first.touches) && !shows_others(front, first) {
         return Recall::Server;
     }
     if let Some(name) = asked(words, "row_count()") {
@@ -122,6 +122,14 @@ pub fn before_execution(
     }
     lost(front, header, replies);
     Recall::Answered
+}
+
+/// True if the server connection may show warnings that another client's statement has left: on MariaDB they last
+/// until a statement with tables.
+fn shows_others(front: &MyFront, statement: &Statement) -> bool {
+    front.flavor == Flavor::MariaDb
+        && statement.detail == Detail::ShowDiagnostics
+        && front.last.warnings.are_none()
 }
 
 /// True if a statement ends connections or their queries by number. The numbers that clients know are Sluice's: a

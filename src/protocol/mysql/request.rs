@@ -155,8 +155,12 @@ impl RequestReader<'_> {
     fn file(&mut self, header: Header, rest: &[u8], at: usize) -> usize {
         let here = header.total().min(rest.len());
         self.front.request.passing = header.total() - here;
-        self.script.pass(at..at + here);
-        self.back.file_seq = header.seq.wrapping_add(1);
+        // Numbers go on from those that each side has seen.
+        let shift = self.back.debts.front().map_or(0, |owed| owed.shift);
+        let seq = header.seq.wrapping_sub(shift);
+        self.script.insert(&Header { seq, ..header }.to_bytes());
+        self.script.pass(at + HEADER_LEN..at + here);
+        self.back.file_seq = seq.wrapping_add(1);
         if header.len == 0
             && let Some(owed) = self.back.debts.front_mut()
         {

@@ -179,7 +179,8 @@ impl Author {
                 .replace("CONNECTION_ID()", "2")
                 // This stands alone for Sluice.
                 .replace("kill ", "do ")
-                .replace("query ", "");
+                .replace("query ", "")
+                .replace("{id}", "7");
         }
         text
     }
