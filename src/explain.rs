@@ -1,6 +1,5 @@
 //! `sluice explain-route`: which server a statement would go to, and why.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -77,8 +76,7 @@ pub fn run(options: &ExplainOptions) -> ExitCode {
         println!("{}", options.engine.query());
         return ExitCode::SUCCESS;
     }
-    let text = options.sql.as_deref().unwrap_or_default();
-    match explained(options, text) {
+    match explained(options) {
         Ok(lines) => {
             println!("{lines}");
             ExitCode::SUCCESS
@@ -90,19 +88,72 @@ pub fn run(options: &ExplainOptions) -> ExitCode {
     }
 }
 
-fn explained(options: &ExplainOptions, text: &str) -> Result<String, String> {
-    let mut sql = text.as_bytes().to_vec();
-    if text == "-" {
-        sql.clear();
-        let read = std::io::stdin().read_to_end(&mut sql);
-        read.map_err(|error| format!("standard input: {error}"))?;
+impl ExplainOptions {
+    /// The text that is to be explained.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn text(&self) -> Result<String, String> {
+        let text = self.sql.clone().unwrap_or_default();
+        if text != "-" {
+            return Ok(text);
+        }
+        std::io::read_to_string(std::io::stdin())
+            .map_err(|error| format!("standard input: {error}"))
     }
+}
+
+fn explained(options: &ExplainOptions) -> Result<String, String> {
+    let sql = options.text()?;
     let catalogue = match &options.catalogue {
         Some(file) => read_catalogue(options.engine, file)?,
         None => Catalogue::new(),
     };
-    let reading = options.engine.reading(&sql, &catalogue);
+    let reading = options.engine.reading(sql.as_bytes(), &catalogue);
     Ok(lines(&reading, options.catalogue.is_some()))
+}
+
+/// Prints what a running Sluice has answered, in the same words.
+pub fn print_answer(answer: String) -> ExitCode {
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
+    let text = |key: &str| {
+        answer
+            .get(key)
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or_default()
+    };
+    if text("route") == "prepared" {
+        println!("{}", of_prepared(text("subject")));
+        return ExitCode::SUCCESS;
+    }
+    println!("route: {}", text("route"));
+    println!(
+        "target: {}",
+        if text("target").is_empty() {
+            "none"
+        } else {
+            text("target")
+        }
+    );
+    println!(
+        "{}",
+        reason_line(text("reason"), text("because"), text("subject"))
+    );
+    if answer.get("catalogue_known") == Some(&serde_json::Value::Bool(false)) {
+        println!(
+            "note: no client has come for the database yet, or its functions and views are being read"
+        );
+    }
+    ExitCode::SUCCESS
+}
+
+fn of_prepared(name: &str) -> String {
+    format!("route: that of the statement prepared as {name:?}")
+}
+
+fn reason_line(name: &str, because: &str, subject: &str) -> String {
+    let between = if subject.is_empty() { "" } else { ": " };
+    format!("reason: {name} ({because}{between}{subject})")
 }
 
 fn read_catalogue(engine: Engine, file: &Path) -> Result<Catalogue, String> {
@@ -120,20 +171,14 @@ fn read_catalogue(engine: Engine, file: &Path) -> Result<Catalogue, String> {
 /// The decision in three lines at most: where, why, and what it depends on.
 fn lines(reading: &Reading, with_catalogue: bool) -> String {
     let line = |role: &str, reason: Reason, subject: &str| {
-        let subject = match subject {
-            "" => String::new(),
-            subject => format!(": {subject}"),
-        };
-        format!(
-            "route: {role}\nreason: {} ({reason}{subject})",
-            reason.name()
-        )
+        let because = reason_line(reason.name(), &reason.to_string(), subject);
+        format!("route: {role}\n{because}")
     };
     let mut lines = match &reading.demand {
         Demand::Read => line("replica", Reason::Read, ""),
         Demand::ReadOnlyTransaction => line("replica", Reason::ReadOnlyTransaction, ""),
         Demand::Execute(name) => {
-            return format!("route: that of the statement prepared as {name:?}");
+            return of_prepared(name);
         }
         Demand::Primary(why, subject)
             if reading.hint == Some(Hint::Replica) && why.is_about_code() =>

@@ -70,6 +70,7 @@ need_postgres() {
     need postgresql test -n "$(postgres_bin)"
     need postgresql-contrib test -e "$(dirname "$(postgres_bin)")/pgbench"
     need openssl have openssl
+    need libnss-wrapper bash -c 'ls /usr/lib/*/libnss_wrapper.so'
 }
 
 # A virtual environment that works; ensurepip is what Debian leaves out without python3-venv.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::options::AwsOptions;
 use crate::auth::source::tokens::{SigningKey, SigningKeys};
 use crate::auth::source::{Asked, Depth, Reading, SourceError, Store};
+use crate::model::Listed;
 
 /// AWS, which this build does not know.
 #[derive(Clone, Debug)]
@@ -19,6 +20,14 @@ impl Aws {
     /// A secret that cannot be read.
     pub fn secret(&self, _: Arc<str>) -> Box<dyn Store> {
         Box::new(Self)
+    }
+
+    /// Servers that cannot be listed.
+    ///
+    /// # Errors
+    /// Always.
+    pub async fn servers(&self, _: &str) -> Result<Vec<Listed>, SourceError> {
+        Err(absent())
     }
 
     /// Keys that cannot be found.

@@ -9,6 +9,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
+use aws_sdk_rds::Client as Rds;
 use aws_sdk_secretsmanager::Client as SecretsManager;
 use tokio::sync::OnceCell;
 
@@ -28,11 +29,14 @@ struct Inner {
     options: AwsOptions,
     thread: OnceCell<Thread>,
     sdk: OnceCell<SdkConfig>,
-    /// Clients of Secrets Manager, by region.
-    clients: Mutex<HashMap<String, SecretsManager>>,
+    secrets_managers: Clients<SecretsManager>,
+    rds: Clients<Rds>,
     /// The credentials found last. Held by the one that looks for newer ones.
     credentials: tokio::sync::Mutex<Option<Found>>,
 }
+
+/// Clients of a service, by region.
+type Clients<C> = Mutex<HashMap<String, C>>;
 
 #[derive(Debug)]
 struct Found {
@@ -47,7 +51,8 @@ impl Aws {
             options,
             thread: OnceCell::new(),
             sdk: OnceCell::new(),
-            clients: Mutex::default(),
+            secrets_managers: Mutex::default(),
+            rds: Mutex::default(),
             credentials: tokio::sync::Mutex::default(),
         }))
     }
@@ -98,31 +103,42 @@ impl Aws {
         &self,
         region: Option<&str>,
     ) -> Result<SecretsManager, SourceError> {
+        let make = |sdk: &SdkConfig, region| {
+            let config = aws_sdk_secretsmanager::config::Builder::from(sdk).region(region);
+            SecretsManager::from_conf(config.build())
+        };
+        self.client(&self.0.secrets_managers, region, make).await
+    }
+
+    /// The same of RDS.
+    pub(super) async fn rds(&self, region: Option<&str>) -> Result<Rds, SourceError> {
+        let make = |sdk: &SdkConfig, region| {
+            let config = aws_sdk_rds::config::Builder::from(sdk).region(region);
+            Rds::from_conf(config.build())
+        };
+        self.client(&self.0.rds, region, make).await
+    }
+
+    async fn client<C: Clone + Send + 'static>(
+        &self,
+        known: &Clients<C>,
+        region: Option<&str>,
+        make: fn(&SdkConfig, Region) -> C,
+    ) -> Result<C, SourceError> {
         let sdk = self.sdk_config().await?;
         let region = match region {
             Some(region) => Region::new(region.to_owned()),
             None => sdk.region().cloned().ok_or_else(no_region)?,
         };
-        let lock = |aws: &Self| {
-            let clients = aws.0.clients.lock().unwrap_or_else(PoisonError::into_inner);
-            clients.get(region.as_ref()).cloned()
-        };
-        if let Some(client) = lock(self) {
+        let name = region.to_string();
+        let lock = || known.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = lock().get(&name).cloned();
+        if let Some(client) = found {
             return Ok(client);
         }
-        let config = aws_sdk_secretsmanager::config::Builder::from(&sdk)
-            .region(region.clone())
-            .build();
         // Reads the system's certificates.
-        let client = self
-            .run(async { Ok(SecretsManager::from_conf(config)) })
-            .await?;
-        let mut clients = self
-            .0
-            .clients
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        Ok(clients.entry(region.to_string()).or_insert(client).clone())
+        let client = self.run(async move { Ok(make(&sdk, region)) }).await?;
+        Ok(lock().entry(name).or_insert(client).clone())
     }
 
     async fn credentials(&self) -> Result<Credentials, SourceError> {

@@ -1,4 +1,4 @@
-//! Amazon Web Services: credentials of the standard chain, and Secrets Manager.
+//! Amazon Web Services: credentials of the standard chain, Secrets Manager, and what RDS lists.
 //!
 //! All that is of the SDK is in here, behind the cargo feature `aws`; without it [`Aws`] is there
 //! all the same and says so to whoever asks it for something.
@@ -22,6 +22,8 @@ mod absent;
 #[cfg(feature = "aws")]
 mod chain;
 #[cfg(feature = "aws")]
+mod instances;
+#[cfg(feature = "aws")]
 mod secrets;
 #[cfg(feature = "aws")]
 mod thread;
@@ -34,3 +36,34 @@ pub use options::AwsOptions;
 pub use rds_secret::{RdsSecret, RdsSecretError};
 #[cfg(feature = "aws")]
 pub use thread::Thread;
+
+/// The region in `arn:partition:service:REGION:account:resource`; `None` for a mere name.
+#[cfg(feature = "aws")]
+fn region_of_arn(id: &str) -> Option<&str> {
+    let region = id.strip_prefix("arn:")?.split(':').nth(2)?;
+    (!region.is_empty()).then_some(region)
+}
+
+#[cfg(all(test, feature = "aws"))]
+mod tests {
+    use super::region_of_arn;
+
+    #[test]
+    fn an_arn_says_its_region() {
+        for (id, region) in [
+            (
+                "arn:aws:secretsmanager:eu-central-1:123456789012:secret:app-AbCdEf",
+                Some("eu-central-1"),
+            ),
+            (
+                "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:app-AbCdEf",
+                Some("cn-north-1"),
+            ),
+            ("arn:aws:secretsmanager::123456789012:secret:app", None),
+            ("arn:aws", None),
+            ("prod/app", None),
+        ] {
+            assert_eq!(region_of_arn(id), region, "{id}");
+        }
+    }
+}

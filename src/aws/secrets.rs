@@ -10,6 +10,7 @@ use aws_sdk_secretsmanager::operation::get_secret_value::{
 
 use super::chain::{Aws, Chain};
 use super::rds_secret::RdsSecret;
+use super::region_of_arn;
 use crate::auth::source::keyring::Stage;
 use crate::auth::source::{Asked, Depth, Offer, Reading, SourceError, Store};
 use crate::model::Credential;
@@ -112,35 +113,5 @@ fn failure(error: &SdkError<GetSecretValueError>) -> SourceError {
         (Some(code), Some(message)) => SourceError::new(format_args!("{code}: {message}")),
         (Some(code), None) => SourceError::new(code),
         _ => SourceError::new(format_args!("Secrets Manager: {}", Chain(error))),
-    }
-}
-
-/// The region in `arn:partition:secretsmanager:REGION:account:secret:name`; `None` for a mere name.
-fn region_of_arn(id: &str) -> Option<&str> {
-    let region = id.strip_prefix("arn:")?.split(':').nth(2)?;
-    (!region.is_empty()).then_some(region)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::region_of_arn;
-
-    #[test]
-    fn an_arn_says_its_region() {
-        for (id, region) in [
-            (
-                "arn:aws:secretsmanager:eu-central-1:123456789012:secret:app-AbCdEf",
-                Some("eu-central-1"),
-            ),
-            (
-                "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:app-AbCdEf",
-                Some("cn-north-1"),
-            ),
-            ("arn:aws:secretsmanager::123456789012:secret:app", None),
-            ("arn:aws", None),
-            ("prod/app", None),
-        ] {
-            assert_eq!(region_of_arn(id), region, "{id}");
-        }
     }
 }

@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::auth::jwt::publisher::Publisher;
 use crate::config::{self, Plan};
 use crate::daemon::commands::Words;
+use crate::daemon::explaining::Question;
 use crate::daemon::{self, BuildError, DaemonError};
 use crate::demo::{self, DemoOptions};
 use crate::explain::{self, ExplainOptions};
@@ -42,10 +43,10 @@ enum Command {
     /// Change the primary of a target group on purpose: hold new transactions, let running ones
     /// end, promote, release.
     Switchover(SwitchoverOptions),
-    /// Show Sluice at work, in front of a throwaway PostgreSQL on this machine.
+    /// Show Sluice at work, in front of throwaway servers with replicas on this machine.
     Demo(DemoOptions),
     /// Tell which server a statement would go to where reads go to replicas, and why.
-    ExplainRoute(ExplainOptions),
+    ExplainRoute(ExplainRouteOptions),
     /// Print an IAM token for a database user, as `aws rds generate-db-auth-token` does.
     Token(TokenOptions),
 }
@@ -92,7 +93,32 @@ struct SwitchoverOptions {
     no_promote: bool,
 }
 
+#[derive(Debug, Args)]
+struct ExplainRouteOptions {
+    #[command(flatten)]
+    explain: ExplainOptions,
+    /// Ask the Sluice that runs with this configuration: it knows its databases' functions and views, and which
+    /// server would be taken.
+    #[arg(long, conflicts_with_all = ["engine", "catalogue", "catalogue_query"])]
+    live: bool,
+    #[command(flatten)]
+    config: ConfigFile,
+    /// With --live: the target group; may be left out where there is one.
+    #[arg(long, value_name = "NAME", requires = "live")]
+    target_group: Option<String>,
+    /// With --live: the database; may be left out where clients use one.
+    #[arg(long, value_name = "NAME", requires = "live")]
+    database: Option<String>,
+    /// With --live: the user on the server, where functions and views are known by user (MySQL, MariaDB).
+    #[arg(long, value_name = "NAME", requires = "live")]
+    user: Option<String>,
+}
+
 impl OrderOptions {
+    fn send(&self, verb: &str) -> ExitCode {
+        orders::send(&self.config.file, verb, &self.words(), orders::print)
+    }
+
     fn words(&self) -> Words {
         Words {
             target_group: self.target_group.clone(),
@@ -118,15 +144,34 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(ConfigFile { file }) => run(&file),
         Command::Check(ConfigFile { file }) => check(&file),
-        Command::Pause(options) => orders::send(&options.config.file, "pause", &options.words()),
-        Command::Resume(options) => orders::send(&options.config.file, "resume", &options.words()),
+        Command::Pause(options) => options.send("pause"),
+        Command::Resume(options) => options.send("resume"),
         Command::Switchover(options) => {
-            orders::send(&options.order.config.file, "switchover", &options.words())
+            let file = &options.order.config.file;
+            orders::send(file, "switchover", &options.words(), orders::print)
         }
         Command::Demo(options) => demo::run(&options),
-        Command::ExplainRoute(options) => explain::run(&options),
+        Command::ExplainRoute(options) => explain_route(&options),
         Command::Token(options) => token::run(&options),
     }
+}
+
+/// By the files at hand, or by what a running program knows.
+fn explain_route(options: &ExplainRouteOptions) -> ExitCode {
+    if !options.live {
+        return explain::run(&options.explain);
+    }
+    let question = match options.explain.text() {
+        Ok(sql) => Question {
+            sql,
+            target_group: options.target_group.clone(),
+            database: options.database.clone(),
+            user: options.user.clone(),
+        },
+        Err(why) => return complain(&[why], CONFIGURATION),
+    };
+    let file = &options.config.file;
+    orders::send(file, "explain-route", &question, explain::print_answer)
 }
 
 fn run(file: &Path) -> ExitCode {

@@ -6,13 +6,19 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::config;
-use crate::daemon::commands::Words;
 
 use super::{CONFIGURATION, FAILURE, complain};
 
-/// Sends an order to the program that runs with this configuration file, and prints its answer.
-pub(super) fn send(file: &Path, verb: &str, words: &Words) -> ExitCode {
+/// Sends an order to the program that runs with this configuration file; what it answers goes to `show`.
+pub(super) fn send(
+    file: &Path,
+    verb: &str,
+    words: &impl Serialize,
+    show: impl FnOnce(String) -> ExitCode,
+) -> ExitCode {
     let plan = match config::load(file) {
         Ok(plan) => plan,
         Err(error) => return complain(error.problems(), CONFIGURATION),
@@ -21,13 +27,16 @@ pub(super) fn send(file: &Path, verb: &str, words: &Words) -> ExitCode {
         return complain(&["admin_address is not configured"], CONFIGURATION);
     };
     match post(reachable(address), verb, words) {
-        Ok((200 | 202, answer)) => {
-            print!("{answer}");
-            ExitCode::SUCCESS
-        }
+        Ok((200 | 202, answer)) => show(answer),
         Ok((_, answer)) => complain(&[answer.trim_end()], FAILURE),
         Err(error) => complain(&[format!("{address}: {error}")], FAILURE),
     }
+}
+
+/// Prints an answer as it is.
+pub(super) fn print(answer: String) -> ExitCode {
+    print!("{answer}");
+    ExitCode::SUCCESS
 }
 
 /// An address that listens everywhere is reached on loopback.
@@ -38,7 +47,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     address
 }
 
-fn post(address: SocketAddr, verb: &str, words: &Words) -> std::io::Result<(u16, String)> {
+fn post(address: SocketAddr, verb: &str, words: &impl Serialize) -> std::io::Result<(u16, String)> {
     let body = serde_json::to_string(words)?;
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;

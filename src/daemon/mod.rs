@@ -23,13 +23,12 @@ mod accounts;
 pub mod admin;
 pub mod commands;
 mod desk;
+pub mod explaining;
 mod judging;
 mod lifecycle;
 mod look;
 mod places;
 mod process;
-#[cfg(feature = "aws")]
-mod rds;
 mod sealing;
 mod serve;
 mod standing;
@@ -44,6 +43,7 @@ pub use world::{BuildError, dialer};
 
 use admin::{Admin, Obey, Obeying, Readiness};
 use commands::{CommandError, Verb, Words};
+use explaining::Question;
 use process::{Process, quotas};
 use serve::House;
 
@@ -187,11 +187,12 @@ impl Daemon {
             std::io::Error::new(error.kind(), format!("admin_address {address}: {error}"))
         })?;
         info!(address = %listener.local_addr()?, "admin endpoint open");
-        let (readiness, status) = (Arc::clone(self), Arc::clone(self));
+        let (readiness, status, explain) = (Arc::clone(self), Arc::clone(self), Arc::clone(self));
         let admin = Admin {
             metrics: self.process.registry.clone(),
             readiness: Arc::new(move || readiness.readiness()),
             status: Arc::new(move || status.status()),
+            explain: Arc::new(move |question| explain.explain(question)),
             commands: self.plan.load().general.admin_commands.then(|| {
                 let daemon = Arc::clone(self);
                 let obey = move |verb, words| -> Obeying {
@@ -244,13 +245,21 @@ impl Daemon {
         match (&*postgres, &*mysql) {
             ([(_, ward)], []) => self.postgres.wards().carry_out(ward, verb, &words).await,
             ([], [(_, ward)]) => self.mysql.wards().carry_out(ward, verb, &words).await,
-            ([], []) => Err(CommandError::Mistaken(format!(
-                "there is no target group {:?}",
-                name.unwrap_or_default()
-            ))),
-            _ => Err(CommandError::Mistaken(
-                "name one of the target groups".into(),
-            )),
+            ([], []) => Err(unknown_group(name)),
+            _ => Err(several_groups()),
+        }
+    }
+
+    /// Tells where a statement would go.
+    fn explain(&self, question: &Question) -> Result<Value, CommandError> {
+        let name = question.target_group.as_deref();
+        let postgres = self.postgres.wards().named(name);
+        let mysql = self.mysql.wards().named(name);
+        match (&*postgres, &*mysql) {
+            ([(name, ward)], []) => self.postgres.explain(name, ward, question),
+            ([], [(name, ward)]) => self.mysql.explain(name, ward, question),
+            ([], []) => Err(unknown_group(name)),
+            _ => Err(several_groups()),
         }
     }
 
@@ -284,4 +293,13 @@ impl Daemon {
         self.plan.store(plan);
         Ok(())
     }
+}
+
+fn unknown_group(name: Option<&str>) -> CommandError {
+    let name = name.unwrap_or_default();
+    CommandError::Mistaken(format!("there is no target group {name:?}"))
+}
+
+fn several_groups() -> CommandError {
+    CommandError::Mistaken("name one of the target groups".into())
 }

@@ -26,7 +26,6 @@ use crate::session::shelf::Shelves;
 use crate::session::{Hall, last_words, serve, tell};
 
 use super::desk::ListenerDesk;
-use super::places::Places;
 use super::process::Process;
 use super::ward::Wards;
 use super::world::{BuildError, World};
@@ -38,7 +37,6 @@ pub(super) struct House<E: Engine> {
     pools: Pools<E>,
     feeds: Arc<Feeds<E>>,
     shelves: Arc<Shelves<E>>,
-    places: Arc<Places>,
     wards: Wards<E>,
 }
 
@@ -48,7 +46,6 @@ impl<E: Engine> House<E> {
         let pools = Pools::new(Arc::clone(&process.pool_metrics));
         let feeds = Arc::new(Feeds::new(process.session_metrics.feeds()));
         let shelves = Arc::new(Shelves::new(process.session_metrics.clone()));
-        let places = Arc::clone(&process.places);
         let wards = Wards::new(
             pools.clone(),
             process.session_metrics.clone(),
@@ -62,8 +59,8 @@ impl<E: Engine> House<E> {
             &feeds,
             &shelves,
             process,
-            &places,
             &wards,
+            None,
         )?;
         let world = Arc::new(world);
         world.put_in_force(&wards);
@@ -83,7 +80,6 @@ impl<E: Engine> House<E> {
             pools,
             feeds,
             shelves,
-            places,
             wards,
         })
     }
@@ -100,8 +96,8 @@ impl<E: Engine> House<E> {
             &self.feeds,
             &self.shelves,
             process,
-            &self.places,
             &self.wards,
+            Some(&self.world.load()),
         )
     }
 
@@ -160,6 +156,11 @@ impl<E: Engine> House<E> {
     /// The pools, for status.
     pub(super) fn pools(&self) -> &Pools<E> {
         &self.pools
+    }
+
+    /// What is known of functions and views.
+    pub(super) fn shelves(&self) -> &Shelves<E> {
+        &self.shelves
     }
 
     /// The target groups under watch.

@@ -253,7 +253,10 @@ impl<E: Engine> Surroundings<E> {
         let settings = self.settings();
         let roll = match &settings.plan.topology.source {
             Source::Roll { roll, .. } => *roll,
-            Source::Rds { identifier, .. } => return ask_rds(identifier).await,
+            Source::Rds { identifier, .. } => {
+                let listed = self.vault.aws().servers(identifier).await;
+                return listed.map_err(|error| error.to_string());
+            }
             Source::Configured | Source::Dns { .. } => {
                 return Err("no list is configured".into());
             }
@@ -315,16 +318,6 @@ impl<E: Engine> Surroundings<E> {
         }
         Ok(members)
     }
-}
-
-#[cfg(feature = "aws")]
-async fn ask_rds(identifier: &str) -> Result<Vec<Listed>, String> {
-    super::rds::list(identifier).await
-}
-
-#[cfg(not(feature = "aws"))]
-async fn ask_rds(_: &str) -> Result<Vec<Listed>, String> {
-    Err("this build of Sluice has no support for AWS (cargo feature \"aws\")".into())
 }
 
 const LONGEST_LIST: Duration = Duration::from_secs(5);

@@ -104,6 +104,11 @@ impl Vault {
         source
     }
 
+    /// AWS as it is configured.
+    pub(super) fn aws(&self) -> Aws {
+        self.state().aws.clone()
+    }
+
     /// The user of this name that a secret brings, as far as the secrets are known.
     pub(super) fn brought(&self, name: &Arc<str>) -> Option<Arc<UserOptions>> {
         let bringers = Arc::clone(&self.state().bringers);

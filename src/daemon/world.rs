@@ -106,11 +106,12 @@ impl<E: Engine> World<E> {
         feeds: &Arc<Feeds<E>>,
         shelves: &Arc<Shelves<E>>,
         process: &Process,
-        places: &Arc<Places>,
         wards: &Wards<E>,
+        before: Option<&Self>,
     ) -> Result<Self, BuildError> {
         let tls = load_tls::<E>(&plan)?;
-        let tokens = Tokens::new(&plan.tokens, &process.token_metrics);
+        let before = before.map(|before| &before.tokens);
+        let tokens = Tokens::new(&plan.tokens, &process.token_metrics, before);
         let tokens = tokens.map_err(|(issuer, source)| BuildError::Issuer { issuer, source })?;
         let mut groups = HashMap::new();
         for group in plan.groups.iter().filter(|g| g.engine == E::FAMILY) {
@@ -135,7 +136,7 @@ impl<E: Engine> World<E> {
             tls,
             accounts: Arc::default(),
             tokens,
-            places: Arc::clone(places),
+            places: Arc::clone(&process.places),
             vault: Arc::clone(&process.vault),
         })
     }

@@ -1,4 +1,4 @@
-//! The load: two pgbench processes and, where there is MySQL, one of its own, all over TLS with
+//! The load: two pgbench processes and, where there is MySQL or MariaDB, one for each, all over TLS with
 //! everything verified. A few clients send
 //! one query after another; many think for a second between two, as web applications' idle
 //! connections do.
@@ -18,8 +18,8 @@ use super::scratch::Scratch;
 #[derive(Default)]
 pub struct Load {
     pgbench: Vec<Process>,
-    /// Goes on until it is stopped.
-    mysql: Option<Process>,
+    /// They go on until they are stopped.
+    mysql: Vec<Process>,
     ending: bool,
 }
 
@@ -76,7 +76,7 @@ impl Load {
 
     /// Adds the load of another engine, which goes on until [`Self::end`].
     pub fn join(&mut self, mysql: Process) {
-        self.mysql = Some(mysql);
+        self.mysql.push(mysql);
     }
 
     /// Says that it is time to end. pgbench then lets every client finish what it does, and exits
@@ -85,7 +85,7 @@ impl Load {
         for process in &mut self.pgbench {
             process.signal(Signal::ALARM);
         }
-        if let Some(process) = &mut self.mysql {
+        for process in &mut self.mysql {
             process.ask_to_end();
         }
         self.ending = true;
@@ -94,7 +94,7 @@ impl Load {
     /// True once all have ended well; an error if one has not.
     pub fn over(&mut self) -> Result<bool, DemoError> {
         let mut over = true;
-        if let Some(process) = &mut self.mysql {
+        for process in &mut self.mysql {
             match process.ended()? {
                 Some(status) if !self.ending => return Err(process.failure(status)),
                 Some(_) => {}

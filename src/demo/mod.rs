@@ -1,8 +1,8 @@
 //! `sluice demo`: what Sluice does, shown on the user's own machine in a minute.
 //!
-//! A throwaway PostgreSQL with TLS, and MySQL or MariaDB where one is installed, Sluice in front as
-//! a process of its own with a configuration like any other, and pgbench as its clients: hundreds of them over a handful of
-//! server connections, told live from Sluice's own metrics. Everything stays on loopback, and
+//! A throwaway PostgreSQL with TLS, and MySQL and MariaDB where they are installed, each with a replica; Sluice in
+//! front as a process of its own with a configuration like any other, and pgbench and its like as clients: hundreds of them
+//! over a handful of server connections, their reads at the replicas, told live from Sluice's own metrics. Everything stays on loopback, and
 //! nothing outlasts the demo: neither process nor file.
 
 use std::io;
@@ -16,6 +16,7 @@ mod certs;
 mod error;
 mod load;
 mod mysql;
+mod mysql_pair;
 mod ports;
 mod postgres;
 mod process;
@@ -29,7 +30,7 @@ mod token;
 
 use error::DemoError;
 use load::Load;
-use mysql::MySql;
+use mysql_pair::Pair;
 use postgres::Postgres;
 use proxy::Proxy;
 use replica::Replica;
@@ -104,19 +105,21 @@ async fn show(options: &DemoOptions, stage: &mut Stage) -> Result<(), DemoError>
     certs::write(scratch)?;
 
     let mysql_tools = mysql::Tools::find();
-    let beside = mysql_tools.as_ref().map(mysql::Tools::name);
-    let beside = beside.map_or(String::new(), |name| format!(" and a {name}"));
+    let beside = mysql_tools
+        .iter()
+        .map(|tools| format!(", {}", tools.name()));
+    let beside: String = beside.collect();
     screen.say(&format!(
-        "Starting a throwaway PostgreSQL with a replica{beside}, and Sluice in front, on 127.0.0.1 alone."
+        "Starting throwaway servers, each with a replica (PostgreSQL{beside}), and Sluice in front, on 127.0.0.1 alone."
     ))?;
     let postgres = Postgres::start(&tools, scratch).await?;
     let servers = stage.servers.insert(Servers {
         postgres,
         replica: None,
-        mysql: None,
+        mysql: Vec::new(),
     });
-    if let Some(tools) = &mysql_tools {
-        servers.mysql = Some(MySql::start(tools, scratch).await?);
+    for tools in &mysql_tools {
+        servers.mysql.push(Pair::start(tools, scratch).await?);
     }
     servers.postgres.prepare(&tools, scratch).await?;
     let replica = Replica::start(&tools, scratch, &servers.postgres).await?;
@@ -133,8 +136,8 @@ async fn show(options: &DemoOptions, stage: &mut Stage) -> Result<(), DemoError>
         &tools,
     ))?;
     stage.load.start(options, &tools, scratch, proxy)?;
-    if let (Some(tools), Some(port)) = (&mysql_tools, proxy.mysql_port()) {
-        let server = proxy.first_mysql_query(tools, scratch).await?;
+    for (tools, port) in mysql_tools.iter().zip(proxy.mysql_ports().to_vec()) {
+        let server = proxy.first_mysql_query(tools, port, scratch).await?;
         let shown = tools.shown(scratch, port);
         let sign = Signer::command(port, postgres::ROLE);
         screen.say(&format!(
@@ -146,7 +149,8 @@ async fn show(options: &DemoOptions, stage: &mut Stage) -> Result<(), DemoError>
     }
     let peak = report::watch(screen, &mut stage.load, proxy, servers, options).await?;
     let wanted = options.clients + servers.more_clients();
-    screen.say(&peak.verdict(wanted, servers.pools())?)?;
+    let groups = 1 + servers.mysql.len();
+    screen.say(&peak.verdict(wanted, servers.pools(), groups)?)?;
     if !options.once {
         screen.say("The load is over. Sluice stays up until Ctrl-C.")?;
         return report::attend(screen, proxy, servers).await;
@@ -174,7 +178,7 @@ fn introduction(
          Try it from another terminal:\n  \
            {exports}\n  \
            PGPASSWORD=\"$({sign})\" {psql} '{url}'\n  \
-           PGPASSWORD=\"$({sign_reads})\" {psql} '{reads}'   # at its replica\n  \
+           PGPASSWORD=\"$({sign_reads})\" {psql} '{reads}'   # who may only read\n  \
            PGPASSWORD=\"$({sign})\" {pgbench} -n -S -c 200 -j 2 -T 10 -P 1 '{url}'\n  \
            curl http://127.0.0.1:{}/metrics\n",
         postgres.port(),

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -29,10 +29,20 @@ impl Process {
         stop: Signal,
         scratch: &Scratch,
     ) -> Result<Self, DemoError> {
+        Self::launch(name, command, Stdio::null(), stop, scratch)
+    }
+
+    fn launch(
+        name: &'static str,
+        command: &mut Command,
+        input: Stdio,
+        stop: Signal,
+        scratch: &Scratch,
+    ) -> Result<Self, DemoError> {
         let log = scratch.path().join(format!("{name}.log"));
         let to = || File::options().create(true).append(true).open(&log);
         let cannot = DemoError::io("cannot write a log");
-        command.stdin(Stdio::null()).process_group(0);
+        command.stdin(input).process_group(0);
         command
             .stdout(to().map_err(&cannot)?)
             .stderr(to().map_err(&cannot)?);
@@ -54,10 +64,26 @@ impl Process {
         scratch: &Scratch,
     ) -> Result<String, DemoError> {
         let mut process = Self::start(name, command, Signal::TERM, scratch)?;
-        process.success().await?;
-        let printed = std::fs::read_to_string(&process.log);
+        process.end_and_tell().await
+    }
+
+    /// The same, with a file for its input.
+    pub async fn run_on(
+        name: &'static str,
+        command: &mut Command,
+        input: &Path,
+        scratch: &Scratch,
+    ) -> Result<String, DemoError> {
+        let file = File::open(input).map_err(DemoError::io("cannot read a file"))?;
+        let mut process = Self::launch(name, command, file.into(), Signal::TERM, scratch)?;
+        process.end_and_tell().await
+    }
+
+    async fn end_and_tell(&mut self) -> Result<String, DemoError> {
+        self.success().await?;
+        let printed = std::fs::read_to_string(&self.log);
         let printed = printed.map_err(DemoError::io("cannot read a log"))?;
-        let removed = std::fs::remove_file(&process.log);
+        let removed = std::fs::remove_file(&self.log);
         removed.map_err(DemoError::io("cannot remove a log"))?;
         Ok(printed)
     }

@@ -29,7 +29,8 @@ pub struct Proxy {
     process: Process,
     port: u16,
     reads_port: u16,
-    mysql_port: Option<u16>,
+    /// In the order of the servers.
+    mysql_ports: Vec<u16>,
     admin_port: u16,
     signer: Signer,
 }
@@ -43,7 +44,8 @@ impl Proxy {
             mysql,
         } = servers;
         let (admin_port, reads_port) = (ports::free()?, ports::free()?);
-        let mysql_port = mysql.as_ref().map(|_| ports::free()).transpose()?;
+        let mysql_ports = mysql.iter().map(|_| ports::free());
+        let mysql_ports: Vec<u16> = mysql_ports.collect::<Result<_, _>>()?;
         scratch.write_private("demo.password", scratch.password())?;
         let signer = Signer::new()?;
         scratch.write_private(KEY_FILE, signer.key())?;
@@ -52,8 +54,8 @@ impl Proxy {
             .chain(replica.iter().map(Replica::port))
             .collect();
         let mut text = config(port, reads_port, admin_port, &targets);
-        if let (Some(port), Some(mysql)) = (mysql_port, mysql) {
-            text += &mysql_config(port, mysql.port());
+        for (port, pair) in mysql_ports.iter().zip(mysql) {
+            text += &mysql_config(pair.kind().short(), *port, pair.ports());
         }
         text += &signer.tables(KEY_FILE, ROLE);
         let config = scratch.write_private("sluice.toml", &text)?;
@@ -65,7 +67,7 @@ impl Proxy {
             process,
             port,
             reads_port,
-            mysql_port,
+            mysql_ports,
             admin_port,
             signer,
         })
@@ -97,9 +99,9 @@ impl Proxy {
     pub async fn first_mysql_query(
         &mut self,
         tools: &mysql::Tools,
+        port: u16,
         scratch: &Scratch,
     ) -> Result<String, DemoError> {
-        let port = self.mysql_port.unwrap_or(0);
         let token = self.token(port)?;
         let mut client = tools.query(scratch, port, &token, "SELECT VERSION()");
         let version = Process::run("mysql", &mut client, scratch).await?;
@@ -158,9 +160,9 @@ impl Proxy {
         self.port
     }
 
-    /// The port that clients of MySQL connect to, if there is such a server.
-    pub fn mysql_port(&self) -> Option<u16> {
-        self.mysql_port
+    /// The ports that clients of MySQL and MariaDB connect to, in the order of the servers.
+    pub fn mysql_ports(&self) -> &[u16] {
+        &self.mysql_ports
     }
 
     /// The port of the operators' endpoint.
@@ -193,6 +195,7 @@ fn config(port: u16, reads_port: u16, admin_port: u16, servers: &[u16]) -> Strin
          engine = \"postgresql\"\n\
          address = \"127.0.0.1:{port}\"\n\
          target_group = \"demo\"\n\
+         target_role = \"split\"\n\
          require_tls = true\n\
          tls_cert_file = \"{cert}\"\n\
          tls_key_file = \"{key}\"\n\
@@ -228,32 +231,38 @@ fn config(port: u16, reads_port: u16, admin_port: u16, servers: &[u16]) -> Strin
     )
 }
 
-/// What is added for MySQL.
-fn mysql_config(port: u16, server_port: u16) -> String {
+/// What is added for a MySQL or MariaDB.
+fn mysql_config(name: &str, port: u16, servers: [u16; 2]) -> String {
     let (cert, key) = certs::SLUICE;
     let tokens = Signer::listener(port);
     let ca = certs::CA;
+    let [primary, replica] = servers;
     format!(
         "\n\
          [[listener]]\n\
-         name = \"demo-mysql\"\n\
+         name = \"demo-{name}\"\n\
          engine = \"mysql\"\n\
          address = \"127.0.0.1:{port}\"\n\
-         target_group = \"demo-mysql\"\n\
+         target_group = \"demo-{name}\"\n\
+         target_role = \"split\"\n\
          require_tls = true\n\
          tls_cert_file = \"{cert}\"\n\
          tls_key_file = \"{key}\"\n\
          {tokens}\
          \n\
          [[target_group]]\n\
-         name = \"demo-mysql\"\n\
+         name = \"demo-{name}\"\n\
          engine = \"mysql\"\n\
+         monitor_user = \"{MONITOR}\"\n\
          default_pool_size = {POOL_SIZE}\n\
          server_tls_mode = \"verify-full\"\n\
          server_tls_ca_file = \"{ca}\"\n\
          \n\
          [[target_group.target]]\n\
-         address = \"127.0.0.1:{server_port}\"\n"
+         address = \"127.0.0.1:{primary}\"\n\
+         \n\
+         [[target_group.target]]\n\
+         address = \"127.0.0.1:{replica}\"\n"
     )
 }
 
@@ -271,7 +280,10 @@ mod tests {
         let signer = Signer::new().unwrap();
         scratch.write_private(KEY_FILE, signer.key()).unwrap();
         let tables = signer.tables(KEY_FILE, ROLE);
-        let text = config(1, 6, 2, &[3, 7]) + &mysql_config(4, 5) + &tables;
+        let text = config(1, 6, 2, &[3, 7])
+            + &mysql_config("mysql", 4, [5, 8])
+            + &mysql_config("mariadb", 9, [10, 11])
+            + &tables;
         let file = scratch.write("sluice.toml", &text).unwrap();
         let plan = crate::config::load(&file).unwrap();
         assert_eq!(plan.warnings, Vec::<String>::new());

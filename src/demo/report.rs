@@ -58,11 +58,13 @@ impl Screen {
 }
 
 /// The most that was seen at once, and what was done.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Peak {
     clients: f64,
     server_connections: f64,
     requests: f64,
+    /// What replicas answered, by target group.
+    by_replicas: Vec<(String, f64)>,
 }
 
 impl Peak {
@@ -70,28 +72,40 @@ impl Peak {
         self.clients = self.clients.max(sample.clients);
         self.server_connections = self.server_connections.max(sample.server_connections);
         self.requests = self.requests.max(sample.requests);
+        let by_replicas = sample.answered_by_replicas();
+        self.by_replicas = by_replicas
+            .map(|(group, answered)| (group.to_owned(), answered))
+            .collect();
     }
 
     /// Says what was shown, or what should have been and was not.
-    /// `clients` and `pools` are what was to be seen: so many clients, at most so many connections.
-    pub fn verdict(&self, clients: u32, pools: u32) -> Result<String, DemoError> {
+    /// `clients`, `pools` and `groups` are what was to be seen: so many clients, at most so many connections, and so many
+    /// target groups whose replicas had something to do.
+    pub fn verdict(&self, clients: u32, pools: u32, groups: usize) -> Result<String, DemoError> {
         let Self {
             clients: seen,
             server_connections,
             requests,
+            ref by_replicas,
         } = *self;
+        let replicas: Vec<String> = by_replicas
+            .iter()
+            .map(|(group, answered)| format!("{answered} in {group}"))
+            .collect();
+        let replicas = replicas.join(", ");
         let told = format!(
             "{seen} clients at once shared {server_connections} server connections, \
-             and {requests} requests were answered."
+             and {requests} requests were answered; reads that went to replicas: {replicas}."
         );
         let enough = seen >= f64::from(clients) && requests >= f64::from(clients);
         let few = server_connections >= 1.0 && server_connections <= f64::from(pools);
-        if enough && few {
+        let busy = by_replicas.iter().filter(|(_, answered)| *answered > 0.0);
+        if enough && few && busy.count() >= groups {
             Ok(told)
         } else {
             Err(DemoError::Unexpected(format!(
                 "{told} It should have been {clients} clients with a query each, \
-                 over {pools} server connections at most."
+                 over {pools} server connections at most, and reads at the replicas of {groups} groups."
             )))
         }
     }
@@ -178,8 +192,10 @@ fn line(elapsed: Duration, before: &(Instant, Sample), now: &(Instant, Sample)) 
     };
     let p99 = new.quantile_since(old, 0.99);
     let p99 = p99.map_or("-".to_owned(), |p99| format!("{:.2} ms", p99 * 1e3));
+    let share = new.share_of_replicas_since(old);
+    let share = share.map_or("-".to_owned(), |share| format!("{:.0} %", share * 100.0));
     format!(
-        "{:>4} s  {:>5} clients  {:>3} server connections  {ratio:>6}  {rate:>7.0} queries/s  p99 {p99}",
+        "{:>4} s  {:>5} clients  {:>3} server connections  {ratio:>6}  {rate:>7.0} queries/s  {share:>5} at replicas  p99 {p99}",
         elapsed.as_secs(),
         new.clients,
         new.server_connections,
@@ -198,19 +214,21 @@ mod tests {
             clients,
             server_connections,
             requests,
+            by_replicas: vec![("demo".into(), 5.0)],
         }
     }
 
     #[test]
     fn only_all_clients_over_few_connections_pass() {
-        peak(50.0, 10.0, 900.0).verdict(50, 10).unwrap();
+        peak(50.0, 10.0, 900.0).verdict(50, 10, 1).unwrap();
         for bad in [
             peak(49.0, 10.0, 900.0),
             peak(50.0, 11.0, 900.0),
             peak(50.0, 0.0, 900.0),
             peak(50.0, 10.0, 0.0),
+            Peak::default(),
         ] {
-            bad.verdict(50, 10).unwrap_err();
+            bad.verdict(50, 10, 1).unwrap_err();
         }
     }
 
@@ -221,7 +239,9 @@ mod tests {
         let sample = Sample::read(
             "sluice_client_connections 500\n\
              sluice_database_connections 10\n\
-             sluice_query_requests_total 1000\n",
+             sluice_query_requests_total 1000\n\
+             sluice_routed_requests_total{target_group=\"a\",role=\"replica\",reason=\"read\"} 3\n\
+             sluice_routed_requests_total{target_group=\"a\",role=\"primary\",reason=\"write\"} 1\n",
         );
         let line = line(
             Duration::from_secs(7),
@@ -230,7 +250,7 @@ mod tests {
         );
         assert_eq!(
             line,
-            "   7 s    500 clients   10 server connections    50:1      500 queries/s  p99 -"
+            "   7 s    500 clients   10 server connections    50:1      500 queries/s   75 % at replicas  p99 -"
         );
     }
 }

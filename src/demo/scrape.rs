@@ -1,5 +1,6 @@
 //! Reading Sluice's own metrics back, over HTTP and from the text format.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -38,6 +39,9 @@ pub struct Sample {
     pub server_connections: f64,
     /// Requests so far.
     pub requests: f64,
+    /// Of those that went to primaries or replicas by what they ask for: all, and those that replicas got, by target
+    /// group.
+    routed: BTreeMap<String, (f64, f64)>,
     /// Requests answered so far, by upper bound of their latency in seconds, cumulated.
     latencies: Vec<(f64, f64)>,
 }
@@ -58,11 +62,42 @@ impl Sample {
                 "sluice_client_connections" => sample.clients += value,
                 "sluice_database_connections" => sample.server_connections += value,
                 "sluice_query_requests_total" => sample.requests += value,
+                "sluice_routed_requests_total" => sample.route(labels, value),
                 "sluice_query_response_latency_seconds_bucket" => sample.bucket(labels, value),
                 _ => {}
             }
         }
         sample
+    }
+
+    fn route(&mut self, labels: &str, value: f64) {
+        let label = |name: &str| {
+            let (_, rest) = labels.split_once(&format!("{name}=\""))?;
+            rest.split_once('"').map(|(value, _)| value)
+        };
+        let group = label("target_group").unwrap_or_default();
+        let (all, to_replicas) = self.routed.entry(group.to_owned()).or_default();
+        *all += value;
+        if label("role") == Some("replica") {
+            *to_replicas += value;
+        }
+    }
+
+    /// What replicas answered, by target group.
+    pub fn answered_by_replicas(&self) -> impl Iterator<Item = (&str, f64)> {
+        let groups = self.routed.iter();
+        groups.map(|(group, (_, to_replicas))| (&**group, *to_replicas))
+    }
+
+    /// The share of the requests since `before` that replicas got; `None` if there were none.
+    pub fn share_of_replicas_since(&self, before: &Self) -> Option<f64> {
+        let sums = |sample: &Self| {
+            let routed = sample.routed.values();
+            routed.fold((0.0, 0.0), |(all, some), one| (all + one.0, some + one.1))
+        };
+        let ((all, some), (all_before, some_before)) = (sums(self), sums(before));
+        let all = all - all_before;
+        (all > 0.0).then(|| (some - some_before) / all)
     }
 
     fn bucket(&mut self, labels: &str, value: f64) {

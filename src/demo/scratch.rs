@@ -71,6 +71,14 @@ impl Scratch {
         self.write_mode(name, text, 0o644)
     }
 
+    /// Writes a file for everybody to read, in place of one that was there before.
+    pub fn write_again(&self, name: &str, text: &str) -> Result<PathBuf, DemoError> {
+        let path = self.path.join(name);
+        let written = fs::write(&path, text);
+        written.map_err(DemoError::io("cannot write to the temporary folder"))?;
+        Ok(path)
+    }
+
     /// Writes a file that only we can read.
     pub fn write_private(&self, name: &str, text: &str) -> Result<PathBuf, DemoError> {
         self.write_mode(name, text, 0o600)

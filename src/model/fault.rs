@@ -31,6 +31,10 @@ pub enum FaultKind {
     TargetUnavailable,
     /// The server connection broke while it worked for this client.
     ServerLost,
+    /// A transaction was lost with its server connection, and so has been rolled back.
+    TransactionLost,
+    /// State of the session is where its next request cannot be carried out.
+    Stranded,
     /// Sluice is shutting down.
     ShuttingDown,
     /// The client was idle for too long.

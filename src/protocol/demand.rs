@@ -73,6 +73,8 @@ pub enum Refusal {
     ReadOnly,
     /// It could not, at this moment or for what it is.
     Elsewhere,
+    /// It has answered, and what the request has left behind would keep the session there.
+    Keeps,
 }
 
 pub use crate::sql::reading::Hint;

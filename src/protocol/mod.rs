@@ -80,12 +80,21 @@ pub trait Engine: Sized + Send + Sync + 'static {
     /// What the requests at the front of `input` ask for, as far as they belong together. The
     /// client's server connection, if it has one, is at rest. Changes nothing.
     fn demand(front: &Self::Front, input: &[u8], readings: Option<&Self::Readings>) -> Asked;
+    /// What a text asks for in a session that has set nothing, before a server that announces itself so. `Err`: it runs
+    /// what was prepared under that name.
+    fn sketch(
+        text: &[u8],
+        announcement: Option<&Self::Announcement>,
+        readings: Option<&Self::Readings>,
+    ) -> Result<Demand, Box<str>>;
     /// Up to where requests at the front of `input` belong together, whatever they ask for; `None`: more
     /// must come first.
     fn unit(front: &Self::Front, input: &[u8]) -> Option<Unit>;
     /// Takes back what the books of the client say of `unit`, requests that have been passed on, but
     /// not answered: they will be passed on once more.
     fn unsend(front: &mut Self::Front, unit: &[u8]);
+    /// The client does not keep its server connection: what it would have kept it for is given up.
+    fn renounce(front: &mut Self::Front);
     /// The feed of one database. `id` is random, and tells it from those of other processes.
     fn feed(id: u64) -> Self::Feed;
     /// Lets a client follow the feed of its database on behalf of `user`; `bell` is to be woken

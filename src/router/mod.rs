@@ -11,6 +11,8 @@
 
 mod memory;
 mod reason;
+mod stay;
 
 pub use memory::{Memory, Plan, Proof};
 pub use reason::Reason;
+pub use stay::{Stay, stay, strands};

@@ -21,6 +21,8 @@ pub enum Reason {
     Unreachable,
     /// To the primary: a replica has refused it.
     Refused,
+    /// To the primary: on a replica it has left state of the session behind.
+    LeavesState,
 }
 
 impl Reason {
@@ -33,6 +35,7 @@ impl Reason {
             Self::Behind,
             Self::Unreachable,
             Self::Refused,
+            Self::LeavesState,
         ];
         own.into_iter().chain(Why::ALL.into_iter().map(Self::Text))
     }
@@ -48,6 +51,7 @@ impl Reason {
             Self::Behind => "replica_behind",
             Self::Unreachable => "replica_unreachable",
             Self::Refused => "replica_refused",
+            Self::LeavesState => "leaves_state",
         }
     }
 
@@ -68,6 +72,7 @@ impl fmt::Display for Reason {
             Self::Behind => "the replica has not come far enough in time",
             Self::Unreachable => "the replica cannot be reached",
             Self::Refused => "a replica has refused it",
+            Self::LeavesState => "on a replica it has left state of the session behind",
         })
     }
 }

@@ -216,7 +216,7 @@ async fn wait_at<E: Engine, I>(
 
 /// Waits until the group has changed, or for a moment if `error` says that the server might be
 /// back by then; not beyond the borrow timeout.
-async fn rest<E: Engine, I>(
+pub(super) async fn rest<E: Engine, I>(
     access: &Access<E>,
     epoch: u64,
     start: Instant,

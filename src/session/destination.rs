@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use super::roster::{Roster, Site};
+use super::roster::{Roster, Site, Standing};
 use crate::model::{PoolKey, Role, TargetName};
 use crate::pool::{Pool, PoolOptions, Pools, ServerLogin};
 use crate::protocol::Engine;
@@ -172,6 +172,8 @@ pub struct Destinations<E: Engine> {
     turn: u64,
     /// The turn before.
     last_turn: u64,
+    /// Of a session that stays there: the server that it has read from last.
+    home: Option<TargetName>,
 }
 
 /// A replica that reads may be sent to.
@@ -179,6 +181,12 @@ struct Candidate<E: Engine> {
     way: Arc<Way<E>>,
     near: bool,
     weight: u32,
+}
+
+impl<E: Engine> Candidate<E> {
+    fn standing(&self) -> Standing {
+        Standing::new(self.near, self.weight, &self.way.site)
+    }
 }
 
 impl<E: Engine> Destinations<E> {
@@ -193,6 +201,7 @@ impl<E: Engine> Destinations<E> {
             replicas: None,
             turn,
             last_turn: turn,
+            home: None,
         }
     }
 
@@ -212,31 +221,51 @@ impl<E: Engine> Destinations<E> {
         self.primary.as_ref()
     }
 
-    /// The way to the replica whose turn it is: one in our zone if there is any, and of those
-    /// the one with the fewest outstanding sessions for its weight. `None` while none is well,
-    /// or traffic is held.
+    /// The way to the replica whose turn it is: the one that the session stays with, else one in our
+    /// zone if there is any, and of those the one with the fewest outstanding sessions for its weight.
+    /// `None` while none is well, or traffic is held.
     pub fn replica(&mut self) -> Option<Arc<Way<E>>> {
         self.refresh();
         let access = &self.access;
         let replicas = self.replicas.get_or_insert_with(|| candidates(access));
+        if let Some(home) = &self.home
+            && let Some(found) = replicas.iter().find(|one| one.way.site.name == *home)
+        {
+            return Some(Arc::clone(&found.way));
+        }
         self.last_turn = self.turn;
         self.turn = next_turn(self.turn);
         let turn = usize::try_from(self.turn >> 33).unwrap_or_default();
         let first = turn.checked_rem(replicas.len())?;
         let (before, after) = replicas.split_at_checked(first)?;
         let in_turn = after.iter().chain(before);
-        let chosen = in_turn.min_by(|a, b| {
-            let load = |one: &Candidate<E>, other: &Candidate<E>| {
-                u64::from(one.way.site.outstanding()) * u64::from(other.weight)
-            };
-            b.near.cmp(&a.near).then(load(a, b).cmp(&load(b, a)))
-        })?;
+        let chosen = in_turn.min_by(|a, b| a.standing().compare(&b.standing()))?;
         Some(Arc::clone(&chosen.way))
     }
 
     /// The replica last chosen was not used: it has its turn again.
     pub const fn unchoose(&mut self) {
         self.turn = self.last_turn;
+    }
+
+    /// The server that the session stays with, if it stays with one.
+    pub const fn home(&self) -> Option<&TargetName> {
+        self.home.as_ref()
+    }
+
+    /// The session has read from this server, and stays with it.
+    pub fn settle(&mut self, name: &TargetName) {
+        if self.home.as_ref() != Some(name) {
+            self.home = Some(Arc::clone(name));
+        }
+    }
+
+    /// True if the session stays with a server that reads may be sent to, or with none yet.
+    pub fn is_at_home(&mut self) -> bool {
+        match self.home.clone() {
+            Some(home) => self.serves(&home),
+            None => true,
+        }
     }
 
     /// True if reads may be sent to this server.
@@ -274,7 +303,7 @@ fn candidates<E: Engine>(access: &Access<E>) -> Box<[Candidate<E>]> {
             Some(Candidate {
                 way: access.member(&member.name)?,
                 near: member.near,
-                weight: member.weight.max(1),
+                weight: member.weight,
             })
         })
         .collect()

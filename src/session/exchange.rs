@@ -13,14 +13,16 @@ use bytes::{Buf, BytesMut};
 use super::errand::Errands;
 use super::handle::Handle;
 use super::pipe::{Outbox, poll_read};
-use super::portion::Portion;
+use super::portion::{Allowed, Portion};
 use super::roster::Roster;
+use super::split::Split;
 use super::tally::Tally;
 use crate::model::{Fault, FaultKind, Progress, TxStatus};
 use crate::net::Stream;
 use crate::net::scratch::{give_spare, with_scratch};
 use crate::pool::ServerConn;
 use crate::protocol::{Attach, Back, Engine, Front, Refusal, Script};
+use crate::router::{Stay, strands};
 
 /// The client's side of the relay, as the session keeps it.
 pub(super) struct Client<E: Engine> {
@@ -52,6 +54,8 @@ pub(super) enum Outcome {
     Unfit,
     /// The server, a replica, has not answered a read; nothing of that has been told to the client.
     Refused(Refusal),
+    /// The session keeps state on a replica, and its next request has to be looked at.
+    Unseen,
 }
 
 /// The loop's state, over one borrow of a server connection.
@@ -130,6 +134,22 @@ impl<'a, E: Engine> Exchange<'a, E> {
         self.kept.take().filter(|kept| !kept.is_empty())
     }
 
+    /// Looks at the next request of a session that keeps state on a replica, and lets it pass if it may.
+    pub(super) fn look(&mut self, split: Option<&mut Split<E>>) -> Stay {
+        let (Some(split), Some(portion)) = (split, &mut self.portion) else {
+            return Stay::Ends;
+        };
+        let inbox = &self.client.inbox;
+        let Some((stay, len)) = split.stays(&self.client.front, inbox) else {
+            portion.wait(inbox.len());
+            return Stay::Here;
+        };
+        if stay == Stay::Here {
+            portion.admit(len);
+        }
+        stay
+    }
+
     fn keep(&mut self, dealt: &[u8]) {
         if let Some(kept) = &mut self.kept {
             if kept.len() + dealt.len() > MOST_KEPT {
@@ -172,6 +192,7 @@ impl<'a, E: Engine> Exchange<'a, E> {
             if !self.leaving && self.inspect(cx)? {
                 return Ok(true);
             }
+            self.conclude(cx)?;
             if self.leaving || self.client.front.pins().is_empty() {
                 return Err(Outcome::Released);
             }
@@ -240,11 +261,11 @@ impl<'a, E: Engine> Exchange<'a, E> {
         }
         let mut input = input;
         if let Some(portion) = &mut self.portion {
-            let allowed = portion.allowed::<E>(&self.client.front, input, progress);
-            if allowed == 0 {
-                return Ok(0);
+            match portion.allowed::<E>(&self.client.front, input, progress) {
+                Allowed::Bytes(0) => return Ok(0),
+                Allowed::Bytes(allowed) => input = input.get(..allowed).unwrap_or(input),
+                Allowed::Unseen => return Err(Outcome::Unseen),
             }
-            input = input.get(..allowed).unwrap_or(input);
         }
         self.confirming = false;
         let mut replies = Vec::new();
@@ -380,7 +401,23 @@ impl<'a, E: Engine> Exchange<'a, E> {
                 _ => Ok(()),
             };
         }
+        if tx == TxStatus::Idle && self.rests() {
+            // First it must be known what the request has left behind.
+            return Ok(());
+        }
         self.release(cx, settled)
+    }
+
+    /// A replica has answered, and the connection is at rest: tells the client, unless the session would have to
+    /// stay there.
+    fn conclude(&mut self, cx: &mut Context<'_>) -> Result<(), Outcome> {
+        if !self.portion.as_ref().is_some_and(|portion| portion.holds()) {
+            return Ok(());
+        }
+        if !self.leaving && strands(self.client.front.pins()) {
+            return Err(Outcome::Refused(Refusal::Keeps));
+        }
+        self.release(cx, true)
     }
 
     /// Tells the client what was held back, if that is clear.

@@ -306,6 +306,8 @@ const fn fault_label(kind: FaultKind) -> &'static str {
         FaultKind::Unsupported => "unsupported",
         FaultKind::TargetUnavailable => "target_unavailable",
         FaultKind::ServerLost => "server_lost",
+        FaultKind::TransactionLost => "transaction_lost",
+        FaultKind::Stranded => "stranded",
         FaultKind::ShuttingDown => "shutting_down",
         FaultKind::IdleTimeout => "idle_timeout",
         FaultKind::LoginTimeout => "login_timeout",

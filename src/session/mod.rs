@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod options;
 mod pipe;
 mod portion;
+mod proof;
 pub mod registry;
 mod relay;
 mod relogin;
@@ -31,6 +32,7 @@ pub mod roster;
 pub mod routing;
 pub mod shelf;
 mod split;
+mod steady;
 mod tally;
 
 use desk::{Desk, Route};

@@ -19,6 +19,17 @@ pub(super) struct Portion {
     /// Nothing has been told so far.
     holds: bool,
     refusal: Option<Refusal>,
+    /// So much of the next unit has been looked at, and more must come.
+    looked_at: usize,
+}
+
+/// What a replica's connection may get now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Allowed {
+    /// So many bytes.
+    Bytes(usize),
+    /// The session keeps state there: its next unit has to be looked at first.
+    Unseen,
 }
 
 impl Portion {
@@ -31,6 +42,7 @@ impl Portion {
             held: Vec::new(),
             holds: len <= MOST_KEPT,
             refusal: None,
+            looked_at: 0,
         }
     }
 
@@ -40,19 +52,37 @@ impl Portion {
         front: &E::Front,
         input: &[u8],
         progress: Progress,
-    ) -> usize {
+    ) -> Allowed {
         if self.left == 0 {
-            // Another unit may follow only while the session has to stay here; what it is does not matter then.
-            let stays = !progress.is_idle() || !front.pins().is_empty();
-            if self.holds || !stays || self.rests && !progress.settled {
-                return 0;
+            if self.holds || self.rests && !progress.settled {
+                return Allowed::Bytes(0);
+            }
+            // Another unit may follow only while the session has to stay here. In a transaction it does not matter
+            // what it is.
+            if progress.is_idle() {
+                let waits = front.pins().is_empty() || input.len() <= self.looked_at;
+                return if waits {
+                    Allowed::Bytes(0)
+                } else {
+                    Allowed::Unseen
+                };
             }
             let Some(unit) = E::unit(front, input) else {
-                return 0;
+                return Allowed::Bytes(0);
             };
             (self.left, self.rests) = (unit.len, unit.rests);
         }
-        self.left.min(input.len())
+        Allowed::Bytes(self.left.min(input.len()))
+    }
+
+    /// The next unit may be passed on: it has so many bytes.
+    pub(super) const fn admit(&mut self, len: usize) {
+        (self.left, self.rests, self.looked_at) = (len, true, 0);
+    }
+
+    /// More of the next unit must come than these bytes.
+    pub(super) const fn wait(&mut self, seen: usize) {
+        self.looked_at = seen;
     }
 
     /// This has been passed on.

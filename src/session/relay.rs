@@ -17,11 +17,13 @@ use super::farewell::{Canceller, part};
 use super::handle::{Handle, Phase, Signal};
 use super::pipe::poll_read;
 use super::split::{Choice, Split};
+use super::steady::{read_at_once, read_in_turn};
 use super::tally::Tally;
-use crate::model::{Fault, FaultKind, Role, TxStatus};
+use crate::model::{Fault, FaultKind, PinReason, Role, TxStatus};
 use crate::net::scratch::{give_spare, take_spare, with_scratch};
 use crate::pool::{BorrowError, Borrowed, CloseReason};
 use crate::protocol::{Back, Engine, Front, Refusal, Wants};
+use crate::router::Stay;
 
 /// A logged-in client and all that serves it.
 pub(super) struct Relay<E: Engine> {
@@ -189,7 +191,11 @@ impl<E: Engine> Relay<E> {
             return Box::pin(self.borrow_chosen()).await;
         }
         let aim = usual_aim(self.route.role);
-        if let Some(lent) = borrow_at_once(&mut self.route, aim) {
+        let lent = match aim {
+            Role::Primary => borrow_at_once(&mut self.route, aim),
+            Role::Replica => read_at_once(&mut self.route),
+        };
+        if let Some(lent) = lent {
             return Ok(Some((lent, None)));
         }
         let lent = Box::pin(self.borrow_waiting(aim)).await?;
@@ -230,7 +236,11 @@ impl<E: Engine> Relay<E> {
             ..
         } = &mut *self;
         let interrupt = |cx: &mut Context<'_>| poll_waiting(client, handle, cx);
-        match borrow_in_turn(&mut route.destinations, aim, start, interrupt).await {
+        let lent = match aim {
+            Role::Primary => borrow_in_turn(&mut route.destinations, aim, start, interrupt).await,
+            Role::Replica => read_in_turn(route, start, interrupt).await,
+        };
+        match lent {
             Ok(lent) => Ok(Some(lent)),
             Err(missed) => self.missed(missed).map(|()| None),
         }
@@ -296,15 +306,12 @@ impl<E: Engine> Relay<E> {
         if aim == Role::Replica && way.leads_to_replica() && portion.is_none() {
             exchange.keep_requests();
         }
-        let over = follow(&mut exchange, &mut canceller).await;
+        let over = follow(&mut exchange, &mut canceller, self.split.as_deref_mut()).await;
         self.leaving = exchange.leaving;
         if exchange.server.back.has_refused_write() && aim == Role::Primary {
             // It may be no primary any more.
-            self.route
-                .destinations
-                .access()
-                .roster()
-                .suspect(&way.site.name);
+            let access = self.route.destinations.access();
+            access.roster().suspect(&way.site.name);
         }
         let half_sent = exchange.is_half_sent();
         let end = match over {
@@ -319,8 +326,12 @@ impl<E: Engine> Relay<E> {
             Ending::Refused(why) => {
                 let sent = exchange.take_kept().unwrap_or_default();
                 canceller.finish().await;
-                self.ask_again(why, &sent);
-                lent.give_back();
+                self.ask_again(why, &sent, lent);
+                return Ok(());
+            }
+            Ending::Freed => {
+                canceller.finish().await;
+                leave_clean(&mut self.client.front, lent);
                 return Ok(());
             }
             Ending::Lost(why) => {
@@ -357,6 +368,8 @@ enum Ending {
     Unfit,
     /// The server, a replica, has not answered a read.
     Refused(Refusal),
+    /// What the session keeps on a replica is over with its next request.
+    Freed,
     /// The server connection is lost.
     Lost(String),
     /// The session is over.
@@ -364,13 +377,22 @@ enum Ending {
 }
 
 /// Follows an exchange to its end, and does what it is told by signals. Not cancel-safe.
-async fn follow<E: Engine>(exchange: &mut Exchange<'_, E>, canceller: &mut Canceller<E>) -> Ending {
+async fn follow<E: Engine>(
+    exchange: &mut Exchange<'_, E>,
+    canceller: &mut Canceller<E>,
+    mut split: Option<&mut Split<E>>,
+) -> Ending {
     loop {
         match exchange.run().await {
             Outcome::Released => return Ending::Released,
             Outcome::StartsOver => return Ending::StartsOver,
             Outcome::Unfit => return Ending::Unfit,
             Outcome::Refused(why) => return Ending::Refused(why),
+            Outcome::Unseen => match exchange.look(split.as_deref_mut()) {
+                Stay::Here => {}
+                Stay::Anew => return Ending::Freed,
+                Stay::Ends => return Ending::Ended(End::Fault(stranded())),
+            },
             Outcome::ClientGone => return Ending::Ended(End::ClientGone),
             Outcome::Fault(fault) => return Ending::Ended(End::Fault(fault)),
             Outcome::ServerGone(why) => return Ending::Lost(why),
@@ -427,7 +449,7 @@ impl<E: Engine> Relay<E> {
         }
         self.client.outbox.push(&replies);
         if let Some(kept) = kept {
-            self.ask_again(Refusal::Elsewhere, &kept);
+            self.send_again(Refusal::Elsewhere, &kept);
         }
         lent.close(CloseReason::ServerClosed);
         Ok(())
@@ -435,9 +457,24 @@ impl<E: Engine> Relay<E> {
 }
 
 impl<E: Engine> Relay<E> {
-    /// A read has not been answered: it is to be sent again, before all that has come behind it. Of a session that
-    /// may choose, to the primary.
-    fn ask_again(&mut self, why: Refusal, sent: &[u8]) {
+    /// A replica has not answered a read: the primary is to have it, and the connection goes back.
+    fn ask_again(&mut self, why: Refusal, sent: &[u8], lent: Borrowed<E>) {
+        if why == Refusal::Keeps {
+            let front = &self.client.front;
+            tracing::info!(
+                session = %self.handle.id,
+                pins = ?front.pins().iter().map(PinReason::as_str).collect::<Vec<_>>(),
+                statement = front.pin_cause().unwrap_or_default(),
+                "a read has left state of the session behind on a replica: the primary runs it"
+            );
+        }
+        leave_clean(&mut self.client.front, lent);
+        self.send_again(why, sent);
+    }
+
+    /// A read is to be sent again, before all that has come behind it. Of a session that may choose, to the
+    /// primary.
+    fn send_again(&mut self, why: Refusal, sent: &[u8]) {
         let client = &mut self.client;
         let mut again = BytesMut::from(sent);
         again.extend_from_slice(&client.inbox);
@@ -445,12 +482,23 @@ impl<E: Engine> Relay<E> {
         let Some(split) = &mut self.split else {
             return;
         };
-        split.refused();
-        split.metrics.refused(why == Refusal::ReadOnly);
+        split.refused(why);
         if why == Refusal::ReadOnly {
             tracing::warn!(session = %self.handle.id, "a replica has refused what was taken for a read");
         }
         E::unsend(&mut client.front, sent);
+    }
+}
+
+/// Gives a server connection back on which nothing of the client's is to stay.
+fn leave_clean<E: Engine>(front: &mut E::Front, mut lent: Borrowed<E>) {
+    let outlives_reset = front.outlives_reset();
+    if !front.pins().is_empty() {
+        lent.conn().back.soil();
+        E::renounce(front);
+    }
+    if !outlives_reset {
+        lent.give_back();
     }
 }
 
@@ -547,6 +595,15 @@ fn terminated() -> Fault {
     Fault::new(
         FaultKind::Terminated,
         "terminating connection due to administrator command",
+    )
+}
+
+/// For a session that keeps state on a replica and needs the primary.
+fn stranded() -> Fault {
+    Fault::new(
+        FaultKind::Stranded,
+        "terminating connection because state of the session is kept on a replica, and this statement needs the \
+         primary",
     )
 }
 

@@ -87,6 +87,32 @@ impl Drop for Occupied {
     }
 }
 
+/// What decides which of two replicas is to be read from.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    near: bool,
+    outstanding: u32,
+    weight: u32,
+}
+
+impl Standing {
+    /// Of a member at this moment. `near` and `weight`: as the snapshot's member has them.
+    pub fn new(near: bool, weight: u32, site: &Site) -> Self {
+        Self {
+            near,
+            outstanding: site.outstanding(),
+            weight: weight.max(1),
+        }
+    }
+
+    /// `Less` if this one goes first: in our zone, and then with fewer sessions at work for its weight.
+    pub fn compare(&self, other: &Self) -> std::cmp::Ordering {
+        let load = |one: &Self, other: &Self| u64::from(one.outstanding) * u64::from(other.weight);
+        let by_load = load(self, other).cmp(&load(other, self));
+        other.near.cmp(&self.near).then(by_load)
+    }
+}
+
 impl Roster {
     /// A group without servers.
     pub fn new(group: Arc<str>) -> Self {
@@ -129,6 +155,21 @@ impl Roster {
     /// Who is what now.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.view.load().snapshot)
+    }
+
+    /// The replica that the next read goes to, of a session that has read nothing yet; `None` if none is well, or
+    /// traffic is held. Of equals any may be the next.
+    pub fn next_replica(&self) -> Option<TargetName> {
+        let view = self.view();
+        let members = view.snapshot.members.iter();
+        let able = members.filter(|member| member.serves_reads() && !view.snapshot.paused);
+        let standings = able.filter_map(|member| {
+            let site = view.sites.get(&member.name)?;
+            let standing = Standing::new(member.near, member.weight, site);
+            Some((&member.name, standing))
+        });
+        let next = standings.min_by(|(_, a), (_, b)| a.compare(b))?;
+        Some(Arc::clone(next.0))
     }
 
     /// The server of this name, if it is of the group.

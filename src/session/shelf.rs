@@ -38,6 +38,16 @@ struct Kept<E: Engine> {
     used: Instant,
 }
 
+/// A shelf, and whose it is.
+pub struct KnownShelf<E: Engine> {
+    /// The database.
+    pub database: Arc<str>,
+    /// The user, where that matters; else empty.
+    pub user: Arc<str>,
+    /// What is known.
+    pub shelf: Arc<Shelf<E>>,
+}
+
 /// What is known of one database. Its task ends when nobody holds it.
 pub struct Shelf<E: Engine> {
     /// What is known, and [`Roster::alterations`] when it was asked for.
@@ -63,6 +73,27 @@ impl<E: Engine> Shelves<E> {
         let mut routes = lock(&self.routes);
         let known = routes.entry(Arc::clone(group));
         Arc::clone(known.or_insert_with(|| self.metrics.routing().routes(group)))
+    }
+
+    /// Shelves of a group; of this database and user only, if given.
+    pub fn known(
+        &self,
+        group: &str,
+        database: Option<&str>,
+        user: Option<&str>,
+    ) -> Vec<KnownShelf<E>> {
+        let shelves = lock(&self.shelves);
+        let is = |wanted: Option<&str>, name: &str| wanted.is_none_or(|wanted| wanted == name);
+        let found = shelves.iter().filter(|((of, named, by), _)| {
+            **of == *group && is(database, named) && (by.is_empty() || is(user, by))
+        });
+        found
+            .map(|((_, database, user), kept)| KnownShelf {
+                database: Arc::clone(database),
+                user: Arc::clone(user),
+                shelf: Arc::clone(&kept.shelf),
+            })
+            .collect()
     }
 
     /// The shelf of the database that `access` is for, which is read anew every `interval`. To be called inside the
@@ -137,6 +168,12 @@ impl<E: Engine> Shelf<E> {
                 None
             }
         }
+    }
+
+    /// What was known last, be it out of date.
+    pub fn last_readings(&self) -> Option<Arc<E::Readings>> {
+        let known = self.known.load();
+        known.as_ref().map(|known| Arc::clone(&known.1))
     }
 
     fn access(&self) -> Option<Arc<Access<E>>> {

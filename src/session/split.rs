@@ -2,18 +2,15 @@
 //! first.
 
 use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::time::{Instant, sleep};
 
 use super::borrow::{Lent, Missed, borrow_there};
 use super::desk::Route;
+use super::proof::{Shown, primarys_position, shows};
 use super::routing::RouteMetrics;
 use super::shelf::Shelf;
-use crate::model::{Role, SessionId, TargetName};
-use crate::pool::Borrowed;
-use crate::protocol::{Asked, Back, Chore, Demand, Engine};
-use crate::router::{Memory, Plan, Proof, Reason};
+use crate::model::{Role, SessionId};
+use crate::protocol::{Asked, Demand, Engine, Front, Refusal};
+use crate::router::{Memory, Plan, Proof, Reason, Stay, stay};
 
 /// What a session keeps for choosing.
 pub(super) struct Split<E: Engine> {
@@ -22,8 +19,8 @@ pub(super) struct Split<E: Engine> {
     memory: Memory,
     /// What the request at hand asks for, and how many bytes it has.
     asked: Option<(usize, Demand)>,
-    /// A replica has refused the request at hand.
-    refused: bool,
+    /// Why a replica has not answered the request at hand.
+    refused: Option<Refusal>,
 }
 
 /// Where the request at hand goes.
@@ -43,7 +40,7 @@ impl<E: Engine> Split<E> {
             metrics: Arc::clone(metrics),
             memory: Memory::default(),
             asked: None,
-            refused: false,
+            refused: None,
         })
     }
 
@@ -59,9 +56,25 @@ impl<E: Engine> Split<E> {
         }
     }
 
-    /// A replica has refused the request at hand: the primary is to have it.
-    pub(super) fn refused(&mut self) {
-        self.refused = true;
+    /// A replica has not answered the request at hand: the primary is to have it.
+    pub(super) fn refused(&mut self, why: Refusal) {
+        self.refused = Some(why);
+        self.metrics.refused(why == Refusal::ReadOnly);
+    }
+
+    /// What becomes of a request that has come while the session keeps state on a replica; `None`: more of it must
+    /// come first.
+    pub(super) fn stays(&mut self, front: &E::Front, inbox: &[u8]) -> Option<(Stay, usize)> {
+        // Of what has changed since, the replica itself refuses what it must.
+        let readings = self.shelf.last_readings();
+        let Asked::Unit(len, demand) = E::demand(front, inbox, readings.as_deref()) else {
+            return None;
+        };
+        let why = match &demand {
+            Demand::Primary(why, _) => Some(*why),
+            Demand::Read { .. } | Demand::ReadOnlyTransaction => None,
+        };
+        Some((stay(front.pins(), why), len))
     }
 
     /// The request at hand goes to the primary.
@@ -86,7 +99,11 @@ impl<E: Engine> Split<E> {
             Demand::Primary(why, subject) => (Err(Reason::Text(*why)), Some(subject)),
         };
         let mut reason = match wanted {
-            Ok(_) if std::mem::take(&mut self.refused) => Err(Reason::Refused),
+            Ok(wanted) => match self.refused.take() {
+                None => Ok(wanted),
+                Some(Refusal::Keeps) => Err(Reason::LeavesState),
+                Some(Refusal::ReadOnly | Refusal::Elsewhere) => Err(Reason::Refused),
+            },
             wanted => wanted,
         };
         let mut lent = None;
@@ -136,8 +153,11 @@ impl<E: Engine> Split<E> {
         let Some(way) = way else {
             return Ok(Err(Reason::NoReplica));
         };
-        if proof == Proof::Fresh && !self.ask_primary(route, interrupt).await? {
-            return Ok(Err(Reason::Behind));
+        if proof == Proof::Fresh {
+            match primarys_position(&mut route.destinations, interrupt).await? {
+                Some(position) if !position.is_empty() => self.memory.learn(&position),
+                _ => return Ok(Err(Reason::Behind)),
+            }
         }
         let roster = Arc::clone(route.destinations.access().roster());
         let mut server = match borrow_there(&way, interrupt).await {
@@ -148,10 +168,9 @@ impl<E: Engine> Split<E> {
                 return Ok(Err(Reason::Unreachable));
             }
         };
-        if proof != Proof::None {
-            let name = Arc::clone(&way.site.name);
-            match self.show(&mut server, &name, options.split.wait).await {
-                Shown::Reached => {}
+        if let Some(floor) = self.memory.floor().filter(|_| proof != Proof::None) {
+            match shows(&mut server, floor, options.split.wait).await {
+                Shown::Reached => self.memory.show(&way.site.name),
                 Shown::Behind => {
                     server.give_back();
                     return Ok(Err(Reason::Behind));
@@ -165,79 +184,4 @@ impl<E: Engine> Split<E> {
         self.memory.read(&way.site.name);
         Ok(Ok(Lent::new(server, way, Role::Replica)))
     }
-
-    /// Asks the primary how far it has come; false if it does not tell.
-    async fn ask_primary<I>(
-        &mut self,
-        route: &mut Route<E>,
-        interrupt: &mut impl FnMut(&mut std::task::Context<'_>) -> std::task::Poll<I>,
-    ) -> Result<bool, I> {
-        let Some(way) = route.destinations.primary().map(Arc::clone) else {
-            return Ok(false);
-        };
-        let mut server = match borrow_there(&way, interrupt).await {
-            Ok(server) => server,
-            Err(Missed::Interrupted(what)) => return Err(what),
-            Err(_) => return Ok(false),
-        };
-        let asked = server.conn().run(Chore::Position, LIMIT).await;
-        let position = server.conn().back.chore_value();
-        let position = position.and_then(|value| std::str::from_utf8(value).ok());
-        let learned = match position.filter(|position| !position.is_empty()) {
-            Some(position) if asked.is_ok() => {
-                self.memory.learn(position);
-                true
-            }
-            _ => false,
-        };
-        server.give_back();
-        Ok(learned)
-    }
-
-    /// Waits a little for the replica to come to where the session has been.
-    async fn show(&mut self, server: &mut Borrowed<E>, name: &TargetName, wait: Duration) -> Shown {
-        let Some(position) = self.memory.floor().map(Box::<str>::from) else {
-            return Shown::Reached;
-        };
-        let deadline = Instant::now() + wait;
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let wait_ms = u32::try_from(left.as_millis()).unwrap_or(u32::MAX);
-            let position = &*position;
-            let conn = server.conn();
-            match conn
-                .run(Chore::Reached { position, wait_ms }, LIMIT + left)
-                .await
-            {
-                Ok(()) if conn.back.chore_value() == Some(b"1") => {
-                    self.memory.show(name);
-                    return Shown::Reached;
-                }
-                Ok(()) => {}
-                // It cannot tell, so nobody knows.
-                Err(crate::pool::ChoreError::Refused(_)) => return Shown::Behind,
-                Err(_) => return Shown::Lost,
-            }
-            if Instant::now() + pause >= deadline {
-                return Shown::Behind;
-            }
-            sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
-    }
 }
-
-/// What a replica has shown.
-enum Shown {
-    Reached,
-    Behind,
-    Lost,
-}
-
-/// Longest that a server may take to say where it is.
-const LIMIT: Duration = Duration::from_secs(5);
-
-/// Between two questions to a replica that cannot wait by itself.
-const FIRST_PAUSE: Duration = Duration::from_millis(1);
-const LONGEST_PAUSE: Duration = Duration::from_millis(8);

@@ -265,13 +265,7 @@ impl Work {
                     }
                     let _ = done.send(());
                 }
-                names = self.outside.suspected() => {
-                    for name in names {
-                        if let Some(watcher) = self.watchers.get(&name) {
-                            watcher.hurry.notify_one();
-                        }
-                    }
-                }
+                names = self.outside.suspected() => self.hurry(&names),
                 () = hurry.notified() => self.hurry_all(),
                 found = &mut discovering => {
                     let (discovery, found) = found;
@@ -293,6 +287,19 @@ impl Work {
         let Sight { name, at, seen } = sight;
         self.metrics.looked(&name, seen.is_ok());
         self.judge.look(&name, at.into_std(), seen);
+    }
+
+    /// Has these servers looked at now; with the primary, all: another may have taken its place.
+    fn hurry(&self, names: &[TargetName]) {
+        let primary = self.publisher.borrow().primary.clone();
+        if primary.is_some_and(|primary| names.contains(&primary)) {
+            return self.hurry_all();
+        }
+        for name in names {
+            if let Some(watcher) = self.watchers.get(name) {
+                watcher.hurry.notify_one();
+            }
+        }
     }
 
     fn hurry_all(&self) {

@@ -57,6 +57,34 @@ pub(super) fn check_methods(source: &Source<'_>, problems: &mut Problems) {
             problems.add(table.error("auth_method", &what));
         }
     }
+    check_delegation(source, problems);
+}
+
+/// Adds users whose tokens would be shown to the server on behalf of another name.
+fn check_delegation(source: &Source<'_>, problems: &mut Problems) {
+    let raw = source.raw;
+    for (index, user) in raw.user.iter().enumerate() {
+        let another = user
+            .server_user
+            .as_ref()
+            .is_some_and(|name| *name != user.name);
+        let delegates = |listener: &Listener| {
+            let verification = user.iam_verification.unwrap_or(listener.iam_verification);
+            method_at(listener, user) == Some(AuthMethod::Iam)
+                && verification == IamVerification::Delegate
+        };
+        let own = user.auth_method.map(auth_method) == Some(AuthMethod::Iam);
+        let in_vain = if own {
+            raw.listener.iter().any(delegates)
+        } else {
+            // By another listener it may prove itself otherwise.
+            !raw.listener.is_empty() && raw.listener.iter().all(delegates)
+        };
+        if another && in_vain {
+            let table = source.table("user", index, &user.name);
+            problems.add(table.error("server_user", NOT_DELEGATED));
+        }
+    }
 }
 
 /// Why tokens could not be judged at a listener, or not safely.
@@ -264,3 +292,6 @@ fn usable(listener: &Listener, user: &User, verifier: &Verifier) -> bool {
         _ => false,
     }
 }
+
+const NOT_DELEGATED: &str = "cannot be given with iam_verification = \"delegate\": the token of a client is good for its own name on the \
+     server only; leave it out, or use iam_verification = \"signature\"";

@@ -154,3 +154,32 @@ fn secrets_are_not_shown() {
     let shown = folder.show(&format!("{}\n{key}\n{POLICY}\n", with(&[])));
     assert!(shown.contains("AKID") && !shown.contains("hush"), "{shown}");
 }
+
+#[test]
+fn a_token_is_not_shown_to_the_server_for_another_name() {
+    let iam = "auth_method = \"iam\"\niam_region = \"eu-west-1\"";
+    let as_other = |listener_lines: &str, user_lines: &str| {
+        let lines = format!("{TLS}\n{listener_lines}");
+        let user = format!("server_user = \"other\"\n{user_lines}");
+        with(&[(LISTENER, &lines), (GROUP, VERIFIED), (USER, &user)])
+    };
+    for text in [
+        as_other(iam, ""),
+        as_other("iam_region = \"eu-west-1\"", "auth_method = \"iam\""),
+    ] {
+        let told = only_problem(&text);
+        assert!(
+            told.contains(
+                "user \"app\", `server_user`: cannot be given with iam_verification = \"delegate\""
+            ),
+            "{told}"
+        );
+    }
+    // What Sluice judges by itself is good for whomever it is configured.
+    let signature = format!("{iam}\niam_verification = \"signature\"");
+    let text = format!("{}\n{KEY}\n{POLICY}\n", as_other(&signature, ""));
+    load_text(&text).unwrap();
+    // So is a name that is the same, and another way to prove who one is.
+    load_text(&as_other(iam, "").replace("\"other\"", "\"app\"")).unwrap();
+    load_text(&as_other(iam, "auth_method = \"scram-sha-256\"")).unwrap();
+}

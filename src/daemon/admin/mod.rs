@@ -1,4 +1,4 @@
-//! The operators' HTTP endpoint: `/metrics`, `/livez`, `/readyz` and `/status`, and, where the
+//! The operators' HTTP endpoint: `/metrics`, `/livez`, `/readyz`, `/status` and `/explain-route`, and, where the
 //! configuration allows orders, `/pause`, `/resume` and `/switchover`.
 //!
 //! Nothing is asked of whoever reads it, so the address belongs on loopback or an inner network.
@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::commands::{CommandError, Verb, Words};
+use super::explaining::Question;
 use crate::telemetry::MetricRegistry;
 use crate::telemetry::registry::TEXT_CONTENT_TYPE;
 
@@ -43,9 +44,14 @@ pub struct Admin {
     pub readiness: Arc<dyn Fn() -> Readiness + Send + Sync>,
     /// What `/status` shows: pools, clients, server connections, pinned sessions.
     pub status: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
+    /// What `/explain-route` answers.
+    pub explain: Explain,
     /// Who carries out orders; `None`: nobody.
     pub commands: Option<Obey>,
 }
+
+/// Tells where a statement would go.
+pub type Explain = Arc<dyn Fn(&Question) -> Result<serde_json::Value, CommandError> + Send + Sync>;
 
 /// Carries out an order.
 pub type Obey = Arc<dyn Fn(Verb, Words) -> Obeying + Send + Sync>;
@@ -124,6 +130,7 @@ fn router(admin: Admin) -> Router {
         .route("/livez", get("ok\n"))
         .route("/readyz", get(readyz))
         .route("/status", get(status))
+        .route("/explain-route", post(explain))
         .route(
             "/pause",
             post(|admin, words| order(Verb::Pause, admin, words)),
@@ -161,13 +168,46 @@ async fn status(State(admin): State<Admin>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], text).into_response()
 }
 
+/// Tells where a statement would go; JSON by POST, like orders.
+async fn explain(
+    State(admin): State<Admin>,
+    question: Result<Json<Question>, JsonRejection>,
+) -> Response {
+    let explained = match question {
+        Ok(Json(question)) => {
+            // A parser works on a text for up to milliseconds.
+            let explain = move || (admin.explain)(&question);
+            match tokio::task::spawn_blocking(explain).await {
+                Ok(explained) => explained,
+                Err(_) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+            }
+        }
+        Err(rejection) => return told(rejection.status(), &rejection.body_text()),
+    };
+    answered(explained)
+}
+
+fn told(code: StatusCode, what: &str) -> Response {
+    (code, format!("{what}\n")).into_response()
+}
+
+fn answered(result: Result<serde_json::Value, CommandError>) -> Response {
+    match result {
+        Ok(report) => {
+            let text = format!("{report:#}\n");
+            ([(header::CONTENT_TYPE, "application/json")], text).into_response()
+        }
+        Err(CommandError::Mistaken(what)) => told(StatusCode::BAD_REQUEST, &what),
+        Err(CommandError::Failed(what)) => told(StatusCode::CONFLICT, &what),
+    }
+}
+
 /// Carries out an order. One that takes longer than an answer may is gone on with all the same.
 async fn order(
     verb: Verb,
     State(admin): State<Admin>,
     words: Result<Json<Words>, JsonRejection>,
 ) -> Response {
-    let told = |code: StatusCode, what: &str| (code, format!("{what}\n")).into_response();
     let Some(obey) = admin.commands else {
         let what = "orders are not allowed: admin_commands in [general] is not set";
         return told(StatusCode::FORBIDDEN, what);
@@ -179,12 +219,7 @@ async fn order(
     // In a task of its own: whoever asked may leave.
     let done = tokio::spawn(obey(verb, words));
     match tokio::time::timeout(LONGEST_ORDER, done).await {
-        Ok(Ok(Ok(report))) => {
-            let text = format!("{report:#}\n");
-            ([(header::CONTENT_TYPE, "application/json")], text).into_response()
-        }
-        Ok(Ok(Err(CommandError::Mistaken(what)))) => told(StatusCode::BAD_REQUEST, &what),
-        Ok(Ok(Err(CommandError::Failed(what)))) => told(StatusCode::CONFLICT, &what),
+        Ok(Ok(result)) => answered(result),
         Ok(Err(_)) => told(StatusCode::INTERNAL_SERVER_ERROR, "the order broke off"),
         Err(_) => told(
             StatusCode::ACCEPTED,

@@ -44,6 +44,10 @@ impl Endpoint {
             metrics: MetricRegistry::new().unwrap(),
             readiness: Arc::new(move || PHASES[shown.load(Ordering::Relaxed)]),
             status: Arc::new(|| json!({"pools": [{"server_connections": 3}]})),
+            explain: Arc::new(|question| match &*question.sql {
+                "" => Err(CommandError::Mistaken("nothing".into())),
+                sql => Ok(json!({ "sql": sql })),
+            }),
             commands: Some(Arc::new(|verb, words| {
                 Box::pin(async move {
                     match words.to.as_deref() {

@@ -31,14 +31,14 @@ use memory::Memory;
 pub(super) struct Tokens {
     plan: TokenPlan,
     publishers: HashMap<Arc<str>, Publisher>,
-    throttle: Throttle,
-    pub(super) memory: Memory,
+    throttle: Arc<Throttle>,
+    pub(super) memory: Arc<Memory>,
     pub(super) metrics: TokenMetrics,
-    /// What clients have shown, by group and user.
-    shown: Mutex<HashMap<GroupAndUser, Arc<ShownTokens>>>,
+    shown: Arc<Mutex<ShownByUser>>,
 }
 
-type GroupAndUser = (Arc<str>, Arc<str>);
+/// What clients have shown, by group and user.
+type ShownByUser = HashMap<(Arc<str>, Arc<str>), Arc<ShownTokens>>;
 
 /// How a token is verified; names the metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,10 +96,12 @@ impl From<Fault> for Trouble {
 }
 
 impl Tokens {
-    /// For this plan. Reads the certificates that it names: blocks.
+    /// For this plan. What was remembered under the one before goes on, as far as it was under the same options.
+    /// Reads the certificates that the plan names: blocks.
     pub(super) fn new(
         plan: &TokenPlan,
         metrics: &TokenMetrics,
+        before: Option<&Self>,
     ) -> Result<Self, (Arc<str>, PublisherError)> {
         let publishers = plan.issuers.iter().map(|issuer| {
             let publisher = Publisher::new(Arc::clone(issuer));
@@ -107,16 +109,25 @@ impl Tokens {
             Ok((Arc::clone(&issuer.name), publisher))
         });
         let options = &plan.options;
+        let same = before.filter(|before| before.plan.options == *options);
+        let (throttle, memory) = match same {
+            Some(before) => (Arc::clone(&before.throttle), Arc::clone(&before.memory)),
+            None => {
+                let (source, user) = (
+                    options.max_failures_per_source,
+                    options.max_failures_per_user,
+                );
+                let throttle = Throttle::new(source, user);
+                (Arc::new(throttle), Arc::new(Memory::new(options)))
+            }
+        };
         Ok(Self {
             publishers: publishers.collect::<Result<_, _>>()?,
-            throttle: Throttle::new(
-                options.max_failures_per_source,
-                options.max_failures_per_user,
-            ),
-            memory: Memory::new(options),
+            throttle,
+            memory,
             plan: plan.clone(),
             metrics: metrics.clone(),
-            shown: Mutex::default(),
+            shown: before.map_or_else(Arc::default, |before| Arc::clone(&before.shown)),
         })
     }
 

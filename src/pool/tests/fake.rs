@@ -20,9 +20,9 @@ use crate::net::{DialError, Stream};
 use crate::pool::{Open, OpenError, Opened, Opening, ServerLogin};
 use crate::protocol::{
     Addressee, Affinity, Asked, Attach, Back, Breach, Caller, CancelOrder, Chore, Codec,
-    ConnectError, ConnectPlan, Derivation, Engine, Entropy, Errand, Exchange, Front, FrontSettings,
-    HelloOffer, Login, Opening as Hello, ProofDemand, Refusal, Script, ServerError, Silence, Step,
-    Table, Unit, Wants,
+    ConnectError, ConnectPlan, Demand, Derivation, Engine, Entropy, Errand, Exchange, Front,
+    FrontSettings, HelloOffer, Login, Opening as Hello, ProofDemand, Refusal, Script, ServerError,
+    Silence, Step, Table, Unit, Wants,
 };
 
 /// The engine. Its client side is never entered.
@@ -458,12 +458,19 @@ impl Engine for Fake {
     fn readings(_: &[u8]) -> Option<()> {
         None
     }
+    fn sketch(_: &[u8], _: Option<&()>, _: Option<&()>) -> Result<Demand, Box<str>> {
+        Err("".into())
+    }
     fn demand(front: &Never, _: &[u8], _: Option<&()>) -> Asked {
         match *front {}
     }
     fn unit(front: &Never, _: &[u8]) -> Option<Unit> {
         match *front {}
     }
+    fn renounce(front: &mut Never) {
+        match *front {}
+    }
+
     fn unsend(front: &mut Never, _: &[u8]) {
         match *front {}
     }

@@ -7,7 +7,8 @@ use super::command;
 use super::execute::number;
 use super::frame::{HEADER_LEN, Header};
 use super::front::MyFront;
-use super::settings::Settings;
+use super::login::Announcement;
+use super::settings::{Settings, usual_mode};
 use super::status::Status;
 use crate::protocol::demand::Hint;
 use crate::protocol::{Asked, Demand, Unit};
@@ -47,6 +48,18 @@ pub fn demand(front: &MyFront, input: &[u8], readings: Option<&MyReadings>) -> A
         _ => Demand::primary(Why::Protocol),
     };
     Asked::Unit(header.total(), demand)
+}
+
+/// See [`Engine::sketch`](crate::protocol::Engine::sketch).
+pub fn sketch(
+    text: &[u8],
+    announcement: Option<&Announcement>,
+    readings: Option<&MyReadings>,
+) -> Result<Demand, Box<str>> {
+    let (Some(announcement), Some(readings)) = (announcement, readings) else {
+        return Ok(Demand::primary(Why::NoCatalogue));
+    };
+    Demand::of(&readings.get(text, usual_mode(announcement, &[])), None)
 }
 
 /// See [`Engine::unit`](crate::protocol::Engine::unit). The next command is not read before the last is answered.

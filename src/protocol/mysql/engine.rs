@@ -26,8 +26,8 @@ use crate::model::{
 use crate::protocol::Back as _;
 use crate::protocol::{
     Addressee, Affinity, Asked, Attach, Breach, Caller, CancelOrder, Codec, ConnectError,
-    ConnectPlan, Derivation, Engine, Entropy, Errand, Exchange, FrontSettings, HelloOffer, Opening,
-    ProofDemand, Script, Silence, Step, Table, Unit, Wants,
+    ConnectPlan, Demand, Derivation, Engine, Entropy, Errand, Exchange, FrontSettings, HelloOffer,
+    Opening, ProofDemand, Script, Silence, Step, Table, Unit, Wants,
 };
 
 /// MySQL and MariaDB.
@@ -65,12 +65,24 @@ impl Engine for Mysql {
         demand::demand(front, input, readings)
     }
 
+    fn sketch(
+        text: &[u8],
+        announcement: Option<&Arc<Announcement>>,
+        readings: Option<&MyReadings>,
+    ) -> Result<Demand, Box<str>> {
+        demand::sketch(text, announcement.map(|it| &**it), readings)
+    }
+
     fn unit(_: &MyFront, input: &[u8]) -> Option<Unit> {
         demand::unit(input)
     }
 
     fn unsend(front: &mut MyFront, _: &[u8]) {
         demand::unsend(front);
+    }
+
+    fn renounce(front: &mut MyFront) {
+        front.renounce();
     }
 
     fn feed(_: u64) -> Silence {

@@ -35,7 +35,10 @@ pub const fn code(kind: FaultKind) -> (u16, &'static str) {
         FaultKind::TargetUnavailable => (1429, "HY000"),
         // ER_NET_ERROR_ON_WRITE would be a guess; ER_SERVER_SHUTDOWN is what every driver takes
         // for a connection that is gone. Whether the request took effect is not known.
-        FaultKind::ServerLost | FaultKind::ShuttingDown => (1053, "08S01"),
+        FaultKind::ServerLost
+        | FaultKind::TransactionLost
+        | FaultKind::Stranded
+        | FaultKind::ShuttingDown => (1053, "08S01"),
         // ER_CLIENT_INTERACTION_TIMEOUT
         FaultKind::IdleTimeout | FaultKind::IdleTransactionTimeout => (4031, "HY000"),
         // ER_NET_READ_INTERRUPTED: what MySQL notes for `connect_timeout`.

@@ -78,6 +78,8 @@ pub struct MyFront {
     pub(super) usual: Option<Mode>,
     /// A statement has been sent that may change functions, views and the like.
     altered: bool,
+    /// A transaction of its own is lost, and the client has not ended it yet.
+    pub(super) bereft: bool,
     pins: Pins,
     /// Those from before the command at hand.
     settled_pins: Pins,
@@ -220,6 +222,7 @@ impl MyFront {
             objects: Objects::default(),
             usual: None,
             altered: false,
+            bereft: false,
             pins,
             settled_pins: pins,
             pin_cause: None,
@@ -292,6 +295,15 @@ impl MyFront {
         self.pins.contains(reason)
     }
 
+    /// See [`Engine::renounce`](protocol::Engine::renounce).
+    pub(super) fn renounce(&mut self) {
+        self.unseen = Unseen::default();
+        self.objects = Objects::default();
+        self.pins = Pins::NONE;
+        self.settled_pins = Pins::NONE;
+        self.pin_cause = None;
+    }
+
     /// A new command begins.
     pub(super) fn begin(&mut self) {
         self.settled_pins = self.pins;
@@ -331,6 +343,7 @@ impl MyFront {
         self.settings = self.login.with_schema(self.settings.schema());
         self.statements.clear();
         self.running = None;
+        self.bereft = false;
         self.status = self.first_status;
         // Servers go on with the number of rows counted last.
         self.last = Last {

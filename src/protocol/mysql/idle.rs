@@ -3,6 +3,7 @@
 
 use super::answer;
 use super::attributes;
+use super::bereft;
 use super::capability::Capabilities;
 use super::command;
 use super::execute::number;
@@ -161,20 +162,13 @@ pub fn local(front: &mut MyFront, header: Header, payload: &[u8], replies: &mut 
             }
             kill(front, header, payload, replies)
         }
-        command::STMT_BULK_EXECUTE if may_bulk(front) => Local::Server,
-        command::QUERY
-        | command::STMT_PREPARE
-        | command::STMT_EXECUTE
-        | command::STMT_SEND_LONG_DATA
-        | command::STMT_RESET
-        | command::STMT_FETCH
-        | command::INIT_DB
-        | command::REFRESH
-        | command::DEBUG
-        | command::STATISTICS
-        | command::FIELD_LIST
-        | command::PROCESS_INFO
-        | command::SET_OPTION => Local::Server,
+        command::STMT_BULK_EXECUTE if !may_bulk(front) => {
+            front.begin();
+            refuse(front, header.seq, kind, replies);
+            Local::Done
+        }
+        _ if front.bereft && needs_server(kind) => bereft::local(front, header, payload, replies),
+        _ if needs_server(kind) => Local::Server,
         _ => {
             front.begin();
             refuse(front, header.seq, kind, replies);
@@ -186,6 +180,26 @@ pub fn local(front: &mut MyFront, header: Header, payload: &[u8], replies: &mut 
 /// True if the client has agreed on bulk execution.
 pub(super) fn may_bulk(front: &MyFront) -> bool {
     front.capabilities.has(Capabilities::MARIADB_STMT_BULK)
+}
+
+const fn needs_server(kind: u8) -> bool {
+    matches!(
+        kind,
+        command::QUERY
+            | command::STMT_BULK_EXECUTE
+            | command::STMT_PREPARE
+            | command::STMT_EXECUTE
+            | command::STMT_SEND_LONG_DATA
+            | command::STMT_RESET
+            | command::STMT_FETCH
+            | command::INIT_DB
+            | command::REFRESH
+            | command::DEBUG
+            | command::STATISTICS
+            | command::FIELD_LIST
+            | command::PROCESS_INFO
+            | command::SET_OPTION
+    )
 }
 
 fn refuse(front: &mut MyFront, seq: u8, kind: u8, replies: &mut Vec<u8>) {

@@ -8,6 +8,7 @@ pub mod accept;
 pub mod answer;
 pub mod attributes;
 pub mod back;
+mod bereft;
 pub mod capability;
 pub mod catalogue;
 pub mod chore;

@@ -2,6 +2,7 @@
 //! session goes on without a connection.
 
 use super::back::MyBack;
+use super::bereft;
 use super::effects;
 use super::fault;
 use super::front::MyFront;
@@ -21,22 +22,36 @@ pub fn orphan(
     let amid_packet = back.body.pass && (back.body.left > 0 || back.body.continues);
     let amid_command =
         front.request.passing > 0 || (front.request.continues && !front.request.drops);
-    let lost = back.status.has(Status::IN_TRANS) || back.untracked || front.released;
+    let bereft = back.status.has(Status::IN_TRANS);
+    let at_work = back.debts.iter().any(|owed| owed.is_clients());
+    // Of a transaction that may have been committed nobody could say that it failed.
+    let known = !at_work
+        || front
+            .running
+            .as_ref()
+            .is_some_and(|running| bereft::keeps_open(&running.verdict));
+    let lost = bereft && (!known || fault.is_none()) || back.untracked || front.released;
     if amid_packet || amid_command || lost || front.outlives_reset() || !front.pins().is_empty() {
         return false;
     }
     let clients = back.debts.iter().position(|owed| owed.is_clients());
     let mut before = back.debts.iter().take(clients.unwrap_or(usize::MAX));
     // What Sluice asks behind a client's command is about its result, and now nobody knows.
-    let mut lost_insert_id = false;
+    let (mut lost_insert_id, mut lost_warnings) = (false, false);
     let bearable = before.all(|owed| {
         lost_insert_id |= matches!(owed.fate, Fate::InsertId);
-        !matches!(owed.fate, Fate::Warnings | Fate::Chore)
+        lost_warnings |= matches!(owed.fate, Fate::Warnings);
+        !matches!(owed.fate, Fate::Chore)
     });
-    if !bearable {
+    // What is sent again is answered anew.
+    if !bearable && fault.is_some() {
         return false;
     }
     front.last.insert_id_lost |= lost_insert_id;
+    if lost_warnings {
+        // They told of a command that has been answered.
+        front.last.warnings.clear();
+    }
     if let Some(owed) = clients.and_then(|place| back.debts.get(place)) {
         // An error may take the place of a result, or of its next row.
         if !matches!(owed.stage, Stage::First | Stage::Rows) {
@@ -49,5 +64,8 @@ pub fn orphan(
     }
     front.request.preparing = false;
     back.debts.clear();
+    if bereft {
+        bereft::roll_back(front);
+    }
     front.failure().is_none() && front.pins().is_empty()
 }

@@ -36,6 +36,14 @@ pub(super) fn demand(front: &PgFront, input: &[u8], readings: Option<&PgReadings
     }
 }
 
+/// See [`Engine::sketch`](crate::protocol::Engine::sketch).
+pub(super) fn sketch(text: &[u8], readings: Option<&PgReadings>) -> Result<Demand, Box<str>> {
+    match readings {
+        Some(readings) => Demand::of(&readings.get(text, Form::Text), None),
+        None => Ok(Demand::primary(Why::NoCatalogue)),
+    }
+}
+
 /// See [`Engine::unit`](crate::protocol::Engine::unit).
 pub(super) fn unit(front: &PgFront, input: &[u8]) -> Option<Unit> {
     if front.passing > 0 {

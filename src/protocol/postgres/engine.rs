@@ -27,8 +27,8 @@ use crate::model::{
 };
 use crate::protocol::{
     Addressee, Affinity, Asked, Attach, Breach, Caller, CancelOrder, Codec, ConnectError,
-    ConnectPlan, Derivation, Engine, Entropy, Errand, Exchange, FrontSettings, HelloOffer, Opening,
-    ProofDemand, Script, Step, Table, Unit, Wants,
+    ConnectPlan, Demand, Derivation, Engine, Entropy, Errand, Exchange, FrontSettings, HelloOffer,
+    Opening, ProofDemand, Script, Step, Table, Unit, Wants,
 };
 
 /// PostgreSQL, protocol 3.
@@ -174,12 +174,24 @@ impl Engine for Postgres {
         demand::demand(front, input, readings)
     }
 
+    fn sketch(
+        text: &[u8],
+        _: Option<&()>,
+        readings: Option<&PgReadings>,
+    ) -> Result<Demand, Box<str>> {
+        demand::sketch(text, readings)
+    }
+
     fn unit(front: &PgFront, input: &[u8]) -> Option<Unit> {
         demand::unit(front, input)
     }
 
     fn unsend(front: &mut PgFront, unit: &[u8]) {
         demand::unsend(front, unit);
+    }
+
+    fn renounce(front: &mut PgFront) {
+        front.renounce();
     }
 
     fn feed(id: u64) -> Board {

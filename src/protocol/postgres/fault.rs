@@ -29,10 +29,10 @@ pub const fn sqlstate(kind: FaultKind) -> &'static str {
         FaultKind::Unsupported => "0A000",
         // sqlclient_unable_to_establish_sqlconnection: Sluice is the SQL client that could not.
         FaultKind::TargetUnavailable => "08001",
-        // connection_failure: whether the request took effect is not known.
-        FaultKind::ServerLost => "08006",
+        // connection_failure: whether the request took effect is not known, unless the kind says so.
+        FaultKind::ServerLost | FaultKind::TransactionLost => "08006",
         // admin_shutdown: for a server going down as for `pg_terminate_backend`.
-        FaultKind::ShuttingDown | FaultKind::Terminated => "57P01",
+        FaultKind::ShuttingDown | FaultKind::Terminated | FaultKind::Stranded => "57P01",
         // idle_session_timeout
         FaultKind::IdleTimeout => "57P05",
         // idle_in_transaction_session_timeout
@@ -80,6 +80,10 @@ const fn hint(kind: FaultKind) -> Option<&'static str> {
     match kind {
         FaultKind::ServerLost => {
             Some("The request may have taken effect. Check before you repeat it.")
+        }
+        FaultKind::TransactionLost => Some("Roll back, and begin the transaction again."),
+        FaultKind::Stranded => {
+            Some("Run what leaves such state with the hint /* sluice: primary */.")
         }
         FaultKind::BorrowTimeout | FaultKind::Overloaded => {
             Some("All server connections are in use. Try again later.")

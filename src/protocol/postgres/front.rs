@@ -12,6 +12,7 @@ use crate::model::{Fault, FaultKind, Finding, PinReason, Pins, PoolMode};
 use crate::protocol::{self, FrontSettings};
 use crate::sql::statement::Verdict;
 
+use super::bereft::Loss;
 use super::by_name::Own;
 use super::inspect::{Inspection, offenders};
 use super::listen::{Board, Listener};
@@ -67,6 +68,8 @@ pub struct PgFront {
     pub(super) confirmed: bool,
     /// The server's error about a setting that could not be replayed.
     pub(super) replay_failed: Option<Bytes>,
+    /// A transaction of its own is lost, and the client has not ended it yet.
+    pub(super) loss: Loss,
     pub(super) pins: Pins,
     /// Those from before the batch of requests at hand.
     settled_pins: Pins,
@@ -166,6 +169,7 @@ impl PgFront {
             flux: 0,
             confirmed,
             replay_failed: None,
+            loss: Loss::None,
             pins,
             settled_pins: pins,
             ran: false,
@@ -282,6 +286,12 @@ impl PgFront {
         if pins.is_empty() {
             self.pin_cause = None;
         }
+    }
+
+    /// See [`Engine::renounce`](crate::protocol::Engine::renounce).
+    pub(super) fn renounce(&mut self) {
+        self.inspection.calm();
+        self.set_pins(Pins::NONE);
     }
 
     /// Everything sent has been answered.

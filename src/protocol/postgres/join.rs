@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::back::PgBack;
+use super::bereft::{self, Loss};
 use super::front::{Barrier, PgFront};
 use super::owed::{Fate, Owed};
 use super::rename;
@@ -13,6 +14,20 @@ use crate::protocol::{Attach, FrontSettings};
 
 /// See [`Engine::attach`](crate::protocol::Engine::attach).
 pub fn attach(
+    front: &mut PgFront,
+    back: &mut PgBack,
+    request: &mut Vec<u8>,
+    replies: &mut Vec<u8>,
+) -> Attach {
+    let attach = agree(front, back, request, replies);
+    if front.loss == Loss::None {
+        return attach;
+    }
+    bereft::fail(back, request);
+    Attach::Wait
+}
+
+fn agree(
     front: &mut PgFront,
     back: &mut PgBack,
     request: &mut Vec<u8>,

@@ -8,6 +8,7 @@
 pub mod accept;
 mod again;
 pub mod back;
+mod bereft;
 mod bound;
 mod by_name;
 pub mod cancel;

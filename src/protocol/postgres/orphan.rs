@@ -5,6 +5,7 @@
 //! changed is taken back.
 
 use super::back::{CopyIn, PgBack};
+use super::bereft::{self, Loss};
 use super::front::PgFront;
 use super::owed::{Fate, Owed};
 use super::reply::{self, Watcher};
@@ -20,7 +21,11 @@ pub fn orphan(
     replies: &mut Vec<u8>,
 ) -> bool {
     let amid_message = back.body.left > 0 && back.body.pass;
-    let lost = back.tx != TxStatus::Idle || back.doubt || back.copy != CopyIn::None;
+    // Of a transaction that may have been committed nobody could say that it failed.
+    let bereft = back.tx != TxStatus::Idle;
+    let unknown = back.tx == TxStatus::Open && back.ends || back.unsynced && back.debts.is_empty();
+    let lost = bereft && (unknown || fault.is_none());
+    let lost = lost || back.doubt || back.copy != CopyIn::None;
     // A direct connection would have ended with it.
     let lost = lost || back.offended;
     if amid_message || lost || front.outlives_reset() || !front.pins().is_empty() {
@@ -30,17 +35,21 @@ pub fn orphan(
     // The server's last words were an error, which the client has been told, unless nobody is told anything.
     let mut told = std::mem::take(&mut back.closing) && fault.is_some();
     let unended = back.unsynced || back.skipping;
+    let loss = match (bereft, back.debts.has_clients()) {
+        (false, _) => front.loss,
+        (true, false) => Loss::Untold,
+        (true, true) => Loss::Told,
+    };
+    let status = loss.status();
     let mut script = Script::default();
     for _ in 0..MOST_OWED {
         let mut answer = Vec::new();
         match back.debts.first() {
             None => break,
-            Some(Owed::Sync | Owed::InnerSync) => {
-                message::ready_for_query(&mut answer, TxStatus::Idle);
-            }
+            Some(Owed::Sync | Owed::InnerSync) => message::ready_for_query(&mut answer, status),
             Some(Owed::Query(fate)) if *fate != Fate::Client => {
                 message::command_complete(&mut answer, "SET");
-                message::ready_for_query(&mut answer, TxStatus::Idle);
+                message::ready_for_query(&mut answer, status);
             }
             Some(owed) => {
                 let extended = owed.is_extended();
@@ -51,7 +60,7 @@ pub fn orphan(
                     }
                 }
                 if !extended {
-                    message::ready_for_query(&mut answer, TxStatus::Idle);
+                    message::ready_for_query(&mut answer, status);
                 }
             }
         }
@@ -74,6 +83,9 @@ pub fn orphan(
     }
     if !back.debts.is_empty() || front.failure().is_some() {
         return false;
+    }
+    if bereft {
+        bereft::roll_back(front, loss);
     }
     // The rest of a message that the server got a part of is nobody's.
     front.dropping += std::mem::take(&mut front.passing);

@@ -28,6 +28,8 @@ pub enum Fate {
     Inspection,
     /// Sluice: channels move to the shared connection.
     Move,
+    /// Nobody: a transaction that is to fail.
+    Bereft,
     /// Sluice, while no client is attached.
     Chore,
 }
@@ -249,6 +251,11 @@ impl Debts {
             Owed::Scripted(script, _) => Some(script),
             _ => None,
         })
+    }
+
+    /// True if an answer is due to the client.
+    pub fn has_clients(&self) -> bool {
+        self.queue.iter().any(|owed| owed.fate() == Fate::Client)
     }
 
     /// True if exactly one answer is due.

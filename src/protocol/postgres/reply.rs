@@ -9,6 +9,7 @@ use crate::model::TxStatus;
 use crate::protocol::{Breach, Script};
 
 use super::back::{Body, CopyIn, PgBack, UNKNOWN};
+use super::bereft::Loss;
 use super::by_name::{self, What};
 use super::frame::{self, HEADER_LEN};
 use super::front::PgFront;
@@ -455,7 +456,7 @@ impl Reader<'_> {
                     listen::answered(client.front, self.back);
                 }
             }
-            Fate::Ours => {}
+            Fate::Ours | Fate::Bereft => {}
             Fate::Chore => {
                 self.back.rest();
             }
@@ -471,6 +472,11 @@ impl Reader<'_> {
         {
             client.front.settle();
             self.back.again.settle();
+        }
+        if self.back.tx != TxStatus::Failed
+            && let Some(client) = &mut self.client
+        {
+            client.front.loss = Loss::None;
         }
         if self.back.tx != TxStatus::Idle {
             return;

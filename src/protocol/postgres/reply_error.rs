@@ -72,6 +72,8 @@ pub(super) fn read(
             reader.back.chore.error = error.map(|parsed| parsed.error.clone());
             reader.stream_for(message, fate)
         }
+        // As it should, unless the server goes away.
+        Fate::Bereft => reader.stream_for(message, fate),
         Fate::Replay => {
             // What the connection's settings are is unknown now, and statements of the client
             // may follow already: neither side can go on.

@@ -11,10 +11,10 @@ use crate::protocol::{Script, Wants};
 use crate::sql::statement::Verdict;
 
 use super::back::{CopyIn, PgBack};
+use super::bereft::{self, Loss};
 use super::frame::{self, HEADER_LEN, Header};
 use super::front::{Barrier, PgFront};
 use super::line_up::{Way, line_up};
-use super::message;
 use super::owed::{Fate, Owed, Undo};
 use super::put_in::{self, Mended};
 use super::request_statement as statement;
@@ -52,10 +52,18 @@ pub fn wants(
             b'd' | b'c' | b'f' | b'H' => front.dropping = HEADER_LEN + header.len,
             b'S' if front.declined => {
                 front.declined = false;
-                message::ready_for_query(replies, TxStatus::Idle);
+                bereft::ready(front, replies);
                 front.dropping = HEADER_LEN + header.len;
             }
             _ if front.declined => front.dropping = HEADER_LEN + header.len,
+            b'Q' | b'F' | b'P' | b'B' | b'D' | b'E' | b'C' if front.loss == Loss::Untold => {
+                match bereft::news(front, header, rest) {
+                    None => return Ok((at, Wants::More)),
+                    Some(Some(fault)) => decline(front, &fault, rest, replies),
+                    Some(None) => {}
+                }
+                front.loss = Loss::Told;
+            }
             _ => {
                 let enough = worth_a_server(header, front.policy.max_statement_bytes);
                 let wants = if rest.len() < enough {
@@ -75,7 +83,7 @@ pub fn decline(front: &mut PgFront, fault: &Fault, input: &[u8], replies: &mut V
     super::fault::write(fault, false, replies);
     match checked_header(input) {
         Ok(Some(header)) if matches!(header.kind, b'Q' | b'F') => {
-            message::ready_for_query(replies, TxStatus::Idle);
+            bereft::ready(front, replies);
             front.dropping = HEADER_LEN + header.len;
         }
         _ => front.declined = true,

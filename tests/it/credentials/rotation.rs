@@ -208,3 +208,57 @@ fn two_users_of_postgresql_taking_turns_fail_no_query() {
 fn two_users_of_mysql_taking_turns_fail_no_query() {
     two_users(Bed::mysql(Kind::MySql));
 }
+
+/// The connections of a pool may be those of either user; a KILL goes out as the one whose connection it is.
+#[test]
+fn a_query_is_killed_though_its_user_is_not_the_one_whose_turn_it_is() {
+    let bed = Bed::mysql(Kind::MySql);
+    let moto = Moto::start();
+    let names = [bed.user("turn"), format!("{}_clone", bed.user("turn"))];
+    bed.create_user(&names[0], "first");
+    bed.create_user(&names[1], "second");
+    let mut secret = moto.secret("kill", &names[0], "first");
+    let settings = bed
+        .settings()
+        .user("shop", "password", "shop secret")
+        .user("shop", "server_secret_arn", &*secret.arn)
+        .group("default_pool_size", 20)
+        .aws("secret_refresh_interval", "1s");
+    let proxy = Sluice::start(&moto.attach(settings));
+    let port = proxy.port;
+    let log_in = || bed.log_in(port, "shop", "shop secret").unwrap();
+    let who = bed.who();
+    // Busy with a connection of the first user, while the second has its turn.
+    let mut busy = log_in();
+    let id = busy.ask("select connection_id()").unwrap();
+    busy.ask("begin").ok();
+    assert_eq!(busy.ask(who).unwrap(), names[0]);
+    let pending = secret.put_pending(&names[1], "second");
+    secret.promote(pending);
+    let mut others: Vec<_> = Vec::new();
+    wait::until_true("a connection of the second user", || {
+        let mut other = log_in();
+        other.ask("begin").ok();
+        let found = other.ask(who).unwrap() == names[1];
+        if found {
+            others.push(other);
+        }
+        found
+    });
+    let sleeping = thread::spawn(move || {
+        let began = Instant::now();
+        let result = busy.ask("select sleep(60)");
+        (result, began.elapsed())
+    });
+    thread::sleep(Duration::from_millis(500));
+    let mut killer = log_in();
+    let _ = killer.ask(&format!("kill query {id}"));
+    let (result, took) = sleeping.join().unwrap();
+    // MySQL's answer to a SLEEP that was interrupted is 1.
+    assert!(took < Duration::from_secs(20), "{took:?}: {result:?}");
+    drop((others, killer));
+    drop(proxy);
+    for name in &names {
+        bed.drop_user(name);
+    }
+}

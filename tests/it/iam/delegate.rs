@@ -181,6 +181,63 @@ fn a_thousand_clients_with_one_token_ask_once() {
 }
 
 #[test]
+fn a_reload_forgets_neither_verdicts_nor_failures() {
+    if is_direct() {
+        return;
+    }
+    let settings = |settings: Settings| {
+        settings
+            .extra("[tokens]\nmax_failures_per_user = 3\n")
+            .group("default_pool_size", 1)
+    };
+    let (checker, server, proxy) = start(settings);
+    let reload = |number: usize| {
+        proxy.signal(rustix::process::Signal::HUP);
+        wait::until_true("the reload", || {
+            proxy.log().matches("configuration reloaded").count() == number
+        });
+    };
+    let token = Token::at(PORT).text();
+    let mut wire = Wire::connect(&login(&proxy, &token)).unwrap();
+    assert_eq!(wire.value("select 1"), "1");
+    let asked = checker.log().len();
+    reload(1);
+    let mut again = Wire::connect(&login(&proxy, &token)).unwrap();
+    assert_eq!(again.value("select session_user"), USER);
+    assert_eq!(checker.log().len(), asked, "the database was asked again");
+    assert_eq!(proxy.metric("sluice_token_cache_total", "miss"), 1.0);
+    // What clients have shown opens connections still.
+    Wire::connect(&Login::new(server.port, "postgres", ADMIN))
+        .unwrap()
+        .succeed(
+            "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'iam_app'",
+        );
+    wait::until_true("another connection", || {
+        Wire::connect(&login(&proxy, &token)).is_ok_and(|mut wire| {
+            let replies = wire.simple("select 1");
+            crate::support::wire::backend::error(&replies).is_none()
+        })
+    });
+    // Failures before and after it add up.
+    let wrong = Token {
+        region: "eu-west-1".into(),
+        ..Token::at(PORT)
+    };
+    let fail = |times: usize| {
+        for _ in 0..times {
+            assert!(Wire::connect(&login(&proxy, &wrong.text())).is_err());
+        }
+    };
+    fail(3);
+    let throttled = || proxy.metric("sluice_token_throttled_total", "user");
+    assert_eq!(throttled(), 0.0);
+    reload(2);
+    // By itself that is below the limit, with one to spare.
+    fail(2);
+    assert!(throttled() >= 1.0);
+}
+
+#[test]
 fn a_revoked_key_is_refused_after_the_time_that_is_configured() {
     if is_direct() {
         return;

@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Write},
     net::TcpListener,
+    process::{Command, Stdio},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering},
@@ -34,6 +35,7 @@ struct Issuer {
 
 struct Key {
     id: String,
+    algorithm: Algorithm,
     private: EncodingKey,
 }
 
@@ -85,7 +87,43 @@ impl Issuer {
         *self.keys.lock().unwrap() = vec![public];
         Key {
             id: id.into(),
+            algorithm: Algorithm::ES256,
             private: EncodingKey::from_ec_der(&pair.serialize_der()),
+        }
+    }
+
+    /// The same of a key for RSA, made by OpenSSL as that of Cognito or Entra ID is by somebody else.
+    fn rotate_to_rsa(&self, id: &str) -> Key {
+        let openssl = |arguments: &[&str], input: &[u8]| {
+            let mut child = Command::new("openssl")
+                .args(arguments)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            child.stdin.take().unwrap().write_all(input).unwrap();
+            let output = child.wait_with_output().unwrap();
+            assert!(output.status.success(), "openssl {arguments:?}");
+            output.stdout
+        };
+        let pem = openssl(&["genrsa", "-traditional", "2048"], b"");
+        let private = openssl(&["rsa", "-traditional", "-outform", "DER"], &pem);
+        let modulus = openssl(&["rsa", "-noout", "-modulus"], &pem);
+        let digits = String::from_utf8(modulus).unwrap();
+        let digits = digits.trim().strip_prefix("Modulus=").unwrap().to_owned();
+        let modulus: Vec<u8> = (0..digits.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap())
+            .collect();
+        let text = |bytes: &[u8]| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
+        // The exponent is 65537 unless another is asked for.
+        let public = json!({"kty": "RSA", "alg": "RS256", "use": "sig", "kid": id, "n": text(&modulus), "e": "AQAB"});
+        *self.keys.lock().unwrap() = vec![public];
+        Key {
+            id: id.into(),
+            algorithm: Algorithm::RS256,
+            private: EncodingKey::from_rsa_der(&private),
         }
     }
 
@@ -98,7 +136,7 @@ impl Issuer {
             json!({"iss": self.url, "aud": audience, "sub": subject, "iat": now, "exp": now + 300});
         let header = Header {
             kid: Some(key.id.clone()),
-            ..Header::new(Algorithm::ES256)
+            ..Header::new(key.algorithm)
         };
         encode(&header, &claims, &key.private).unwrap()
     }
@@ -170,6 +208,7 @@ fn a_token_of_the_issuer_lets_its_bearer_in_as_whom_it_may_be() {
     for n in 0..20 {
         let invented = Key {
             id: format!("x{n}"),
+            algorithm: second.algorithm,
             private: second.private.clone(),
         };
         let token = issuer.token(&invented, "function:shop-eu", "sluice");
@@ -178,6 +217,53 @@ fn a_token_of_the_issuer_lets_its_bearer_in_as_whom_it_may_be() {
     assert!(issuer.asked.load(Ordering::Relaxed) <= asked + 1);
     // The old one is withdrawn.
     assert!(Wire::connect(&login("app", good)).is_err());
+}
+
+#[test]
+fn tokens_signed_with_rsa_are_verified_too() {
+    if is_direct() {
+        return;
+    }
+    let issuer = Issuer::start();
+    let key = issuer.rotate_to_rsa("one");
+    let database = Database::new();
+    let proxy = Sluice::start(&issuer.settings(Settings::for_server(database.server_port)));
+    let connect = |token: &str| {
+        let login = Login::new(proxy.port, &database.name, ("app", token));
+        Wire::connect(&login.tls(Certs::shared().client_config(None)))
+    };
+    let good = issuer.token(&key, "function:shop-eu", "sluice");
+    assert_eq!(connect(&good).unwrap().value("select session_user"), "app");
+    // Each part of it counts.
+    let parts: Vec<&str> = good.split('.').collect();
+    let other = issuer.token(&key, "function:shop-us", "sluice");
+    let other: Vec<&str> = other.split('.').collect();
+    let mixed = [parts[0], other[1], parts[2]].join(".");
+    assert_eq!(connect(&mixed).err().unwrap().sqlstate(), "28P01");
+    wait::until_true("the reason", || {
+        proxy.log().contains("reason=\"bad_signature\"")
+    });
+    // Another key under the same name.
+    let published = issuer.keys.lock().unwrap().clone();
+    let forged = issuer.rotate_to_rsa("one");
+    *issuer.keys.lock().unwrap() = published;
+    let token = issuer.token(&forged, "function:shop-eu", "sluice");
+    assert!(connect(&token).is_err());
+    // A key for RSA verifies nothing that names another algorithm: its public part is no secret.
+    let header = Header {
+        kid: Some("one".into()),
+        ..Header::new(Algorithm::HS256)
+    };
+    let claims = json!({"iss": issuer.url, "aud": "sluice", "sub": "function:shop-eu", "exp": 4_000_000_000_u64});
+    let public = issuer.keys.lock().unwrap()[0]["n"].to_string();
+    let confused = encode(
+        &header,
+        &claims,
+        &EncodingKey::from_secret(public.as_bytes()),
+    )
+    .unwrap();
+    assert!(connect(&confused).is_err());
+    assert!(connect(&good).is_ok());
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! Sessions whose reads go to replicas.
 
+mod explaining;
+mod leftovers;
 mod mysql;
 mod postgres;
+mod read_only;
 mod reference;
 mod refused;
 mod staleness;

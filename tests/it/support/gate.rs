@@ -3,7 +3,7 @@
 
 use std::{
     io::{Read, Write},
-    net::{Shutdown, TcpListener, TcpStream},
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc,
         atomic::{AtomicU8, AtomicU16, Ordering},
@@ -28,7 +28,12 @@ pub struct Gate {
 impl Gate {
     /// An open gate before the server at `port`.
     pub fn before(port: u16) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        Self::at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), port)
+    }
+
+    /// The same at an address of the caller's choice.
+    pub fn at(address: SocketAddr, port: u16) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let gate = Self {
             port: listener.local_addr().unwrap().port(),
             state: Arc::new(AtomicU8::new(OPEN)),

@@ -131,6 +131,71 @@ fn demote(server: &MySql) {
     });
 }
 
+/// Longer than a test may take: what is found out is found out otherwise.
+const NEVER: &str = "10m";
+
+#[test]
+fn a_demoted_primary_is_found_out_by_its_refusal_to_write() {
+    if is_direct() {
+        return;
+    }
+    for kind in [Kind::MySql, Kind::MariaDb] {
+        let servers = cluster::mysql(kind, 1);
+        let database = servers[0].database();
+        let settings = cluster::before_mysql(&servers).group("health_check_interval", NEVER);
+        let proxy = Sluice::start(&settings);
+        let mut wire = proxy.connect(&database);
+        wire.succeed("create table t (id int primary key)");
+        wait::until_true("the replica to catch up", || {
+            let tables = "select count(*) from information_schema.tables where table_name = 't'";
+            servers[1].admin().value(tables) == "1"
+        });
+        demote(&servers[0]);
+        servers[1].promote();
+        // One that writes meets the refusal; what comes next goes to who has taken over.
+        let began = Instant::now();
+        assert_eq!(wire.fail("insert into t values (1)").code, 1290);
+        wait::until_true("a write", || {
+            wire.query("insert into t values (2)").unwrap()[0]
+                .failure()
+                .is_none()
+        });
+        println!("{kind:?}: writes {:?} after the refusal", began.elapsed());
+        assert_eq!(wire.value("select @@port"), servers[1].port.to_string());
+    }
+}
+
+#[test]
+fn a_server_of_postgresql_that_refuses_to_write_is_looked_at_at_once() {
+    if is_direct() {
+        return;
+    }
+    let servers = cluster::postgres(1);
+    let database = servers[0].database();
+    let settings = cluster::before_postgres(&servers).group("health_check_interval", NEVER);
+    let proxy = Sluice::start(&settings);
+    let mut wire = proxy.connect(&database);
+    wire.succeed("create table t (id int)");
+    cluster::catch_up(&servers[0], &servers[1]);
+    let mut old = servers[0].admin("postgres");
+    old.succeed("alter system set default_transaction_read_only = on");
+    old.succeed("select pg_reload_conf()");
+    servers[1].admin("postgres").succeed("select pg_promote()");
+    let began = Instant::now();
+    // The setting takes a moment.
+    wait::until_true("a refusal", || {
+        error(&wire.simple("insert into t values (1)")).as_deref() == Some("25006")
+    });
+    wait::until_true("a write", || {
+        error(&wire.simple("insert into t values (2)")).is_none()
+    });
+    println!("writes {:?} after the refusal", began.elapsed());
+    assert_eq!(
+        wire.value("select inet_server_port()"),
+        servers[1].port.to_string()
+    );
+}
+
 #[test]
 fn a_statement_in_flight_fails_and_its_session_lives_on() {
     if is_direct() {
@@ -162,10 +227,10 @@ fn a_statement_in_flight_fails_and_its_session_lives_on() {
         let last = words(&replies).last().cloned();
         assert_eq!(last.as_deref(), Some("Ready(I)"));
     }
-    // A transaction that is lost cannot be gone on with.
-    let replies = in_transaction.read_ready_or_close();
+    // A transaction that is lost has failed.
+    let replies = in_transaction.read_ready();
     assert_eq!(error(&replies).as_deref(), Some("08006"));
-    assert_ne!(replies.last().unwrap().tag, b'Z');
+    assert_eq!(words(&replies).last().map(String::as_str), Some("Ready(E)"));
     servers[1].admin("postgres").succeed("select pg_promote()");
     let port = servers[1].port.to_string();
     assert_eq!(simple.value("select inet_server_port()"), port);

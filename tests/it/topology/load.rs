@@ -1,7 +1,6 @@
 //! Failover under load: how long until there are writes again, and what is lost.
 
 use std::{
-    process::{Command, Stdio},
     sync::{
         Mutex,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -10,20 +9,21 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::programs::{
+    Bouncer, prepare_pgbench, prepare_sysbench, run_pgbench, run_sysbench, summary,
+};
 use super::roles::until_state;
 use crate::support::{
     cluster,
     mysql::{self, Kind},
-    place,
-    postgres::{APP, Database},
     sluice::{Sluice, is_direct},
     wire::{Login, Wire, backend::error, frontend::query},
 };
 
-/// Rounds of each test; more on request.
+/// Rounds of each test; more on request: `SLUICE_FAILOVERS=10`.
 fn rounds() -> usize {
     let wanted = std::env::var("SLUICE_FAILOVERS").ok();
-    wanted.and_then(|text| text.parse().ok()).unwrap_or(1)
+    wanted.and_then(|text| text.parse().ok()).unwrap_or(2)
 }
 
 /// What the writers of one round have seen.
@@ -54,6 +54,8 @@ impl Seen {
 struct Round {
     sluice: Seen,
     direct: Seen,
+    /// By way of PgBouncer, where that is compared with.
+    bouncer: Option<Seen>,
     killed: Mutex<Option<Instant>>,
     stop: AtomicBool,
 }
@@ -64,7 +66,8 @@ impl Round {
     }
 
     fn is_over(&self) -> bool {
-        self.sluice.is_over() && self.direct.is_over()
+        let bouncer = self.bouncer.as_ref();
+        self.sluice.is_over() && self.direct.is_over() && bouncer.is_none_or(Seen::is_over)
     }
 }
 
@@ -82,8 +85,8 @@ fn write_postgres(mut wire: Wire, writer: u32, round: &Round) {
     }
 }
 
-/// A client without Sluice that knows both servers.
-fn reconnect_postgres(login: &Login, ports: [u16; 2], round: &Round) {
+/// A client without Sluice, which knows where else it may connect and connects again after each error.
+fn reconnect_postgres(login: &Login, ports: &[u16], seen: &Seen, round: &Round) {
     let mut at = 0;
     let mut wire: Option<Wire> = None;
     while round.goes_on() {
@@ -91,21 +94,19 @@ fn reconnect_postgres(login: &Login, ports: [u16; 2], round: &Round) {
         if wire.is_none() {
             at += 1;
             let mut login = login.clone();
-            login.port = ports[at % 2];
+            login.port = ports[at % ports.len()];
             wire = Wire::connect(&login).ok();
         }
         let wrote = wire.as_mut().is_some_and(|wire| {
-            if wire
-                .send(&query("insert into t (writer) values (-1)"))
-                .is_err()
-            {
+            let insert = query("insert into t (writer) values (-1)");
+            if wire.send(&insert).is_err() {
                 return false;
             }
             let reply = wire.read_ready_or_close();
             error(&reply).is_none() && reply.last().is_some_and(|last| last.tag == b'Z')
         });
         if wrote {
-            round.direct.wrote(began, &round.killed);
+            seen.wrote(began, &round.killed);
         } else {
             wire = None;
             thread::sleep(Duration::from_millis(10));
@@ -157,15 +158,52 @@ fn after(promoted: Instant, first: &Seen) -> Duration {
     first.saturating_duration_since(promoted)
 }
 
-fn report(what: &str, sluice: &mut [Duration], direct: &mut [Duration]) {
-    for (name, times) in [("Sluice", sluice), ("a client that reconnects", direct)] {
-        times.sort();
-        let (p50, most) = (times[times.len() / 2], times[times.len() - 1]);
-        println!(
-            "{what}, {} failovers, promotion to first write through {name}: p50 {p50:?}, max {most:?}",
-            times.len()
-        );
+/// Times of one engine's failovers.
+#[derive(Default)]
+struct Times {
+    sluice: Vec<Duration>,
+    direct: Vec<Duration>,
+    bouncer: Vec<Duration>,
+}
+
+impl Times {
+    fn add(&mut self, round: &Round, promoted: Instant) {
+        self.sluice.push(after(promoted, &round.sluice));
+        self.direct.push(after(promoted, &round.direct));
+        let bouncer = round.bouncer.iter();
+        self.bouncer
+            .extend(bouncer.map(|seen| after(promoted, seen)));
     }
+
+    fn report(mut self, what: &str) {
+        for (name, times) in [
+            ("Sluice", &mut self.sluice),
+            ("a client that reconnects", &mut self.direct),
+            ("PgBouncer whose host is changed at once", &mut self.bouncer),
+        ] {
+            if times.is_empty() {
+                continue;
+            }
+            let (p50, most) = summary(times);
+            println!(
+                "{what}, {} failovers, promotion to first write through {name}: p50 {p50:?}, max {most:?}",
+                times.len()
+            );
+        }
+        let late = self
+            .sluice
+            .iter()
+            .filter(|time| **time > Duration::from_secs(5));
+        assert_eq!(late.count(), 0, "{:?}", self.sluice);
+    }
+}
+
+/// What writers of one round have lost.
+fn losses(what: &str, round: &Round, writers: u32) {
+    let failed = round.sluice.failed.load(Ordering::Relaxed);
+    let written = round.sluice.written.load(Ordering::Relaxed);
+    println!("{what}: {written} writes, {failed} failed in flight");
+    assert!(failed <= writers, "each can have one request in flight");
 }
 
 #[test]
@@ -173,20 +211,14 @@ fn a_failover_of_postgresql_under_load_costs_what_is_in_flight_and_no_more() {
     if is_direct() {
         return;
     }
-    let (mut through, mut direct) = (Vec::new(), Vec::new());
+    let mut times = Times::default();
     for _ in 0..rounds() {
-        let (one, other) = postgres_round();
-        through.push(one);
-        direct.push(other);
+        postgres_round(&mut times);
     }
-    report("PostgreSQL", &mut through, &mut direct);
-    assert!(
-        through.iter().all(|time| *time < Duration::from_secs(5)),
-        "{through:?}"
-    );
+    times.report("PostgreSQL");
 }
 
-fn postgres_round() -> (Duration, Duration) {
+fn postgres_round(times: &mut Times) {
     const WRITERS: u32 = 8;
     let mut servers = cluster::postgres(1);
     let database = servers[0].database();
@@ -197,24 +229,29 @@ fn postgres_round() -> (Duration, Duration) {
     let proxy = Sluice::start(&settings);
     let mut idle: Vec<Wire> = (0..20).map(|_| proxy.connect(&database)).collect();
     idle[0].succeed("create table t (id bigserial, writer int)");
-    pgbench(&database, proxy.port, &["-i", "-q", "-s", "1"])
-        .status()
-        .unwrap();
+    prepare_pgbench(&database, proxy.port);
     cluster::catch_up(&servers[0], &servers[1]);
     until_state(&proxy, servers[1].port, "replica", "AVAILABLE");
-    let mut bench = pgbench(&database, proxy.port, &["-n", "-c", "6", "-T", "30"])
-        .spawn()
-        .unwrap();
-    let round = Round::default();
+    let bouncer = Bouncer::before(&database, servers[0].port);
+    let bench = run_pgbench(&database, proxy.port);
+    let round = Round {
+        bouncer: bouncer.as_ref().map(|_| Seen::default()),
+        ..Round::default()
+    };
     let promoted = thread::scope(|scope| {
         for writer in 0..WRITERS {
             let wire = proxy.connect(&database);
             let round = &round;
             scope.spawn(move || write_postgres(wire, writer, round));
         }
+        let (login, round) = (database.login(0), &round);
         let ports = [servers[0].port, servers[1].port];
-        let (login, round_of_direct) = (database.login(0), &round);
-        scope.spawn(move || reconnect_postgres(&login, ports, round_of_direct));
+        let direct = login.clone();
+        scope.spawn(move || reconnect_postgres(&direct, &ports, &round.direct, round));
+        if let (Some(bouncer), Some(seen)) = (&bouncer, &round.bouncer) {
+            let ports = [bouncer.port];
+            scope.spawn(move || reconnect_postgres(&login, &ports, seen, round));
+        }
         thread::sleep(Duration::from_secs(2));
         let mut admin = servers[1].admin("postgres");
         servers[0].kill();
@@ -226,68 +263,56 @@ fn postgres_round() -> (Duration, Duration) {
             thread::sleep(Duration::from_millis(2));
         }
         let promoted = Instant::now();
-        promotion.join().unwrap();
-        let began = Instant::now();
-        while !round.is_over() && began.elapsed() < Duration::from_secs(30) {
-            thread::sleep(Duration::from_millis(5));
+        if let Some(bouncer) = &bouncer {
+            bouncer.change_host(servers[1].port);
         }
-        thread::sleep(Duration::from_millis(300));
-        round.stop.store(true, Ordering::Relaxed);
+        promotion.join().unwrap();
+        finish(round);
         promoted
     });
-    let failed = round.sluice.failed.load(Ordering::Relaxed);
-    println!(
-        "{} writes, {failed} failed in flight",
-        round.sluice.written.load(Ordering::Relaxed)
-    );
-    assert!(failed <= WRITERS, "each can have one request in flight");
+    losses("PostgreSQL", &round, WRITERS);
     for wire in &mut idle {
         assert_eq!(
             wire.value("select inet_server_port()"),
             servers[1].port.to_string()
         );
     }
-    let _ = bench.kill();
-    let _ = bench.wait();
-    (
-        after(promoted, &round.sluice),
-        after(promoted, &round.direct),
-    )
+    drop(bench);
+    times.add(&round, promoted);
 }
 
-fn pgbench(database: &Database, port: u16, arguments: &[&str]) -> Command {
-    let mut command = Command::new(place::postgres_program("pgbench"));
-    command
-        .args(["-h", "127.0.0.1", "-U", APP.0, "-p", &port.to_string()])
-        .args(arguments)
-        .arg(&database.name)
-        .env("PGPASSWORD", APP.1)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    command
+/// Waits until everybody has written, and ends the round.
+fn finish(round: &Round) {
+    let began = Instant::now();
+    while !round.is_over() && began.elapsed() < Duration::from_secs(30) {
+        thread::sleep(Duration::from_millis(5));
+    }
+    thread::sleep(Duration::from_millis(300));
+    round.stop.store(true, Ordering::Relaxed);
 }
 
 #[test]
-fn a_failover_of_mysql_and_mariadb_under_load_costs_what_is_in_flight_and_no_more() {
+fn a_failover_of_mysql_under_load_costs_what_is_in_flight_and_no_more() {
+    mysql_rounds(Kind::MySql);
+}
+
+#[test]
+fn a_failover_of_mariadb_under_load_costs_what_is_in_flight_and_no_more() {
+    mysql_rounds(Kind::MariaDb);
+}
+
+fn mysql_rounds(kind: Kind) {
     if is_direct() {
         return;
     }
-    for kind in [Kind::MySql, Kind::MariaDb] {
-        let (mut through, mut direct) = (Vec::new(), Vec::new());
-        for _ in 0..rounds() {
-            let (one, other) = mysql_round(kind);
-            through.push(one);
-            direct.push(other);
-        }
-        report(&format!("{kind:?}"), &mut through, &mut direct);
-        assert!(
-            through.iter().all(|time| *time < Duration::from_secs(5)),
-            "{through:?}"
-        );
+    let mut times = Times::default();
+    for _ in 0..rounds() {
+        mysql_round(kind, &mut times);
     }
+    times.report(&format!("{kind:?}"));
 }
 
-fn mysql_round(kind: Kind) -> (Duration, Duration) {
+fn mysql_round(kind: Kind, times: &mut Times) {
     const WRITERS: u32 = 8;
     let mut servers = cluster::mysql(kind, 1);
     let database = servers[0].database();
@@ -295,9 +320,11 @@ fn mysql_round(kind: Kind) -> (Duration, Duration) {
         .group("default_pool_size", 6)
         .group("health_check_interval", "1s");
     let proxy = Sluice::start(&settings);
-    let mut idle: Vec<_> = (0..10).map(|_| proxy.connect(&database)).collect();
+    let mut idle: Vec<_> = (0..20).map(|_| proxy.connect(&database)).collect();
     idle[0].succeed("create table t (id bigint primary key auto_increment, writer int)");
+    prepare_sysbench(&database, proxy.port);
     until_state(&proxy, servers[1].port, "replica", "AVAILABLE");
+    let bench = run_sysbench(&database, proxy.port);
     let round = Round::default();
     let promoted = thread::scope(|scope| {
         for writer in 0..WRITERS {
@@ -306,32 +333,21 @@ fn mysql_round(kind: Kind) -> (Duration, Duration) {
             scope.spawn(move || write_mysql(wire, writer, round));
         }
         let ports = [servers[0].port, servers[1].port];
-        let (database, round_of_direct) = (&database, &round);
-        scope.spawn(move || reconnect_mysql(database, ports, round_of_direct));
+        let (database, round) = (&database, &round);
+        scope.spawn(move || reconnect_mysql(database, ports, round));
         thread::sleep(Duration::from_secs(2));
         servers[0].kill();
         *round.killed.lock().unwrap() = Some(Instant::now());
         thread::sleep(Duration::from_millis(500));
         servers[1].promote();
         let promoted = Instant::now();
-        while !round.is_over() && promoted.elapsed() < Duration::from_secs(30) {
-            thread::sleep(Duration::from_millis(5));
-        }
-        thread::sleep(Duration::from_millis(300));
-        round.stop.store(true, Ordering::Relaxed);
+        finish(round);
         promoted
     });
-    let failed = round.sluice.failed.load(Ordering::Relaxed);
-    println!(
-        "{kind:?}: {} writes, {failed} failed in flight",
-        round.sluice.written.load(Ordering::Relaxed)
-    );
-    assert!(failed <= WRITERS, "each can have one request in flight");
+    losses(&format!("{kind:?}"), &round, WRITERS);
     for wire in &mut idle {
         assert_eq!(wire.value("select @@port"), servers[1].port.to_string());
     }
-    (
-        after(promoted, &round.sluice),
-        after(promoted, &round.direct),
-    )
+    drop(bench);
+    times.add(&round, promoted);
 }

@@ -5,6 +5,8 @@ mod discovery;
 mod failover;
 mod faults;
 mod load;
+mod lost_transactions;
+mod programs;
 mod rds;
 mod roles;
 mod switchover;

@@ -47,7 +47,11 @@ impl Moto {
 
     /// Calls an operation, which has to succeed.
     fn call(&mut self, operation: &str, arguments: &Value) -> Value {
-        writeln!(self.orders, "{}", json!([operation, arguments])).unwrap();
+        self.call_in("eu-central-1", operation, arguments)
+    }
+
+    fn call_in(&mut self, region: &str, operation: &str, arguments: &Value) -> Value {
+        writeln!(self.orders, "{}", json!([region, operation, arguments])).unwrap();
         let mut line = String::new();
         self.answers.read_line(&mut line).unwrap();
         serde_json::from_str(&line).unwrap_or_else(|_| panic!("{operation} {arguments} failed"))
@@ -67,8 +71,12 @@ impl Moto {
     }
 
     fn endpoint(&mut self, name: &str) -> String {
+        self.endpoint_in("eu-central-1", name)
+    }
+
+    fn endpoint_in(&mut self, region: &str, name: &str) -> String {
         let asked = json!({ "DBInstanceIdentifier": name });
-        let answer = self.call("describe_db_instances", &asked);
+        let answer = self.call_in(region, "describe_db_instances", &asked);
         let endpoint = &answer["DBInstances"][0]["Endpoint"];
         format!(
             "{}:{}",
@@ -141,6 +149,11 @@ fn at(addresses: &mut toml::Table, named: String, server: &Postgres) {
     addresses.insert(named, format!("127.0.0.1:{}", server.port).into());
 }
 
+/// What an instance needs that belongs to no cluster.
+fn alone() -> Value {
+    json!({ "MasterUsername": "u", "MasterUserPassword": "password1", "AllocatedStorage": 20 })
+}
+
 #[test]
 fn an_instance_and_its_read_replicas_are_followed() {
     if is_direct() {
@@ -153,7 +166,7 @@ fn an_instance_and_its_read_replicas_are_followed() {
     }
     let mut moto = Moto::start();
     let mut addresses = toml::Table::new();
-    at(&mut addresses, moto.instance("main", &json!({ "MasterUsername": "u", "MasterUserPassword": "password1", "AllocatedStorage": 20 })), &servers[0]);
+    at(&mut addresses, moto.instance("main", &alone()), &servers[0]);
     let replica = |moto: &mut Moto, name: &str| {
         let asked = json!({ "DBInstanceIdentifier": name, "SourceDBInstanceIdentifier": "main" });
         moto.call("create_db_instance_read_replica", &asked);
@@ -244,4 +257,103 @@ fn a_cluster_names_its_writer() {
         proxy.log().contains("discovery has found no server")
     });
     until_shown(&proxy, &[("writer", "primary AVAILABLE")]);
+}
+
+#[test]
+fn a_replica_in_another_region_may_lag_more() {
+    if is_direct() {
+        return;
+    }
+    let servers = cluster::postgres(2);
+    for replica in &servers[1..] {
+        cluster::catch_up(&servers[0], replica);
+    }
+    let mut moto = Moto::start();
+    let mut addresses = toml::Table::new();
+    let main = moto.instance("main", &alone());
+    at(&mut addresses, main, &servers[0]);
+    let near = json!({ "DBInstanceIdentifier": "near", "SourceDBInstanceIdentifier": "main" });
+    moto.call("create_db_instance_read_replica", &near);
+    let near = moto.endpoint("near");
+    at(&mut addresses, near, &servers[1]);
+    let far = json!({
+        "DBInstanceIdentifier": "far",
+        "SourceDBInstanceIdentifier": "arn:aws:rds:eu-central-1:123456789012:db:main",
+    });
+    moto.call_in("us-east-1", "create_db_instance_read_replica", &far);
+    let far = moto.endpoint_in("us-east-1", "far");
+    at(&mut addresses, far, &servers[2]);
+    let proxy = Sluice::start(
+        &moto
+            .settings("main", addresses)
+            .group("max_replica_lag", "1s"),
+    );
+    let all = |near: &str| {
+        until_shown(
+            &proxy,
+            &[
+                ("far", "replica AVAILABLE"),
+                ("main", "primary AVAILABLE"),
+                ("near", near),
+            ],
+        );
+    };
+    all("replica AVAILABLE");
+    for replica in &servers[1..] {
+        let mut admin = replica.admin("postgres");
+        admin.succeed("select pg_wal_replay_pause()");
+    }
+    let mut admin = servers[0].admin("postgres");
+    admin.succeed("create table t (id int)");
+    // Neither has what the primary has; two seconds later only one of them is left out for it.
+    all("replica UNAVAILABLE");
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    all("replica UNAVAILABLE");
+}
+
+#[test]
+fn a_failover_that_rds_carries_out_moves_the_writer() {
+    if is_direct() {
+        return;
+    }
+    let servers = cluster::postgres(1);
+    cluster::catch_up(&servers[0], &servers[1]);
+    let mut moto = Moto::start();
+    moto.call(
+        "create_db_cluster",
+        &json!({
+            "DBClusterIdentifier": "app",
+            "Engine": "aurora-postgresql",
+            "MasterUsername": "u",
+            "MasterUserPassword": "password1",
+        }),
+    );
+    let of = json!({ "DBClusterIdentifier": "app", "Engine": "aurora-postgresql" });
+    let mut addresses = toml::Table::new();
+    for (name, server) in ["one", "two"].into_iter().zip(&servers) {
+        at(&mut addresses, moto.instance(name, &of), server);
+    }
+    let proxy = Sluice::start(&moto.settings("app", addresses));
+    until_shown(
+        &proxy,
+        &[("one", "primary AVAILABLE"), ("two", "replica AVAILABLE")],
+    );
+    let owner = crate::support::wire::Login::new(proxy.port, "postgres", ADMIN);
+    let mut writer = crate::support::wire::Wire::connect(&owner).unwrap();
+    writer.succeed("create table t (id int)");
+    cluster::catch_up(&servers[0], &servers[1]);
+    // The old writer goes on as one, as far as it knows: the list decides.
+    servers[1].admin("postgres").succeed("select pg_promote()");
+    moto.call(
+        "failover_db_cluster",
+        &json!({ "DBClusterIdentifier": "app", "TargetDBInstanceIdentifier": "two" }),
+    );
+    wait::until_true("the second to be the primary", || {
+        shown(&proxy).contains(&("two".into(), "primary AVAILABLE".into()))
+    });
+    writer.succeed("insert into t values (1)");
+    assert_eq!(
+        writer.value("select inet_server_port()"),
+        servers[1].port.to_string()
+    );
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::support::{
     cluster,
     mysql::{self, Kind},
-    postgres::{APP, OTHER, Postgres},
+    postgres::{ADMIN, APP, OTHER, Postgres},
     sluice::{Settings, Sluice, is_direct},
     wait,
     wire::{Login, Wire, backend::error},
@@ -137,6 +137,42 @@ fn without_a_replica_read_only_sessions_are_refused_or_go_to_the_primary() {
     let began = std::time::Instant::now();
     assert!(Wire::connect(&login).is_err());
     assert!(began.elapsed().as_secs() < 5);
+}
+
+#[test]
+fn replicas_in_our_own_zone_go_first() {
+    if is_direct() {
+        return;
+    }
+    let mut servers = cluster::postgres(2);
+    let database = servers[0].named_database("test_zones", OTHER);
+    for replica in &servers[1..] {
+        cluster::catch_up(&servers[0], replica);
+    }
+    let settings = Settings::for_server(servers[0].port)
+        .general("zone", "here")
+        .group("monitor_user", ADMIN.0)
+        .group("health_check_interval", "200ms")
+        .user(OTHER.0, "target_role", "read_only")
+        .server(servers[1].port, [("zone", "there".into())])
+        .server(servers[2].port, [("zone", "here".into())]);
+    let proxy = Sluice::start(&settings);
+    for server in &servers[1..] {
+        until_state(&proxy, server.port, "replica", "AVAILABLE");
+    }
+    let mut wires: Vec<Wire> = (0..3).map(|_| proxy.connect(&database)).collect();
+    // All at once, so that the load would tell for the other.
+    for wire in &mut wires {
+        wire.succeed("begin");
+        assert_eq!(server_of(wire), servers[2].port);
+    }
+    for wire in &mut wires {
+        wire.succeed("commit");
+    }
+    servers[2].kill();
+    for wire in &mut wires {
+        assert_eq!(server_of(wire), servers[1].port);
+    }
 }
 
 #[test]

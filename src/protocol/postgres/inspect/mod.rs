@@ -90,6 +90,13 @@ impl Inspection {
         }
     }
 
+    /// The server connection is given up, and with it what was in doubt.
+    pub(super) fn calm(&mut self) {
+        self.doubt = Doubt::None;
+        self.cause = None;
+        self.answer = None;
+    }
+
     /// A row of the answer; `None`: one that is too long.
     pub(super) fn row(&mut self, body: Option<&[u8]>) {
         if let Some(answer) = &mut self.answer {

@@ -1,57 +1,63 @@
 //! The servers of a DB cluster, or of a DB instance and its read replicas, as Amazon RDS lists them
-//! (RDS API, `DescribeDBClusters` and `DescribeDBInstances`). Region, credentials and endpoint are
-//! those of the environment, as for every program that uses AWS.
+//! (RDS API, `DescribeDBClusters` and `DescribeDBInstances`).
 
-use std::time::Duration;
-
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_rds::Client;
-use aws_sdk_rds::error::DisplayErrorContext;
 use aws_sdk_rds::types::{DbInstance, Filter};
-use tokio::runtime::Handle;
-use tokio::sync::OnceCell;
 
+use super::chain::{Aws, Chain};
+use super::region_of_arn;
+use crate::auth::source::SourceError;
 use crate::model::Listed;
 
-/// The servers of the cluster, or instance, of this identifier. Cancel-safe.
-///
-/// # Errors
-/// If RDS cannot be asked, or knows no such identifier.
-pub(super) async fn list(identifier: &str) -> Result<Vec<Listed>, String> {
-    let identifier = identifier.to_owned();
-    let runtime = Handle::current();
-    // The SDK reads files and certificates without asking: not on a thread that serves clients.
-    let asked = tokio::task::spawn_blocking(move || {
-        runtime.block_on(async {
-            let client = Client::new(config().await);
-            match cluster(&client, &identifier).await? {
-                Some(members) => Ok(members),
-                None => instance(&client, &identifier).await,
+impl Aws {
+    /// The servers of the cluster, or instance, of this identifier or ARN. Cancel-safe.
+    ///
+    /// # Errors
+    /// If RDS cannot be asked, or knows no such identifier.
+    pub async fn servers(&self, identifier: &str) -> Result<Vec<Listed>, SourceError> {
+        let client = self.rds(region_of_arn(identifier)).await?;
+        let identifier = identifier.to_owned();
+        let (listed, elsewhere) = self
+            .run(async move {
+                match cluster(&client, &identifier).await? {
+                    Some(members) => Ok((members, Vec::new())),
+                    None => instance(&client, &identifier).await,
+                }
+            })
+            .await?;
+        let mut servers = listed;
+        for replica in elsewhere {
+            match self.far(&replica).await {
+                Ok(found) => servers.extend(found),
+                // The others are served all the same.
+                Err(error) => {
+                    tracing::warn!(%replica, %error, "a replica in another region is left out")
+                }
             }
-        })
-    });
-    asked.await.map_err(|error| error.to_string())?
-}
+        }
+        Ok(servers)
+    }
 
-async fn config() -> &'static SdkConfig {
-    static CONFIG: OnceCell<SdkConfig> = OnceCell::const_new();
-    CONFIG
-        .get_or_init(|| async {
-            let timeouts = TimeoutConfig::builder()
-                .connect_timeout(CONNECT)
-                .operation_timeout(OPERATION)
-                .build();
-            aws_config::defaults(BehaviorVersion::v2026_01_12())
-                .timeout_config(timeouts)
-                .load()
-                .await
-        })
-        .await
+    /// A replica that another region knows, by its ARN.
+    async fn far(&self, arn: &str) -> Result<Vec<Listed>, SourceError> {
+        let client = self.rds(region_of_arn(arn)).await?;
+        // Its own region takes the name alone (RDS API, "DescribeDBInstances").
+        let name = arn.rsplit(':').next().unwrap_or(arn).to_owned();
+        let found = self
+            .run(async move { describe(&client, &name).await })
+            .await?;
+        let listed = found.iter().filter_map(|one| server(one, false));
+        Ok(listed
+            .map(|one| Listed {
+                other_region: true,
+                ..one
+            })
+            .collect())
+    }
 }
 
 /// `None` if there is no such cluster.
-async fn cluster(client: &Client, identifier: &str) -> Result<Option<Vec<Listed>>, String> {
+async fn cluster(client: &Client, identifier: &str) -> Result<Option<Vec<Listed>>, SourceError> {
     let asked = client
         .describe_db_clusters()
         .db_cluster_identifier(identifier)
@@ -99,26 +105,30 @@ async fn cluster(client: &Client, identifier: &str) -> Result<Option<Vec<Listed>
     Ok(Some(listed))
 }
 
-/// An instance that takes writes, and those that replicate it.
-async fn instance(client: &Client, identifier: &str) -> Result<Vec<Listed>, String> {
+/// An instance that takes writes, and those that replicate it; then the ARNs of those in other regions.
+async fn instance(
+    client: &Client,
+    identifier: &str,
+) -> Result<(Vec<Listed>, Vec<String>), SourceError> {
     let primary = describe(client, identifier).await?;
     let mut listed: Vec<Listed> = primary.iter().filter_map(|one| server(one, true)).collect();
+    let mut elsewhere = Vec::new();
     let names = primary
         .iter()
         .flat_map(DbInstance::read_replica_db_instance_identifiers);
     for name in names {
         // Only their own region knows replicas that are named by ARN.
         if name.starts_with("arn:") {
-            tracing::debug!(replica = name, "a replica in another region is left out");
+            elsewhere.push(name.clone());
             continue;
         }
         let replica = describe(client, name).await?;
         listed.extend(replica.iter().filter_map(|one| server(one, false)));
     }
-    Ok(listed)
+    Ok((listed, elsewhere))
 }
 
-async fn describe(client: &Client, identifier: &str) -> Result<Vec<DbInstance>, String> {
+async fn describe(client: &Client, identifier: &str) -> Result<Vec<DbInstance>, SourceError> {
     let answer = client
         .describe_db_instances()
         .db_instance_identifier(identifier)
@@ -139,9 +149,6 @@ fn server(instance: &DbInstance, writer: bool) -> Option<Listed> {
     })
 }
 
-fn failed(error: impl std::error::Error) -> String {
-    DisplayErrorContext(error).to_string()
+fn failed(error: impl std::error::Error) -> SourceError {
+    SourceError::new(format_args!("RDS: {}", Chain(&error)))
 }
-
-const CONNECT: Duration = Duration::from_secs(3);
-const OPERATION: Duration = Duration::from_secs(10);
