@@ -15,12 +15,14 @@ pub(super) struct Errands<E: Engine> {
 }
 
 impl<E: Engine> Errands<E> {
-    /// Runs what the client's request asks for, if anything, and has the engine answer it.
-    pub(super) fn run(&self, front: &mut E::Front, replies: &mut Vec<u8>) {
-        if let Some(errand) = E::errand(front) {
-            let found = execute(&self.keys, &self.own, &errand);
-            E::errand_done(front, found, replies);
-        }
+    /// Runs what the client's request asks for, if anything, and has the engine answer it; true if it did.
+    pub(super) fn run(&self, front: &mut E::Front, replies: &mut Vec<u8>) -> bool {
+        let Some(errand) = E::errand(front) else {
+            return false;
+        };
+        let found = execute(&self.keys, &self.own, &errand);
+        E::errand_done(front, found, replies);
+        true
     }
 }
 

@@ -135,20 +135,25 @@ impl<E: Engine> Relay<E> {
     }
 
     fn wants(&mut self) -> Result<Wants, End> {
-        let client = &mut self.client;
-        if client.inbox.is_empty() {
-            return Ok(Wants::More);
+        loop {
+            let client = &mut self.client;
+            if client.inbox.is_empty() {
+                return Ok(Wants::More);
+            }
+            let mut replies = Vec::new();
+            let (dealt, wants) =
+                E::wants(&mut client.front, &client.inbox, &mut replies).map_err(End::Fault)?;
+            client.inbox.advance(dealt);
+            if client.inbox.is_empty() {
+                give_spare(std::mem::take(&mut client.inbox));
+            }
+            let ran = self.errands.run(&mut client.front, &mut replies);
+            client.outbox.push(&replies);
+            // What was sent behind an errand has waited for its answer.
+            if !ran {
+                return Ok(wants);
+            }
         }
-        let mut replies = Vec::new();
-        let (dealt, wants) =
-            E::wants(&mut client.front, &client.inbox, &mut replies).map_err(End::Fault)?;
-        client.inbox.advance(dealt);
-        if client.inbox.is_empty() {
-            give_spare(std::mem::take(&mut client.inbox));
-        }
-        self.errands.run(&mut client.front, &mut replies);
-        client.outbox.push(&replies);
-        Ok(wants)
     }
 
     /// Acts on signals while no server connection is held.

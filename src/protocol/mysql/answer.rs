@@ -35,6 +35,7 @@ pub fn error(front: &mut MyFront, seq: u8, code: u16, state: &str, text: &str, o
     };
     err.write(seq.wrapping_add(1), out);
     front.next_seq = AFTER_COMMAND;
+    front.raise(code, state, text);
 }
 
 /// Writes a result of these rows. Values are given in the client's own encoding; `None` is NULL.

@@ -4,6 +4,7 @@
 //! keep their books here.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::model::{Progress, TxStatus};
 use crate::protocol::{self, Breach, Chore, Refusal, ServerError, Table};
@@ -44,8 +45,14 @@ pub struct MyBack {
     pub(super) blind: bool,
     /// Code of users has run, and nobody tells what it has left.
     pub(super) suspect: bool,
+    /// Unique in this process.
+    pub(super) number: u64,
     /// The session that has used it last.
     pub(super) holder: u64,
+    /// Modes are set for the next transaction, or the one that is open.
+    pub(super) modes: bool,
+    /// It knows an id for `LAST_INSERT_ID()` that it was given for its holder.
+    pub(super) id_left: bool,
     pub(super) dirty: bool,
     /// The settings in force, if every replay sent so far succeeds.
     pub(super) settings: Arc<Settings>,
@@ -90,8 +97,10 @@ pub struct ChoreResult {
 impl MyBack {
     /// A connection whose login is complete and whose server is ready for a command.
     pub fn new(login: Connected) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
         let fresh = Settings::fresh(login.announcement.flavor);
         Self {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
             debts: Debts::default(),
             body: Body::default(),
             status: login.status,
@@ -104,6 +113,8 @@ impl MyBack {
             blind: false,
             suspect: false,
             holder: 0,
+            modes: false,
+            id_left: false,
             dirty: false,
             settings: Arc::clone(&fresh),
             fresh,
@@ -133,7 +144,7 @@ impl MyBack {
         let mut owed = self.debts.iter();
         self.body.left == 0
             && !self.body.continues
-            && owed.all(|owed| matches!(owed.fate, Fate::Replay))
+            && owed.all(|owed| matches!(owed.fate, Fate::Replay | Fate::Raise))
     }
 
     /// True while the server reads a file of the client's.
@@ -153,6 +164,8 @@ impl MyBack {
         // Whether a text may hold several statements survives it.
         self.statements.clear();
         self.suspect = false;
+        self.id_left = false;
+        self.modes = false;
     }
 }
 

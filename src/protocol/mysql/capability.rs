@@ -129,11 +129,13 @@ impl Capabilities {
         .with(Self::CAN_HANDLE_EXPIRED_PASSWORDS)
         .with(Self::SESSION_TRACK)
         .with(Self::QUERY_ATTRIBUTES)
+        .with(Self::MARIADB_STMT_BULK)
         .with(Self::MARIADB_EXTENDED_METADATA);
 
     /// What every server of today can do: to be assumed of one that has not been heard yet.
     pub const USUAL: Self = Self::SHARED
         .without(Self::QUERY_ATTRIBUTES)
+        .without(Self::MARIADB_STMT_BULK)
         .without(Self::MARIADB_EXTENDED_METADATA);
 
     /// Which of the bound capabilities are in the set, as a number; see

@@ -8,7 +8,7 @@ use super::execute::number;
 use super::frame::{HEADER_LEN, Header};
 use super::front::MyFront;
 use super::login::Announcement;
-use super::settings::usual_mode;
+use super::settings::{Settings, usual_mode};
 use super::status::Status;
 use crate::protocol::demand::Hint;
 use crate::protocol::{Asked, Demand, Unit};
@@ -91,17 +91,27 @@ fn executed(front: &MyFront, payload: &[u8], readings: Option<&MyReadings>) -> D
     if cursor || held.rooted {
         return Demand::primary(Why::SessionState);
     }
-    of_text(front, &held.statement.text, readings)
+    under(&held.settings, front, &held.statement.text, readings)
 }
 
 fn of_text(front: &MyFront, text: &[u8], readings: Option<&MyReadings>) -> Demand {
+    under(&front.settings, front, text, readings)
+}
+
+/// The same of a text that is read under these settings.
+fn under(
+    settings: &Settings,
+    front: &MyFront,
+    text: &[u8],
+    readings: Option<&MyReadings>,
+) -> Demand {
     let (Some(readings), Some(usual)) = (readings, front.usual) else {
         return Demand::primary(Why::NoCatalogue);
     };
     if text.len() > LONGEST {
         return Demand::primary(Why::TooLong);
     }
-    let reading = readings.get(text, front.settings.mode(usual));
+    let reading = readings.get(text, settings.mode(usual));
     // Prepared statements of SQL stay where they are, and pin.
     let demand = Demand::of(&reading, role(front)).unwrap_or(Demand::primary(Why::SessionState));
     let reads = matches!(demand, Demand::Read { .. });
@@ -109,7 +119,7 @@ fn of_text(front: &MyFront, text: &[u8], readings: Option<&MyReadings>) -> Deman
     if reads && !front.status.has(Status::AUTOCOMMIT) {
         return Demand::primary(Why::Isolation);
     }
-    if reads && front.settings.schema().is_some_and(is_system_schema) {
+    if reads && settings.schema().is_some_and(is_system_schema) {
         return Demand::primary(Why::ServerState);
     }
     demand
@@ -173,6 +183,7 @@ mod tests {
             answer: None.into(),
             challenge: login::Challenge::new([0; login::SCRAMBLE_LEN]),
             again: false,
+            found_rows: 0,
             peer: std::net::Ipv4Addr::LOCALHOST.into(),
             attributes: [].into(),
             application: "".into(),

@@ -11,6 +11,7 @@ use super::observe::observe;
 use super::owed::{Fate, Owed};
 use super::rules;
 use super::status::Status;
+use super::tracker::{self, Change};
 use crate::model::PinReason;
 use crate::sql::mysql::verdict::{Detail, Statement, TableName, TransactionControl};
 use crate::sql::mysql::{Touch, Touches};
@@ -18,12 +19,27 @@ use crate::sql::statement::Which;
 
 /// Applies what the server tells about the session to both sides.
 pub fn learn(back: &mut MyBack, front: Option<&mut MyFront>, ok: &OkPacket<'_>) {
+    if !ok.state.is_empty() {
+        let characteristics = tracker::read(ok.state).filter_map(|change| match change {
+            Ok(Change::Characteristics(text)) => Some(!text.is_empty()),
+            _ => None,
+        });
+        back.modes = characteristics.last().unwrap_or(back.modes);
+    }
     // Replies to Sluice's own settings tell what is known; chores belong to nobody's session.
     let own = match back.debts.front().map(|owed| &owed.fate) {
         Some(Fate::Client(_) | Fate::Probe | Fate::Warnings | Fate::FoundRows | Fate::InsertId) => {
             false
         }
-        Some(Fate::Replay | Fate::Prepare(_) | Fate::UserVariables | Fate::Chore) | None => true,
+        Some(
+            Fate::Replay
+            | Fate::Raise
+            | Fate::Detour
+            | Fate::Prepare(_)
+            | Fate::UserVariables
+            | Fate::Chore,
+        )
+        | None => true,
     };
     if own {
         return;
@@ -42,6 +58,7 @@ pub fn learn(back: &mut MyBack, front: Option<&mut MyFront>, ok: &OkPacket<'_>) 
         return;
     };
     back.settings = Arc::clone(&seen.settings);
+    back.dirty |= seen.dirty;
     let Some(front) = front else { return };
     front.settings = seen.settings;
     for reason in seen.doubts.iter() {
@@ -79,7 +96,7 @@ fn unexplained(front: &mut MyFront) {
     };
     if statement.touches.contains(Touch::Call) {
         front.pin(PinReason::CodeBlock);
-    } else if !statement.touches.intersects(EXPLAINS_CHANGES) {
+    } else if !running.elsewhere && !statement.touches.intersects(EXPLAINS_CHANGES) {
         front.pin(PinReason::Unclassified);
     }
 }
@@ -94,11 +111,17 @@ pub fn carried_out(
 ) {
     match rows {
         Some(rows) => {
-            front.last.found_rows = rows;
-            front.last.found_rows_open = running_statement(front)
-                .is_some_and(|it| it.touches.contains(Touch::CalcFoundRows));
-            front.last.found_elsewhere = false;
             front.last.row_count = -1;
+            let statement = running_statement(front);
+            // Neither these count nor commands that are no statements.
+            if let Some(it) = statement
+                && it.detail != Detail::ShowDiagnostics
+            {
+                let open = it.touches.contains(Touch::CalcFoundRows);
+                front.last.found_rows = rows;
+                front.last.found_rows_open = open;
+                front.last.found_elsewhere = false;
+            }
         }
         None => {
             front.last.row_count = i64::try_from(ok.affected_rows).unwrap_or(i64::MAX);
@@ -110,28 +133,37 @@ pub fn carried_out(
                 front.last.found_rows_open = false;
                 front.last.found_elsewhere = false;
             }
-            if running_statement(front).is_some_and(|it| it.touches.contains(Touch::Do)) {
+            let statement = running_statement(front);
+            if front.flavor == Flavor::MySql
+                && statement.is_some_and(|it| it.touches.contains(Touch::Do))
+            {
                 front.last.found_rows = 1;
                 front.last.found_rows_open = false;
+                front.last.found_elsewhere = false;
+            } else if statement.is_some_and(|it| it.queries) {
+                front.last.found_rows_open = true;
                 front.last.found_elsewhere = false;
             }
         }
     }
-    // MariaDB does not tell what LOAD DATA has generated.
+    // MariaDB does not tell what LOAD DATA has generated, and nobody what routines have.
     let loaded = ok.info.windows(LOADED.len()).any(|part| part == LOADED);
-    if ok.last_insert_id != 0 {
-        front.last.insert_id = ok.last_insert_id;
-    }
-    if ok.last_insert_id != 0 || loaded {
+    let routine = running_statement(front).is_some_and(|it| it.touches.intersects(ROUTINES));
+    if ok.last_insert_id != 0 || loaded || routine {
+        // A number that the statement has given itself is told, too, and changes nothing.
         front.last.insert_id_open = true;
-        front.last.insert_id_lost = false;
-        front.last.id_elsewhere = false;
+        front.last.insert_id_lost &= ok.last_insert_id == 0;
     }
     if ok.warnings > 0 {
         front.last.warnings.open();
     }
     if front.last.asks {
         front.pin(PinReason::Diagnostics);
+    }
+    // Whoever has set them, perhaps a routine.
+    if back.modes && !ok.status.has(Status::IN_TRANS) {
+        front.objects.next_transaction = true;
+        front.pin(PinReason::NextTransaction);
     }
     let Some(mut running) = front.running.take() else {
         return;
@@ -164,9 +196,12 @@ fn apply(front: &mut MyFront, back: &mut MyBack, statement: &Statement, status: 
     let touches = statement.touches;
     if let TransactionControl::Commit(ending) | TransactionControl::Rollback(ending) =
         &statement.control
-        && ending.release == Some(true)
+        && (ending.release == Some(true)
+            || ending.release.is_none()
+                && front.settings.variable("completion_type") == Some(b"RELEASE"))
     {
         back.closing = true;
+        front.released = true;
     }
     if touches.contains(Touch::SetTracker) {
         back.untracked = true;
@@ -184,7 +219,7 @@ fn apply(front: &mut MyFront, back: &mut MyBack, statement: &Statement, status: 
     if touches.contains(Touch::UnlockTables) {
         front.unpin(PinReason::TableLock);
     }
-    next_transaction(front, statement, in_transaction);
+    next_transaction(front, statement, in_transaction || back.modes);
 }
 
 /// What is there and what is gone, by name.
@@ -262,13 +297,14 @@ fn unlocked(front: &mut MyFront) {
     }
 }
 
-/// Modes set for the next transaction alone are gone when a later statement leaves none open.
-fn next_transaction(front: &mut MyFront, statement: &Statement, in_transaction: bool) {
+/// Modes set for the next transaction alone are gone when a later statement leaves none, and no transaction. `open`:
+/// there is either. Statements that begin no transaction leave them in force.
+fn next_transaction(front: &mut MyFront, statement: &Statement, open: bool) {
     let sets = matches!(statement.control, TransactionControl::SetTransaction(_))
         || statement.touches.contains(Touch::NextTransaction);
     if sets {
         front.objects.next_transaction = true;
-    } else if front.objects.next_transaction && !in_transaction {
+    } else if front.objects.next_transaction && !open {
         front.objects.next_transaction = false;
         front.unpin(PinReason::NextTransaction);
     }
@@ -297,6 +333,9 @@ pub fn failed(front: &mut MyFront, back: &mut MyBack) {
         front.forgive(&rules::NOTHING_LEFT_BY_FAILURE);
     }
 }
+
+/// What runs code of users.
+const ROUTINES: Touches = Touches::of(Touch::Call).with(Touch::Function);
 
 /// Of what `LOAD DATA` says alone: `Records: 1  Deleted: 0  Skipped: 0  Warnings: 0`.
 const LOADED: &[u8] = b"  Deleted: ";

@@ -27,6 +27,27 @@ pub struct Execution {
     pub types: Option<Arc<[u8]>>,
     /// Where the byte that says so stands, if the statement has parameters.
     pub flag_at: Option<usize>,
+    /// What stands there where types follow, up to them.
+    pub flags: Flags,
+}
+
+/// The bytes that say that types follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flags {
+    /// One byte of nothing else.
+    Plain([u8; 1]),
+    /// All flags of a bulk execution.
+    Bulk([u8; 2]),
+}
+
+impl Flags {
+    /// As they are written.
+    pub const fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Plain(bytes) => bytes,
+            Self::Bulk(bytes) => bytes,
+        }
+    }
 }
 
 /// Why an execution could not be read.
@@ -61,6 +82,33 @@ impl Execution {
         Ok(execution)
     }
 
+    /// The same of a bulk execution (MariaDB protocol, `COM_STMT_BULK_EXECUTE`).
+    pub fn read_bulk(payload: &[u8], total: usize, parameters: u16) -> Result<Self, Unread> {
+        let missing = if payload.len() < total {
+            Unread::More
+        } else {
+            Unread::Malformed
+        };
+        Self::read_whole_bulk(payload, parameters).ok_or(missing)
+    }
+
+    fn read_whole_bulk(payload: &[u8], parameters: u16) -> Option<Self> {
+        let mut reader = Reader::new(payload);
+        reader.take(NUMBER.end)?;
+        let flags = reader.u16()?;
+        let [low, high] = flags.to_le_bytes();
+        let mut execution = Self {
+            cursor: false,
+            types: None,
+            flag_at: Some(NUMBER.end),
+            flags: Flags::Bulk([low | SEND_TYPES, high]),
+        };
+        if low & SEND_TYPES != 0 {
+            execution.types = Some(reader.take(2 * usize::from(parameters))?.into());
+        }
+        Some(execution)
+    }
+
     /// Also the number of parameters, attributes included.
     fn read_whole(
         payload: &[u8],
@@ -75,6 +123,7 @@ impl Execution {
             cursor: flags & CURSOR != 0,
             types: None,
             flag_at: None,
+            flags: Flags::Plain([1]),
         };
         let named = capabilities.has(Capabilities::QUERY_ATTRIBUTES);
         // Where there are parameters the number stands there in any case, whatever the flag says.
@@ -110,6 +159,8 @@ impl Execution {
 
 /// `CURSOR_TYPE_READ_ONLY`, `CURSOR_TYPE_FOR_UPDATE`, `CURSOR_TYPE_SCROLLABLE`.
 const CURSOR: u8 = 0b0000_0111;
+/// `SEND_TYPES_TO_SERVER` (MariaDB protocol, `COM_STMT_BULK_EXECUTE`).
+const SEND_TYPES: u8 = 128;
 /// `PARAMETER_COUNT_AVAILABLE`: attributes may stand behind the parameters.
 const PARAMETER_COUNT_AVAILABLE: u8 = 0b0000_1000;
 
@@ -121,6 +172,22 @@ mod tests {
     use crate::protocol::mysql::capability::Capabilities;
 
     const PLAIN: Capabilities = Capabilities(0);
+
+    #[test]
+    fn types_of_a_bulk_stand_behind_its_flags() {
+        let payload = b"\xfa\x07\0\0\0\xc0\x01\x03\0\xfd\0\x00\x05";
+        let bulk = Execution::read_bulk(payload, payload.len(), 2).unwrap();
+        assert_eq!(bulk.types.as_deref(), Some(&b"\x03\0\xfd\0"[..]));
+        let without = b"\xfa\x07\0\0\0\x40\x01\x00\x05";
+        let bulk = Execution::read_bulk(without, without.len(), 2).unwrap();
+        assert_eq!((bulk.types, bulk.flag_at), (None, Some(5)));
+        assert_eq!(bulk.flags.bytes(), b"\xc0\x01");
+        for len in 0..7 {
+            let short = |total| Execution::read_bulk(&without[..len], total, 2);
+            assert_eq!(short(9), Err(Unread::More));
+            assert_eq!(short(len), Err(Unread::Malformed));
+        }
+    }
 
     #[test]
     fn types_are_found_where_they_stand() {

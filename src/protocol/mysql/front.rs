@@ -65,6 +65,8 @@ pub struct MyFront {
     pub(super) requests: u64,
     pub(super) policy: Arc<FrontSettings>,
     pub(super) quit: bool,
+    /// The server closes the connection because the client has asked it to (`COMMIT RELEASE`).
+    pub(super) released: bool,
     /// The client logs in anew.
     pub(super) starts_over: bool,
     /// The server's error about a setting that could not be replayed: the whole packet.
@@ -106,6 +108,9 @@ pub struct Running {
     pub verdict: Arc<Verdict>,
     /// How many of its statements have been carried out.
     pub done: usize,
+    /// It was prepared in another schema, to which the server goes and comes back, and says that something has
+    /// changed.
+    pub elsewhere: bool,
 }
 
 /// What later commands may ask about the last one.
@@ -113,7 +118,7 @@ pub struct Running {
 pub struct Last {
     /// `LAST_INSERT_ID()`.
     pub insert_id: u64,
-    /// It has to be asked for: the server connection knows it better than its replies do.
+    /// It has to be asked for: the server connection may know a newer one.
     pub insert_id_open: bool,
     /// It was being asked for when the server connection broke: nobody knows it.
     pub insert_id_lost: bool,
@@ -125,15 +130,31 @@ pub struct Last {
     pub found_rows_open: bool,
     /// What `SHOW WARNINGS` shows.
     pub warnings: Warnings,
+    /// The error by which Sluice itself has answered, which no server connection knows.
+    pub raised: Option<Box<Raised>>,
+    /// The server connection that the last command went to, by Sluice's number.
+    pub connection: u64,
     /// Sluice has asked the server connection something since.
     pub interrupted: bool,
-    /// The server connection knows the id of another client.
+    /// The server connection does not know this id: if it knows any, it is a newer one, or what
+    /// [another client has left](super::back::MyBack::id_left).
     pub id_elsewhere: bool,
     /// The server connection has counted the rows of others since.
     pub found_elsewhere: bool,
     /// The client has asked what nobody knew any more, and may do so again: it keeps its server
     /// connection from one command to the next.
     pub asks: bool,
+}
+
+/// An error of Sluice's own.
+#[derive(Debug)]
+pub struct Raised {
+    /// The error's number.
+    pub code: u16,
+    /// Its SQLSTATE.
+    pub state: Box<str>,
+    /// Its message.
+    pub text: Box<str>,
 }
 
 /// Things on the server connection that later statements can take away again.
@@ -185,12 +206,16 @@ impl MyFront {
             next_seq: 0,
             status: Status::AUTOCOMMIT,
             first_status: Status::AUTOCOMMIT,
-            last: Last::default(),
+            last: Last {
+                found_rows: login.found_rows,
+                ..Last::default()
+            },
             unseen: Unseen::default(),
             errand: None,
             requests: 0,
             policy,
             quit: false,
+            released: false,
             starts_over: false,
             replay_failed: None,
             prepare_failed: None,
@@ -288,7 +313,20 @@ impl MyFront {
     /// What the last command has left to be asked about is gone with this one.
     pub(super) fn forget_last(&mut self) {
         self.last.warnings.clear();
+        self.last.raised = None;
         self.unpin(PinReason::Diagnostics);
+    }
+
+    /// The command is answered by an error of Sluice's own.
+    pub(super) fn raise(&mut self, code: u16, state: &str, text: &str) {
+        self.last.row_count = -1;
+        self.last.interrupted = true;
+        self.last.warnings.clear();
+        self.last.raised = Some(Box::new(Raised {
+            code,
+            state: state.into(),
+            text: text.into(),
+        }));
     }
 
     /// The command's only statement has failed: it has left nothing behind.
@@ -307,7 +345,14 @@ impl MyFront {
         self.running = None;
         self.bereft = false;
         self.status = self.first_status;
-        self.last = Last::default();
+        // Servers go on with the number of rows counted last.
+        self.last = Last {
+            found_rows: self.last.found_rows,
+            found_rows_open: self.last.found_rows_open,
+            found_elsewhere: self.last.found_elsewhere,
+            connection: self.last.connection,
+            ..Last::default()
+        };
         self.unseen = Unseen::default();
         self.objects = Objects::default();
         self.tracking = Tracking::default();

@@ -124,6 +124,7 @@ pub fn local(front: &mut MyFront, header: Header, payload: &[u8], replies: &mut 
         command::QUIT => Local::Quit,
         command::PING => {
             front.begin();
+            front.last.row_count = 0;
             answer::ok(front, header.seq, replies);
             Local::Done
         }
@@ -161,6 +162,11 @@ pub fn local(front: &mut MyFront, header: Header, payload: &[u8], replies: &mut 
             }
             kill(front, header, payload, replies)
         }
+        command::STMT_BULK_EXECUTE if !may_bulk(front) => {
+            front.begin();
+            refuse(front, header.seq, kind, replies);
+            Local::Done
+        }
         _ if front.bereft && needs_server(kind) => bereft::local(front, header, payload, replies),
         _ if needs_server(kind) => Local::Server,
         _ => {
@@ -171,10 +177,16 @@ pub fn local(front: &mut MyFront, header: Header, payload: &[u8], replies: &mut 
     }
 }
 
+/// True if the client has agreed on bulk execution.
+pub(super) fn may_bulk(front: &MyFront) -> bool {
+    front.capabilities.has(Capabilities::MARIADB_STMT_BULK)
+}
+
 const fn needs_server(kind: u8) -> bool {
     matches!(
         kind,
         command::QUERY
+            | command::STMT_BULK_EXECUTE
             | command::STMT_PREPARE
             | command::STMT_EXECUTE
             | command::STMT_SEND_LONG_DATA
@@ -273,7 +285,10 @@ const fn errand(key: u64, order: ErrandOrder) -> Errand<u64> {
 /// Writes the answer to a KILL.
 pub fn errand_done(front: &mut MyFront, key: u64, found: bool, replies: &mut Vec<u8>) {
     let seq = front.next_seq.wrapping_sub(1);
+    front.forget_last();
     if found {
+        front.last.row_count = 0;
+        front.last.interrupted = true;
         return answer::ok(front, seq, replies);
     }
     // ER_NO_SUCH_THREAD

@@ -3,9 +3,10 @@
 
 use super::back::MyBack;
 use super::chore::put_query;
-use super::connect::TRACKERS;
+use super::connect::{TRACKERS, TRACKERS_ALONE};
 use super::front::MyFront;
 use super::grammar::Shape;
+use super::login::Flavor;
 use super::owed::{Fate, Owed};
 use super::settings;
 use super::settled;
@@ -18,11 +19,12 @@ pub fn inquire(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) {
     if !back.is_quiet() || back.closing {
         return;
     }
-    let renamed = back.untracked || back.unnamed;
+    // MariaDB's tracker needs the names behind it, see `TRACKERS`.
+    let renamed = back.unnamed || back.untracked && back.flavor() == Flavor::MariaDb;
     if back.untracked {
         back.untracked = false;
-        // It sets the names, too.
-        replay(back, TRACKERS.as_bytes(), request);
+        let trackers = if renamed { TRACKERS } else { TRACKERS_ALONE };
+        replay(back, trackers.as_bytes(), request);
     }
     if back.unnamed {
         back.unnamed = false;
@@ -72,7 +74,7 @@ pub fn inspect(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) ->
         back.owe(Owed::new(Fate::FoundRows, Shape::Results));
     }
     if front.last.insert_id_open {
-        put_query(request, back.capabilities, b"SELECT LAST_INSERT_ID()");
+        put_query(request, back.capabilities, LAST_INSERT_ID);
         back.owe(Owed::new(Fate::InsertId, Shape::Results));
         front.last.insert_id_open = false;
     }
@@ -87,13 +89,20 @@ fn ask_for_variables(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u
     match front.unseen.doubt() {
         Doubt::None => {}
         _ if back.blind => settled::unanswered(front, back),
-        _ => {
+        doubt => {
+            // Nobody tells of these: what a routine has locked ends with it.
+            if doubt == Doubt::Routines {
+                replay(back, b"DO RELEASE_ALL_LOCKS()", request);
+            }
             front.unseen.asked();
             put_query(request, back.capabilities, unseen::question(back.flavor()));
             back.owe(Owed::new(Fate::UserVariables, Shape::Results));
         }
     }
 }
+
+/// After it the connection has none, so that the next client's command shows whether it has made one.
+const LAST_INSERT_ID: &[u8] = b"SELECT LAST_INSERT_ID(), LAST_INSERT_ID(0)";
 
 fn may_leave(front: &MyFront, back: &MyBack) -> bool {
     !front.is_pinned() && !back.status.has(Status::IN_TRANS)

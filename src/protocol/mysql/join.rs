@@ -22,8 +22,9 @@ pub fn attach(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) -> 
     if !back.dirty {
         front.lose_filtered();
     }
-    if back.holder != front.session {
+    if back.holder != front.session || back.number != front.last.connection {
         back.holder = front.session;
+        front.last.connection = back.number;
         front.unseen.moved(back.suspect);
         front.last.found_elsewhere = true;
         front.last.id_elsewhere = true;

@@ -57,6 +57,8 @@ pub struct Login {
     pub challenge: Arc<Challenge>,
     /// The client logs in anew on the same connection (`COM_CHANGE_USER`).
     pub again: bool,
+    /// `FOUND_ROWS()` before it.
+    pub found_rows: u64,
     /// Attributes of the connection, as they came.
     pub attributes: Arc<[u8]>,
     /// The attribute `program_name`, or `_client_name`; empty if neither is given.

@@ -30,7 +30,7 @@ pub fn orphan(
             .running
             .as_ref()
             .is_some_and(|running| bereft::keeps_open(&running.verdict));
-    let lost = bereft && (!known || fault.is_none()) || back.untracked;
+    let lost = bereft && (!known || fault.is_none()) || back.untracked || front.released;
     if amid_packet || amid_command || lost || front.outlives_reset() || !front.pins().is_empty() {
         return false;
     }

@@ -4,10 +4,9 @@
 //! when the last has been answered; Sluice's own may stand before it in the same write.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use super::grammar::{Shape, Stage};
-use super::statements::{Draft, Statement};
+use super::statements::{Draft, Key};
 
 /// For whom a reply is.
 #[derive(Debug)]
@@ -19,7 +18,12 @@ pub enum Fate {
     Replay,
     /// Nobody: the command prepares a client's statement here, to be executed next. An error is
     /// the answer to that.
-    Prepare(Arc<Statement>),
+    Prepare(Key),
+    /// Nobody: the command brings the connection to the settings under which the client has prepared
+    /// the statement that is to be prepared next. An error is the answer to its execution.
+    Detour,
+    /// Nobody: the command raises an error that the client has got from Sluice.
+    Raise,
     /// Nobody: only the status and what has changed count.
     Probe,
     /// Sluice: the warnings of the client's last command.

@@ -1,8 +1,10 @@
 //! Commands about prepared statements, on their way to a server.
 
+use std::sync::Arc;
+
 use super::answer;
 use super::capability::Capabilities;
-use super::chore::put_command;
+use super::chore::{put_command, put_query};
 use super::command;
 use super::execute::{Execution, NUMBER, Unread, number};
 use super::fault;
@@ -13,11 +15,12 @@ use super::login::Flavor;
 use super::owed::{Fate, Owed, Then};
 use super::recall::{Recall, before_execution};
 use super::request::{Command, RequestReader};
+use super::settings::{self, Settings};
 use super::statements::Key;
 use crate::model::{Fault, PinReason};
 use crate::sql::mysql::fingerprint;
 
-/// `COM_STMT_EXECUTE`
+/// `COM_STMT_EXECUTE`, `COM_STMT_BULK_EXECUTE`
 pub(super) fn execute(
     reader: &mut RequestReader<'_>,
     command: Command<'_>,
@@ -38,7 +41,12 @@ pub(super) fn execute(
     };
     let parameters = held.parameters;
     let total = command.header.len.min(MAX_PAYLOAD);
-    let execution = match Execution::read(command.payload(), total, parameters, capabilities) {
+    let payload = command.payload();
+    let read = match payload.first() {
+        Some(&command::STMT_BULK_EXECUTE) => Execution::read_bulk(payload, total, parameters),
+        _ => Execution::read(payload, total, parameters, capabilities),
+    };
+    let execution = match read {
         Ok(execution) => execution,
         Err(Unread::More) => return Ok(0),
         Err(why) => {
@@ -56,16 +64,14 @@ pub(super) fn execute(
     }
     held.rooted = execution.cursor;
     let (verdict, types) = (held.verdict.clone(), held.types.clone());
-    let text = held.statement.text.clone();
+    let (text, settings) = (held.statement.text.clone(), Arc::clone(&held.settings));
     let (status, header) = (reader.back.status, command.header);
     let recalled = before_execution(front, status, header, &verdict, reader.replies);
     if recalled == Recall::Answered {
         return Ok(reader.drop_command(command));
     }
     reader.restore(&verdict);
-    if let Recall::After(sql) = recalled {
-        reader.run_before(&sql);
-    }
+    reader.recalled(recalled);
     let front = &mut *reader.front;
     front.begin();
     uproot(front);
@@ -73,10 +79,25 @@ pub(super) fn execute(
         front.pin(PinReason::HeldCursor);
     }
     front.forget_last();
-    let mode = front.settings.mode_of(front.flavor);
+    let mode = settings.mode_of(front.flavor);
     front.affect(&verdict, || fingerprint(&text, mode));
     reader.back.dirty |= reader.front.holds_filtered();
-    reader.front.running = Some(Running { verdict, done: 0 });
+    reader.front.running = Some(Running {
+        verdict,
+        done: 0,
+        elsewhere: settings.schema() != reader.front.settings.schema(),
+    });
+    send(reader, command, key, &execution, types)
+}
+
+/// Sends an execution on, with types if this connection does not know them.
+fn send(
+    reader: &mut RequestReader<'_>,
+    command: Command<'_>,
+    key: Key,
+    execution: &Execution,
+    types: Option<Arc<[u8]>>,
+) -> Result<usize, Fault> {
     let Some(known) = reader.back.statements.get(key) else {
         return Ok(0);
     };
@@ -87,7 +108,10 @@ pub(super) fn execute(
     }
     let owed = Owed::new(Fate::Client(Then::Script), Shape::Results);
     match (missing.then_some(types).flatten(), execution.flag_at) {
-        (Some(types), Some(flag_at)) => with_types(reader, command, to, flag_at, &types, owed),
+        (Some(types), Some(flag_at)) => {
+            let flags = execution.flags.bytes();
+            with_types(reader, command, to, flag_at, (flags, &types), owed)
+        }
         _ => Ok(with_number(reader, command, to, Some(owed))),
     }
 }
@@ -157,7 +181,7 @@ pub(super) fn close(reader: &mut RequestReader<'_>, command: Command<'_>) -> Res
     if let Some(held) = reader.front.statements.remove(&number)
         && held.rooted
     {
-        let key = (held.statement.id, reader.back.settings.id());
+        let key = held.key(&reader.back.settings);
         if let Some(gone) = reader.back.statements.remove(key) {
             let body = gone.to_le_bytes();
             reader
@@ -203,19 +227,46 @@ fn place(reader: &mut RequestReader<'_>, command: Command<'_>) -> Result<Option<
         }
         return Ok(Some(Place::Dealt(reader.drop_command(command))));
     };
-    let key = (held.statement.id, reader.back.settings.id());
+    let key = held.key(&reader.back.settings);
     if reader.back.statements.get(key).is_some() {
         return Ok(Some(Place::Here(key)));
     }
-    let statement = std::sync::Arc::clone(&held.statement);
+    let text = held.statement.text.clone();
+    let now = Arc::clone(&reader.back.settings);
+    let then = (key.1 != now.meaning()).then(|| now.with_meaning_of(&held.settings));
+    if let Some(then) = &then {
+        detour(reader, &now, then, || Fate::Detour);
+    }
     reader
         .script
-        .insert_with(|out| put_command(out, command::STMT_PREPARE, &statement.text));
+        .insert_with(|out| put_command(out, command::STMT_PREPARE, &text));
     reader
         .back
-        .owe(Owed::new(Fate::Prepare(statement), Shape::Prepared));
+        .owe(Owed::new(Fate::Prepare(key), Shape::Prepared));
+    if let Some(then) = &then {
+        detour(reader, then, &now, || Fate::Replay);
+    }
+    reader.front.last.interrupted = true;
     reader.front.request.preparing = true;
     Ok(None)
+}
+
+/// Has the connection go from settings to others. What it is taken to be under does not change.
+fn detour(reader: &mut RequestReader<'_>, from: &Settings, to: &Settings, fate: fn() -> Fate) {
+    let difference = settings::difference(from, to);
+    let capabilities = reader.back.capabilities;
+    if let Some(schema) = &difference.schema {
+        reader
+            .script
+            .insert_with(|out| put_command(out, command::INIT_DB, schema));
+        reader.back.owe(Owed::new(fate(), Shape::Plain));
+    }
+    if !difference.sql.is_empty() {
+        reader
+            .script
+            .insert_with(|out| put_query(out, capabilities, &difference.sql));
+        reader.back.owe(Owed::new(fate(), Shape::Results));
+    }
 }
 
 /// The client's number of the statement that a command is about. MariaDB's clients need not wait
@@ -249,7 +300,6 @@ fn malformed(front: &mut MyFront, command: Command<'_>, why: Unread, replies: &m
 fn unknown(front: &mut MyFront, command: Command<'_>, number: u32, replies: &mut Vec<u8>) {
     front.begin();
     front.forget_last();
-    front.last.row_count = -1;
     let to = match (front.flavor, command.payload().first()) {
         (Flavor::MySql, _) => "mysql_stmt_precheck",
         (Flavor::MariaDb, Some(&command::STMT_FETCH)) => "mysqld_stmt_fetch",
@@ -284,7 +334,7 @@ fn with_types(
     command: Command<'_>,
     to: u32,
     flag_at: usize,
-    types: &[u8],
+    (flags, types): (&[u8], &[u8]),
     owed: Owed,
 ) -> Result<usize, Fault> {
     let len = command.header.len + types.len();
@@ -296,17 +346,18 @@ fn with_types(
         ..command.header
     };
     let payload = command.payload();
+    let before = payload.get(..NUMBER.start).unwrap_or_default();
     let between = payload.get(NUMBER.end..flag_at).unwrap_or_default();
     reader.script.insert(&header.to_bytes());
-    reader.script.insert(&[command::STMT_EXECUTE]);
+    reader.script.insert(before);
     reader.script.insert(&to.to_le_bytes());
     reader.script.insert(between);
-    reader.script.insert(&[1]);
+    reader.script.insert(flags);
     reader.script.insert(types);
     let end = command.at + command.bytes.len();
     reader
         .script
-        .pass(command.at + HEADER_LEN + flag_at + 1..end);
+        .pass(command.at + HEADER_LEN + flag_at + flags.len()..end);
     Ok(reader.sent(command, Some(owed)))
 }
 

@@ -7,6 +7,7 @@ use super::front::MyFront;
 use super::idle::{errand_of, interrupted, interrupts_itself};
 use super::login::Flavor;
 use super::status::Status;
+use crate::sql::mysql::verdict::{Detail, Killed, Statement};
 use crate::sql::mysql::{Touch, Touches, Verdict};
 
 /// What becomes of a text.
@@ -17,6 +18,8 @@ pub enum Recall {
     /// It is for the server, once this has brought the server connection to what the client's
     /// last command left.
     After(String),
+    /// The same, but this ends with the error that Sluice has given the client.
+    Raise(String),
     /// It has been answered.
     Answered,
 }
@@ -35,6 +38,12 @@ pub fn recall(
     let Some(first) = verdict.statements.first() else {
         return Recall::Server;
     };
+    if kills(verdict) {
+        return kill(front, header, verdict, replies);
+    }
+    if let Some(sql) = raised(front, first.touches) {
+        return Recall::Raise(sql);
+    }
     if !first.touches.intersects(ASKED_OF_US.with(Touch::Unknown)) {
         // Most statements leave the number of rows of the last result as it is.
         let asked = verdict.touches.contains(Touch::FoundRows);
@@ -49,16 +58,6 @@ pub fn recall(
             }
         };
     }
-    if let Some(errand) = errand_of(verdict) {
-        if interrupts_itself(front, errand) {
-            interrupted(front, header.seq, replies);
-            return Recall::Answered;
-        }
-        front.begin();
-        front.errand = Some(errand);
-        front.next_seq = header.seq.wrapping_add(1);
-        return Recall::Answered;
-    }
     let words = match *verdict.statements {
         [_] => plain_words(text),
         _ => "",
@@ -69,22 +68,19 @@ pub fn recall(
         return answer(front, header, column, &session, replies);
     }
     // A connection that has been the client's since its last command knows these itself.
-    if is_kept(front, status, first.touches) {
+    if is_kept(front, status, first.touches) && !shows_others(front, first) {
         return Recall::Server;
     }
     if let Some(name) = asked(words, "row_count()") {
-        let count = std::mem::replace(&mut front.last.row_count, -1).to_string();
-        front.last.found_rows = 1;
-        front.last.warnings.clear();
+        let count = front.last.row_count.to_string();
         return answer(front, header, Column::signed(name), &count, replies);
     }
     // Where the server cannot be made to count as many.
     if let Some(name) = asked(words, "found_rows()")
+        && !front.last.found_rows_open
         && primer(front, first.touches, false).is_none()
     {
-        let count = std::mem::replace(&mut front.last.found_rows, 1).to_string();
-        front.last.row_count = -1;
-        front.last.warnings.clear();
+        let count = front.last.found_rows.to_string();
         return answer(front, header, Column::signed(name), &count, replies);
     }
     let errors = words.eq_ignore_ascii_case("show errors");
@@ -115,6 +111,9 @@ pub fn before_execution(
     replies: &mut Vec<u8>,
 ) -> Recall {
     let touches = verdict.touches;
+    if let Some(sql) = raised(front, touches) {
+        return Recall::Raise(sql);
+    }
     if is_kept(front, status, touches) || !touches.intersects(LOST_WITH_CONNECTION) {
         return Recall::Server;
     }
@@ -125,12 +124,68 @@ pub fn before_execution(
     Recall::Answered
 }
 
+/// True if the server connection may show warnings that another client's statement has left: on MariaDB they last
+/// until a statement with tables.
+fn shows_others(front: &MyFront, statement: &Statement) -> bool {
+    front.flavor == Flavor::MariaDb
+        && statement.detail == Detail::ShowDiagnostics
+        && front.last.warnings.are_none()
+}
+
+/// True if a statement ends connections or their queries by number. The numbers that clients know are Sluice's: a
+/// server would take them for others.
+pub fn kills(verdict: &Verdict) -> bool {
+    verdict
+        .statements
+        .iter()
+        .any(|statement| match &statement.detail {
+            Detail::Kill(kill) => {
+                kill.id.is_some() && matches!(kill.what, Killed::Connection | Killed::Query)
+            }
+            _ => false,
+        })
+}
+
+fn kill(front: &mut MyFront, header: Header, verdict: &Verdict, replies: &mut Vec<u8>) -> Recall {
+    match errand_of(verdict) {
+        Some(errand) if interrupts_itself(front, errand) => {
+            interrupted(front, header.seq, replies);
+        }
+        Some(errand) => {
+            front.begin();
+            front.errand = Some(errand);
+            front.next_seq = header.seq.wrapping_add(1);
+        }
+        None => {
+            let text = "KILL by number has to stand alone in its text";
+            front.begin();
+            front.forget_last();
+            answer::error(front, header.seq, 1235, "42000", text, replies);
+        }
+    }
+    Recall::Answered
+}
+
+/// SQL that raises the error that the client has got from Sluice itself, if that is asked about.
+fn raised(front: &MyFront, touches: Touches) -> Option<String> {
+    let raised = front.last.raised.as_ref()?;
+    if !touches.contains(Touch::Diagnostics) {
+        return None;
+    }
+    let text = raised.text.replace('\'', "''").replace('\\', "/");
+    Some(format!(
+        "SIGNAL SQLSTATE '{}' SET MYSQL_ERRNO = {}, MESSAGE_TEXT = '{text}'",
+        raised.state, raised.code
+    ))
+}
+
 /// True if the server connection knows what these touches ask about: the client's last command is the last that it
 /// has seen, and the client's last result, which may be older, the last that it has counted.
 fn is_kept(front: &MyFront, status: Status, touches: Touches) -> bool {
     let holds = front.is_pinned() || status.has(Status::IN_TRANS);
     let counted = !touches.contains(Touch::FoundRows) || !front.last.found_elsewhere;
-    holds && !front.last.interrupted && counted
+    let about_last = touches.intersects(Touches::of(Touch::RowCount).with(Touch::Diagnostics));
+    holds && counted && !(about_last && front.last.interrupted)
 }
 
 fn lost(front: &mut MyFront, header: Header, replies: &mut Vec<u8>) {
@@ -147,6 +202,11 @@ fn answer(
     replies: &mut Vec<u8>,
 ) -> Recall {
     front.begin();
+    front.forget_last();
+    let last = &mut front.last;
+    (last.row_count, last.found_rows, last.found_rows_open) = (-1, 1, false);
+    // The server connection at hand does not know of it.
+    (last.interrupted, last.found_elsewhere) = (true, true);
     let rows = [answer::row(value)];
     answer::result(front, header.seq, &[column], &rows, replies);
     Recall::Answered
@@ -185,6 +245,9 @@ fn primer(front: &MyFront, touches: Touches, diagnosed: bool) -> Option<String> 
     }
     let counted = touches.contains(Touch::RowCount) || diagnosed;
     if touches.contains(Touch::FoundRows) {
+        if last.found_rows_open {
+            return None;
+        }
         // It counts rows that are read in vain.
         let rows = usize::try_from(last.found_rows)
             .ok()
@@ -208,6 +271,7 @@ fn primer(front: &MyFront, touches: Touches, diagnosed: bool) -> Option<String> 
 
 fn show_warnings(front: &mut MyFront, seq: u8, only_errors: bool, replies: &mut Vec<u8>) {
     front.begin();
+    front.last.row_count = -1;
     let warnings = std::mem::take(&mut front.last.warnings);
     let mut rows = warnings.rows().to_vec();
     if only_errors {

@@ -52,10 +52,17 @@ fn said(front: &MyFront, payload: &[u8]) -> Option<Login> {
     let application = attribute(attributes, "program_name")
         .or_else(|| attribute(attributes, "_client_name"))
         .unwrap_or_default();
+    // COM_SET_OPTION outlives it.
+    let multi_statements = Capabilities::MULTI_STATEMENTS;
+    let capabilities = if front.multi_statements {
+        front.capabilities | multi_statements
+    } else {
+        front.capabilities.without(multi_statements)
+    };
     Some(Login {
         user: user.into(),
         database: database.into(),
-        capabilities: front.capabilities,
+        capabilities,
         collation,
         flavor: front.flavor,
         peer: front.peer,
@@ -64,6 +71,8 @@ fn said(front: &MyFront, payload: &[u8]) -> Option<Login> {
         answer: Mutex::new(Some(Secret::new(answer))),
         challenge: Arc::clone(&front.challenge),
         again: true,
+        // Servers go on with it.
+        found_rows: front.last.found_rows,
         attributes: attributes.into(),
         application: String::from_utf8_lossy(application).into(),
         sequence: Arc::clone(&front.sequence),

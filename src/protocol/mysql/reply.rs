@@ -10,6 +10,7 @@ use super::effects;
 use super::frame::{HEADER_LEN, Header};
 use super::front::MyFront;
 use super::grammar::{Kind, Stage, kind};
+use super::login::Flavor;
 use super::message::{EOF, Eof, Err, OK, Ok as OkPacket};
 use super::owed::{Fate, Owed};
 use super::settled;
@@ -272,7 +273,8 @@ impl ReplyReader<'_> {
         if let Some(watcher) = &mut self.watcher {
             let eof = Eof {
                 warnings: 0,
-                status: self.back.status,
+                // What follows are rows, whatever the last command has opened.
+                status: self.back.status.without(Status::CURSOR_EXISTS),
             };
             let seq = watcher.front.next_seq;
             watcher.front.next_seq = watcher.script.insert_with(|out| eof.write(seq, out));
@@ -438,6 +440,10 @@ impl ReplyReader<'_> {
         let seq = packet.header.seq.wrapping_add(shift);
         let ends_rows = kind != Kind::Ok;
         if ends_rows && !client.has(Capabilities::DEPRECATE_EOF) {
+            // MySQL tells it with the next OK, MariaDB never.
+            if front.flavor == Flavor::MySql {
+                front.tracking.put_off(ok.state, front.flavor, client);
+            }
             let eof = Eof {
                 warnings: ok.warnings,
                 status: ok.status,
@@ -445,7 +451,7 @@ impl ReplyReader<'_> {
             front.next_seq = watcher.script.insert_with(|out| eof.write(seq, out));
             return;
         }
-        let state = front.tracking.filtered(ok.state, front.flavor, client);
+        let state = front.tracking.told(ok.state, front.flavor, client);
         let as_it_is = state.as_deref().is_none_or(|state| state == ok.state)
             && kind != Kind::Eof
             && shift == 0

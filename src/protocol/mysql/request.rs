@@ -16,7 +16,7 @@ use super::grammar::Shape;
 use super::idle::{self, Local};
 use super::message::Err;
 use super::owed::{Fate, Owed, Then};
-use super::recall::{Recall, recall};
+use super::recall::{Recall, kills, recall};
 use super::rules;
 use super::statements::{Draft, Statement};
 use super::status::Status;
@@ -155,8 +155,12 @@ impl RequestReader<'_> {
     fn file(&mut self, header: Header, rest: &[u8], at: usize) -> usize {
         let here = header.total().min(rest.len());
         self.front.request.passing = header.total() - here;
-        self.script.pass(at..at + here);
-        self.back.file_seq = header.seq.wrapping_add(1);
+        // Numbers go on from those that each side has seen.
+        let shift = self.back.debts.front().map_or(0, |owed| owed.shift);
+        let seq = header.seq.wrapping_sub(shift);
+        self.script.insert(&Header { seq, ..header }.to_bytes());
+        self.script.pass(at + HEADER_LEN..at + here);
+        self.back.file_seq = seq.wrapping_add(1);
         if header.len == 0
             && let Some(owed) = self.back.debts.front_mut()
         {
@@ -169,7 +173,11 @@ impl RequestReader<'_> {
     fn not_prepared(&mut self, command: Command<'_>, payload: &[u8]) -> usize {
         self.front.request.preparing = false;
         self.front.begin();
+        self.front.forget_last();
         if let Some(err) = Err::read(payload) {
+            let text = String::from_utf8_lossy(&err.message);
+            let state = String::from_utf8_lossy(err.state);
+            self.front.raise(err.code, &state, &text);
             let seq = command.header.seq.wrapping_add(1);
             self.front.next_seq = err.write(seq, self.replies);
         }
@@ -209,6 +217,9 @@ impl RequestReader<'_> {
             command::QUERY => Ok(self.query(command)),
             command::STMT_PREPARE => Ok(self.prepare(command)),
             command::STMT_EXECUTE => prepared::execute(self, command),
+            command::STMT_BULK_EXECUTE if idle::may_bulk(self.front) => {
+                prepared::execute(self, command)
+            }
             command::STMT_SEND_LONG_DATA => prepared::long_data(self, command),
             command::STMT_RESET => prepared::reset(self, command),
             command::STMT_FETCH => prepared::fetch(self, command),
@@ -286,16 +297,18 @@ impl RequestReader<'_> {
             return self.drop_command(command);
         }
         self.restore(&verdict);
-        if let Recall::After(sql) = recalled {
-            self.run_before(&sql);
-        }
+        self.recalled(recalled);
         self.front.begin();
         if !verdict.touches.intersects(ASKS_ABOUT_LAST) {
             self.front.forget_last();
         }
         self.front.affect(&verdict, || fingerprint(text, mode));
         self.back.dirty |= self.front.holds_filtered();
-        self.front.running = Some(Running { verdict, done: 0 });
+        self.front.running = Some(Running {
+            verdict,
+            done: 0,
+            elsewhere: false,
+        });
         self.pass(
             command,
             Some(Owed::new(Fate::Client(Then::Script), Shape::Results)),
@@ -318,18 +331,8 @@ impl RequestReader<'_> {
     /// connection may have seen others meanwhile.
     pub(super) fn restore(&mut self, verdict: &Verdict) {
         let kept = self.front.is_pinned() || self.back.status.has(Status::IN_TRANS);
-        let reads = verdict.touches.contains(Touch::LastInsertIdRead);
-        let elsewhere = self.front.last.id_elsewhere;
-        if reads && !kept || elsewhere && verdict.touches.intersects(KNOWS_LAST_ID) {
-            if self.front.last.insert_id_lost {
-                // Its error ends the session, which is better than a number that may be wrong.
-                return self.run_before(LOST_INSERT_ID);
-            }
-            self.front.last.id_elsewhere = false;
-            self.run_before(&format!(
-                "SET last_insert_id = {}",
-                self.front.last.insert_id
-            ));
+        if self.front.last.id_elsewhere {
+            self.restore_insert_id(verdict);
         }
         if verdict.touches.intersects(MENTIONS_VARIABLES) {
             let front = &mut *self.front;
@@ -340,16 +343,61 @@ impl RequestReader<'_> {
         }
     }
 
+    /// Has the server connection run what lets it answer a question about the client's last command.
+    pub(super) fn recalled(&mut self, recalled: Recall) {
+        let (sql, fate) = match recalled {
+            Recall::After(sql) => (sql, Fate::Replay),
+            Recall::Raise(sql) => (sql, Fate::Raise),
+            Recall::Server | Recall::Answered => return,
+        };
+        self.front.last.found_elsewhere = true;
+        self.run_for(sql.as_bytes(), fate);
+    }
+
+    /// Has the server connection know `LAST_INSERT_ID()` where it matters.
+    fn restore_insert_id(&mut self, verdict: &Verdict) {
+        let last = &mut self.front.last;
+        let left = self.back.id_left;
+        if !verdict.touches.intersects(KNOWS_LAST_ID) {
+            // Whether the statement makes one is seen by there being one.
+            if left && verdict.touches.contains(Touch::TableWrite) {
+                self.back.id_left = false;
+                self.run_before("SET last_insert_id = 0");
+            }
+            return;
+        }
+        if last.insert_id_lost {
+            // Its error ends the session, which is better than a number that may be wrong.
+            return self.run_before(LOST_INSERT_ID);
+        }
+        last.id_elsewhere = false;
+        let id = last.insert_id;
+        if left || id != 0 {
+            let sql = if last.insert_id_open {
+                let newer = format!("IF(@@last_insert_id = 0, {id}, @@last_insert_id)");
+                format!("SET last_insert_id = CAST({newer} AS UNSIGNED)")
+            } else {
+                format!("SET last_insert_id = {id}")
+            };
+            self.run_before(&sql);
+        }
+        self.back.id_left |= id != 0;
+    }
+
     /// Has the server connection run this for Sluice before the command at hand.
     pub(super) fn run_before(&mut self, sql: &str) {
         self.run_before_bytes(sql.as_bytes());
     }
 
     fn run_before_bytes(&mut self, sql: &[u8]) {
+        self.run_for(sql, Fate::Replay);
+    }
+
+    fn run_for(&mut self, sql: &[u8], fate: Fate) {
         let capabilities = self.back.capabilities;
         self.script
             .insert_with(|out| put_query(out, capabilities, sql));
-        self.back.owe(Owed::new(Fate::Replay, Shape::Results));
+        self.back.owe(Owed::new(fate, Shape::Results));
     }
 
     fn prepare(&mut self, command: Command<'_>) -> usize {
@@ -375,6 +423,19 @@ impl RequestReader<'_> {
         self.front.forget_last();
         self.front.running = None;
         self.front.last_prepared = 0;
+        if kills(&draft.verdict) {
+            let seq = command.header.seq;
+            // ER_UNSUPPORTED_PS
+            answer::error(
+                self.front,
+                seq,
+                1295,
+                "HY000",
+                NO_PREPARED_KILL,
+                self.replies,
+            );
+            return self.drop_command(command);
+        }
         if self.front.statements.len() >= self.front.policy.max_client_statements {
             let seq = command.header.seq;
             answer::error(
@@ -409,6 +470,8 @@ const KNOWS_LAST_ID: Touches = Touches::of(Touch::LastInsertIdRead)
 /// What may read user variables.
 const MENTIONS_VARIABLES: Touches =
     Touches::of(Touch::UserVariableRead).with(Touch::UserVariableUnknown);
+
+const NO_PREPARED_KILL: &str = "KILL is not supported in the prepared statement protocol: the proxy's numbers mean nothing to the server";
 
 /// As a server says (MySQL: `ER_MAX_PREPARED_STMT_COUNT_REACHED`).
 const TOO_MANY_STATEMENTS: &str =

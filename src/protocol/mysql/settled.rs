@@ -5,7 +5,7 @@ use super::effects;
 use super::front::MyFront;
 use super::message::{Err, Ok as OkPacket};
 use super::owed::{Fate, Owed, Then};
-use super::reply::{Packet, ReplyReader, server_error};
+use super::reply::{Packet, ReplyReader, Watcher, server_error};
 use super::statements::{Draft, Held};
 use super::status::Status;
 use super::unseen::Doubt;
@@ -49,13 +49,15 @@ pub(super) fn hold(reader: &mut ReplyReader<'_>, reply: &PreparedReply) -> u32 {
         return 0;
     };
     let Draft { statement, verdict } = *draft;
-    let key = (statement.id, reader.back.settings.id());
+    let settings = std::sync::Arc::clone(&reader.back.settings);
+    let key = (statement.id, settings.meaning());
     reader.back.statements.add(key, reply.number);
     let Some(watcher) = &mut reader.watcher else {
         return 0;
     };
     watcher.front.hold(Held {
         statement,
+        settings,
         verdict,
         parameters: reply.parameters,
         types: None,
@@ -65,12 +67,19 @@ pub(super) fn hold(reader: &mut ReplyReader<'_>, reply: &PreparedReply) -> u32 {
 
 /// The connection has prepared a statement of the client's, to be executed next.
 pub(super) fn prepared_here(reader: &mut ReplyReader<'_>, reply: &PreparedReply) {
-    let settings = reader.back.settings.id();
-    if let Some(owed) = reader.back.debts.front()
-        && let Fate::Prepare(statement) = &owed.fate
-    {
-        let key = (statement.id, settings);
-        reader.back.statements.add(key, reply.number);
+    let Some(Owed {
+        fate: Fate::Prepare(key),
+        ..
+    }) = reader.back.debts.front()
+    else {
+        return;
+    };
+    let failed = |watcher: &Watcher<'_>| watcher.front.prepare_failed.is_some();
+    if reader.watcher.as_ref().is_some_and(failed) {
+        // Under whatever settings: not as the client has prepared it.
+        reader.back.statements.discard(reply.number);
+    } else {
+        reader.back.statements.add(*key, reply.number);
     }
 }
 
@@ -107,8 +116,10 @@ pub(super) fn complete(reader: &mut ReplyReader<'_>, ok: &OkPacket<'_>) {
     match owed.fate {
         Fate::Client(then) => answered(reader, then),
         Fate::InsertId => {
+            reader.back.id_left = false;
             if let Some(watcher) = &mut reader.watcher {
                 watcher.front.last.insert_id_open = false;
+                watcher.front.last.id_elsewhere = true;
             }
         }
         Fate::FoundRows => {}
@@ -124,7 +135,12 @@ pub(super) fn complete(reader: &mut ReplyReader<'_>, ok: &OkPacket<'_>) {
                 found(watcher.front, reader.back, PinReason::UserVariable);
             }
         }
-        Fate::Replay | Fate::Prepare(_) | Fate::Probe | Fate::Chore => {}
+        Fate::Replay
+        | Fate::Raise
+        | Fate::Detour
+        | Fate::Prepare(_)
+        | Fate::Probe
+        | Fate::Chore => {}
     }
 }
 
@@ -180,7 +196,8 @@ pub(super) fn row(reader: &mut ReplyReader<'_>, payload: &[u8]) {
             reader.back.chore.value = wanted.map(<[u8]>::to_vec);
         }
         Fate::InsertId => {
-            if let (Some(watcher), Some(id)) = (&mut reader.watcher, number(value(0))) {
+            // Otherwise the client's last command has left it as it was.
+            if let (Some(watcher), Some(id @ 1..)) = (&mut reader.watcher, number(value(0))) {
                 watcher.front.last.insert_id = id;
             }
         }
@@ -237,7 +254,7 @@ pub(super) fn failed(reader: &mut ReplyReader<'_>, packet: &Packet<'_>, err: &Er
         return;
     };
     let wire = || server_error(packet, err).wire;
-    if reader.watcher.is_some() {
+    if reader.watcher.is_some() && !matches!(owed.fate, Fate::Raise) {
         reader.back.refusal = refusal(err.code);
     }
     match owed.fate {
@@ -251,6 +268,7 @@ pub(super) fn failed(reader: &mut ReplyReader<'_>, packet: &Packet<'_>, err: &Er
                 watcher.front.replay_failed.get_or_insert_with(wire);
             }
         }
+        Fate::Raise => {}
         // There is nobody to ask here.
         Fate::UserVariables => {
             reader.back.blind = true;
@@ -258,9 +276,10 @@ pub(super) fn failed(reader: &mut ReplyReader<'_>, packet: &Packet<'_>, err: &Er
                 unanswered(watcher.front, reader.back);
             }
         }
-        Fate::Prepare(_) => {
+        Fate::Detour | Fate::Prepare(_) => {
             if let Some(watcher) = &mut reader.watcher {
-                watcher.front.prepare_failed = Some(bytes::Bytes::copy_from_slice(packet.payload));
+                let payload = || bytes::Bytes::copy_from_slice(packet.payload);
+                watcher.front.prepare_failed.get_or_insert_with(payload);
             }
         }
         Fate::Client(_) => {

@@ -11,6 +11,7 @@ use std::sync::{Arc, LazyLock};
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 
+use super::settings::Settings;
 use crate::protocol::interner::Interner;
 use crate::sql::mysql::Verdict;
 
@@ -58,6 +59,8 @@ pub struct Draft {
 pub struct Held {
     /// The statement.
     pub statement: Arc<Statement>,
+    /// The settings that it was prepared under.
+    pub settings: Arc<Settings>,
     /// What executing it does.
     pub verdict: Arc<Verdict>,
     /// How many parameters it has.
@@ -68,7 +71,20 @@ pub struct Held {
     pub rooted: bool,
 }
 
-/// A statement and the settings that its meaning depends on.
+impl Held {
+    /// What it is known by on a connection that is under these settings. One that was prepared without a
+    /// schema has that of whoever executes it.
+    pub fn key(&self, now: &Settings) -> Key {
+        let own = &self.settings;
+        let meaning = match (own.schema(), now.schema()) {
+            (None, Some(schema)) => own.with_schema(Some(schema)).meaning(),
+            _ => own.meaning(),
+        };
+        (self.statement.id, meaning)
+    }
+}
+
+/// A statement, and [what its meaning depends on](Settings::meaning).
 pub type Key = (u64, u64);
 
 /// What one server connection has prepared, bounded, least recently used first to go.
@@ -132,6 +148,11 @@ impl ServerStatements {
     /// It is to be closed at once: its number, if it is known here.
     pub fn remove(&mut self, key: Key) -> Option<u32> {
         self.known.remove(&key).map(|known| known.number)
+    }
+
+    /// The server has prepared something under this number that nobody wants.
+    pub fn discard(&mut self, number: u32) {
+        self.stale.push(number);
     }
 
     /// The server has dropped everything.

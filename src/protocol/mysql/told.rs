@@ -15,6 +15,8 @@ pub struct Tracking {
     gtids: bool,
     /// 0: off, 1: state, 2: characteristics too.
     transaction: u8,
+    /// What is to be told with the next OK.
+    put_off: Vec<u8>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +35,7 @@ impl Default for Tracking {
             state_change: false,
             gtids: false,
             transaction: 0,
+            put_off: Vec::new(),
         }
     }
 }
@@ -87,6 +90,26 @@ impl Tracking {
             }
             _ => {}
         }
+    }
+
+    /// Keeps what of `state` the client is to be told for the next OK: this reply has no place for it.
+    pub fn put_off(&mut self, state: &[u8], flavor: Flavor, client: Capabilities) {
+        if let Some(told) = self.filtered(state, flavor, client)
+            && self.put_off.len() + told.len() <= MOST_PUT_OFF
+        {
+            self.put_off.extend_from_slice(&told);
+        }
+    }
+
+    /// What the client is told with an OK of this `state`; `None`: all of it.
+    pub fn told(&mut self, state: &[u8], flavor: Flavor, client: Capabilities) -> Option<Vec<u8>> {
+        let now = self.filtered(state, flavor, client);
+        if self.put_off.is_empty() {
+            return now;
+        }
+        let mut told = std::mem::take(&mut self.put_off);
+        told.extend_from_slice(now.as_deref().unwrap_or(state));
+        Some(told)
     }
 
     /// What of `state` the client is told; `None`: all of it.
@@ -169,6 +192,9 @@ const GTIDS: u8 = 3;
 const CHARACTERISTICS: u8 = 4;
 const TRANSACTION_STATE: u8 = 5;
 
+/// Most that is kept for one client, in bytes.
+const MOST_PUT_OFF: usize = 4096;
+
 /// The default of `session_track_system_variables`, in both families.
 const USUAL: [&[u8]; 5] = [
     b"autocommit",
@@ -212,6 +238,17 @@ mod tests {
         tracking.assign("session_track_state_change", None);
         tracking.assign("session_track_schema", None);
         assert_eq!(tracking, Tracking::default());
+    }
+
+    #[test]
+    fn what_has_no_place_is_told_with_the_next_ok() {
+        let mut tracking = Tracking::default();
+        assert_eq!(tracking.told(b"", Flavor::MySql, TRACK), None);
+        tracking.put_off(STATE, Flavor::MySql, TRACK);
+        let first = told(&Tracking::default());
+        let both = [&first[..], &first[..]].concat();
+        assert_eq!(tracking.told(STATE, Flavor::MySql, TRACK), Some(both));
+        assert_eq!(tracking.told(b"", Flavor::MySql, TRACK), None);
     }
 
     #[test]

@@ -123,7 +123,13 @@ fn show(mut cursor: Cursor<'_>) -> Effect {
     let is = |words: &[&[u8]]| {
         subject.is_some_and(|subject| words.iter().any(|word| subject.is_word(word)))
     };
-    if is(&[b"warnings", b"errors", b"count"]) {
+    if is(&[b"warnings", b"errors"]) {
+        return Effect {
+            detail: Detail::ShowDiagnostics,
+            ..Effect::touch(Touches::of(Touch::Diagnostics))
+        };
+    }
+    if is(&[b"count"]) {
         return Effect::touch(Touches::of(Touch::Diagnostics));
     }
     if is(&[b"processlist"]) {

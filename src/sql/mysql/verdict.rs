@@ -84,6 +84,9 @@ pub struct Statement {
     pub read_only_candidate: bool,
     /// Whether the server may answer with more than one reply, as for `CALL`.
     pub many_replies: bool,
+    /// Whether there is a query within, or one whose rows go elsewhere: the server may count its rows as those of
+    /// a result.
+    pub queries: bool,
 }
 
 impl Default for Statement {
@@ -95,6 +98,7 @@ impl Default for Statement {
             variables: Box::default(),
             read_only_candidate: false,
             many_replies: false,
+            queries: false,
         }
     }
 }
@@ -152,6 +156,8 @@ pub enum Detail {
     SqlExecute(Which),
     /// `DEALLOCATE PREPARE name`
     Deallocate(Which),
+    /// `SHOW WARNINGS`, `SHOW ERRORS`
+    ShowDiagnostics,
     /// `KILL`
     Kill(Kill),
 }

@@ -62,6 +62,7 @@ fn login(choice: usize, answer: &[u8]) -> Login {
         answer: Mutex::new(Some(Secret::new(answer))),
         challenge: Challenge::new(*b"01234567890123456789"),
         again: choice & 8 != 0,
+        found_rows: 0,
         attributes: Arc::default(),
         application: "".into(),
         sequence: Arc::<Sequence>::default(),

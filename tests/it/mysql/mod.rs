@@ -31,6 +31,7 @@ mod orm;
 mod rust_drivers;
 mod server_loss;
 mod settings;
+mod statements;
 mod texts;
 mod tools;
 mod unpinning;

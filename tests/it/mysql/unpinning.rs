@@ -119,3 +119,20 @@ fn a_statement_that_fails_leaves_no_pin(kind: Kind) {
         assert_eq!(other.value("select 1"), "1", "{text}");
     }
 }
+
+/// On MySQL, which does not tell this user what a connection holds, a `CALL` pins.
+#[test]
+fn what_a_routine_locks_does_not_stay_locked() {
+    let (database, proxy) = setting(Kind::MariaDb);
+    database
+        .admin()
+        .succeed("create procedure locks() do get_lock('in a routine', 0)");
+    let mut client = proxy.connect(&database);
+    client.succeed("call locks()");
+    let free = "select is_free_lock('in a routine')";
+    assert_eq!(proxy.connect(&database).value(free), "1");
+    // Its own are its own.
+    client.succeed("do get_lock('outside', 0)");
+    client.succeed("call locks()");
+    assert_eq!(client.value("select is_free_lock('outside')"), "0");
+}

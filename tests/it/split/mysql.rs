@@ -149,10 +149,6 @@ fn reads_and_writes(kind: Kind) {
         assert!(!text.contains("Failure"), "{text}");
     }
     assert!(routed(&place.proxy, "replica", "read") >= 3);
-    if kind == Kind::MariaDb {
-        // With a binary log it tells of a setting there that nobody knows: the pin stays.
-        return;
-    }
     // A session that is pinned stays where its state is.
     wire.succeed("create temporary table kept (id int)");
     assert_eq!(wire.value(WHERE), primary);

@@ -130,6 +130,7 @@ impl Hello {
             answer: Mutex::new(Some(Secret::new(response.answer))),
             challenge: Challenge::new(self.greeting.scramble),
             again: false,
+            found_rows: 0,
             attributes: attributes.into(),
             application: String::from_utf8_lossy(application.unwrap_or_default()).into(),
             sequence: Arc::clone(&self.sequence),

@@ -41,11 +41,15 @@ const COLLATION: u8 = 45;
 /// It tells the `sql_mode` by setting it to what it is. The character sets are those of [`FRESH_NAMES`](super::settings::FRESH_NAMES), in the same order.
 pub const TRACKERS: &str = "SET SESSION session_track_schema = ON, session_track_system_variables = '*', session_track_state_change = ON, session_track_transaction_info = 'CHARACTERISTICS', collation_connection = utf8mb4_general_ci, character_set_client = utf8mb4, character_set_results = utf8mb4, sql_mode = @@session.sql_mode";
 
+/// The same on a connection of MySQL whose character sets are to stay.
+pub const TRACKERS_ALONE: &str = "SET SESSION session_track_schema = ON, session_track_system_variables = '*', session_track_state_change = ON, session_track_transaction_info = 'CHARACTERISTICS'";
+
 /// What is used wherever the server has it.
 const ALWAYS: Capabilities = Capabilities::LONG_FLAG
     .with(Capabilities::TRANSACTIONS)
     .with(Capabilities::CONNECT_ATTRS)
     .with(Capabilities::DEPRECATE_EOF)
+    .with(Capabilities::MARIADB_STMT_BULK)
     .with(Capabilities::PLUGIN_AUTH_LENENC_DATA);
 
 /// What there is no login without: MySQL 5.7 and MariaDB 10.2 have it all.

@@ -31,6 +31,8 @@ pub struct Seen {
     pub doubts: Pins,
     /// The server says that something has changed.
     pub changed: bool,
+    /// The connection may hold what no other client must meet.
+    pub dirty: bool,
 }
 
 /// Applies what an OK tells (`state`: its session state information) to the settings before it. `statement` is
@@ -46,6 +48,7 @@ pub fn observe(
         settings: Arc::clone(settings),
         doubts: Pins::NONE,
         changed: false,
+        logged: false,
         statement,
         flavor,
         connection: None,
@@ -73,10 +76,12 @@ pub fn observe(
     for assignment in statement.map(Statement::assignments).unwrap_or_default() {
         observer.assigned(assignment);
     }
+    let dirty = observer.logged && observer.touches_any(RUNS_CODE);
     Ok(Seen {
         settings: observer.settings,
         doubts: observer.doubts,
         changed: observer.changed,
+        dirty,
     })
 }
 
@@ -86,6 +91,8 @@ struct Observer<'a> {
     settings: Arc<Settings>,
     doubts: Pins,
     changed: bool,
+    /// MariaDB has told of one of [`LOGGED`], or of a transaction that was logged.
+    logged: bool,
     statement: Option<&'a Statement>,
     flavor: Flavor,
     /// The connection's character set was told; this was the one before.
@@ -96,13 +103,16 @@ struct Observer<'a> {
 
 impl<'a> Observer<'a> {
     fn variable(&mut self, name: &str, value: &[u8]) -> Result<(), Unreadable> {
-        // Counts statements; tells of the last transaction that was logged: no state.
-        if matches!(name, "statement_id" | "last_gtid") || self.touches(Touch::SetStatement) {
+        // Counts statements: no state.
+        if name == "statement_id" || self.touches(Touch::SetStatement) {
             return Ok(());
         }
-        // MariaDB with a binary log tells of a generated id, which the books have from the reply.
-        if name == "last_insert_id" && self.touches(Touch::TableWrite) {
-            return Ok(());
+        // With a binary log, each transaction that is logged: which of them is meant, only the text can say.
+        if self.flavor == Flavor::MariaDb && LOGGED.contains(&name) {
+            self.logged = true;
+            if name == "last_gtid" || !self.assigns(&LOGGED) {
+                return Ok(());
+            }
         }
         match policy(name) {
             Policy::Own => {
@@ -287,6 +297,11 @@ impl<'a> Observer<'a> {
         }
     }
 
+    fn assigns(&self, names: &[&str]) -> bool {
+        let among = |assignment: &Assignment| matches!(assignment, Assignment::Session { name, .. } if names.contains(&&**name));
+        self.assignments().iter().any(among) || self.touches_any(OPAQUE)
+    }
+
     fn touches(&self, touch: Touch) -> bool {
         self.touches_any(Touches::of(touch))
     }
@@ -329,6 +344,22 @@ fn switch(value: &str) -> &str {
 
 /// Variables that say which collation is a character set's default.
 const DEFAULT_COLLATIONS: [&str; 2] = ["default_collation_for_utf8mb4", "character_set_collations"];
+
+/// What runs code that may set variables unseen.
+const RUNS_CODE: Touches = Touches::of(Touch::Call).with(Touch::Function);
+
+/// MariaDB's variables without a place of their own: each is told by the name of that which was told first since
+/// tracking was switched on, and with a binary log so is `last_gtid`, after all that is logged. `SET last_insert_id`
+/// is how Sluice brings that number to a connection. What a routine sets here and leaves is lost with the connection.
+const LOGGED: [&str; 7] = [
+    "identity",
+    "insert_id",
+    "last_gtid",
+    "last_insert_id",
+    "rand_seed1",
+    "rand_seed2",
+    "timestamp",
+];
 
 /// MariaDB's variables that share a place, found by setting each one on MariaDB 11.8 and reading the reports
 /// (`tests/it/mysql/settings.rs` does so again). The collation of the connection is one more such place:

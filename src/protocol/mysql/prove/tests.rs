@@ -26,6 +26,7 @@ fn login(flavor: Flavor, plugin: &str, answer: &[u8]) -> Login {
         answer: Mutex::new(Some(Secret::new(answer))),
         challenge: Challenge::new(GREETED),
         again: false,
+        found_rows: 0,
         attributes: Arc::default(),
         application: "".into(),
         sequence: Arc::default(),

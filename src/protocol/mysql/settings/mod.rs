@@ -12,7 +12,7 @@
 //! statement has set: the server is asked, or the connection is kept.
 
 use std::collections::BTreeMap;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::{Arc, LazyLock};
 
 use foldhash::fast::RandomState;
@@ -32,6 +32,8 @@ pub struct Settings {
     content: Content,
     /// Hash of the content: equal settings have equal hashes.
     id: u64,
+    /// Hash of what the meaning of a prepared statement depends on.
+    meaning: u64,
     /// How texts are read, but for the server's family and version.
     reading: Mode,
     /// Whether `reading` says anything of quotes and backslashes.
@@ -121,6 +123,10 @@ impl Settings {
     fn make(content: Content) -> Arc<Self> {
         static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::default);
         let id = HASHER.hash_one(&content);
+        let meaningful = content.variables.iter().filter(|(name, _)| matters(name));
+        let mut meaning = HASHER.build_hasher();
+        (&content.schema, &content.charsets).hash(&mut meaning);
+        meaningful.for_each(|pair| pair.hash(&mut meaning));
         let reading = Mode::new(crate::sql::mysql::Flavor::MySql, 0)
             .with_charset(content.charsets.client.as_bytes());
         let chosen = content.variables.get("sql_mode");
@@ -129,6 +135,7 @@ impl Settings {
             chose_sql_mode: chosen.is_some(),
             content,
             id,
+            meaning: meaning.finish(),
         })
     }
 
@@ -251,6 +258,30 @@ impl Settings {
     /// Identifies the content within this process.
     pub fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Identifies, within this process, what the meaning of a statement that is prepared under these settings
+    /// depends on: servers keep to what was in force then.
+    pub fn meaning(&self) -> u64 {
+        self.meaning
+    }
+
+    /// These settings with the meaning of `other`: a statement prepared under them is as if prepared under
+    /// `other`. What a transaction may depend on stays.
+    #[must_use]
+    pub fn with_meaning_of(&self, other: &Self) -> Arc<Self> {
+        let (own, other) = (&self.content, &other.content);
+        let kept = own.variables.iter().filter(|(name, _)| !matters(name));
+        let taken = other.variables.iter().filter(|(name, _)| matters(name));
+        let pairs = kept.chain(taken);
+        Self::make(Content {
+            schema: other.schema.clone().or_else(|| own.schema.clone()),
+            charsets: other.charsets.clone(),
+            variables: pairs
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+            users: own.users.clone(),
+        })
     }
 
     /// True if both hold the same.
@@ -509,6 +540,20 @@ impl List {
         self.sql.extend_from_slice(value);
     }
 }
+
+/// True unless a variable is of no meaning to a statement that is prepared. Transactions depend on these.
+fn matters(name: &str) -> bool {
+    !WITHOUT_MEANING.contains(&name)
+}
+
+const WITHOUT_MEANING: [&str; 6] = [
+    "autocommit",
+    "completion_type",
+    "transaction_isolation",
+    "transaction_read_only",
+    "tx_isolation",
+    "tx_read_only",
+];
 
 /// Variables of which MySQL sets the opposite of the global value when asked for the default: it keeps them as
 /// bits that mean the reverse (seen with 9.7).

@@ -64,8 +64,8 @@ impl Author {
         for _ in 0..count * (4 + self.random.below(20)) {
             let client = self.random.below(count);
             self.log_in(client, &mut acts);
-            let act = self.act(client);
-            acts.push((client, act));
+            let all = self.act(client);
+            acts.extend(all.into_iter().map(|act| (client, act)));
             if self.random.percent(4) {
                 // With a change of the server connection in between.
                 let warned = "select cast('12x' as signed), 1/0 from shared";
@@ -96,11 +96,11 @@ impl Author {
         }
     }
 
-    fn act(&mut self, number: usize) -> Act {
+    fn act(&mut self, number: usize) -> Vec<Act> {
         if self.random.percent(1) {
             self.clients[number].connected = false;
             let politely = self.random.percent(50);
-            return Act::Leave { politely };
+            return vec![Act::Leave { politely }];
         }
         let mut all = vec![self.say(number)];
         // A driver may send without waiting.
@@ -120,7 +120,12 @@ impl Author {
         if all.contains(&Say::ResetConnection) {
             all = vec![Say::ResetConnection, Say::Query(NAMES.into())];
         }
-        Act::Say(all)
+        // What was counted last before goes on, which Sluice cannot ask for any more.
+        if all == [Say::ChangeUser] {
+            let counted = Act::Say(vec![Say::Query("select id from shared".into())]);
+            return vec![Act::Say(all), counted];
+        }
+        vec![Act::Say(all)]
     }
 
     fn say(&mut self, client: usize) -> Say {
@@ -129,7 +134,13 @@ impl Author {
             0..=54 => Say::Query(self.text(client)),
             55..=66 => {
                 let slot = random.below(SLOTS);
-                Say::Prepare(slot, prepared::text(random, client, self.kind))
+                let mut text = prepared::text(random, client, self.kind);
+                // MySQL lacks the flags of OUT parameters, and of what follows them, in EOF packets.
+                let eof = self.clients[client].capabilities.less & capability::DEPRECATE_EOF != 0;
+                if eof && self.kind == Kind::MySql && text.contains("p_out(?)") {
+                    text = "do 1".into();
+                }
+                Say::Prepare(slot, text)
             }
             67..=82 => {
                 let slot = random.below(SLOTS);
@@ -165,7 +176,11 @@ impl Author {
         if text.contains("; ") {
             text = text
                 .replace("connection_id()", "1")
-                .replace("CONNECTION_ID()", "2");
+                .replace("CONNECTION_ID()", "2")
+                // This stands alone for Sluice.
+                .replace("kill ", "do ")
+                .replace("query ", "")
+                .replace("{id}", "7");
         }
         text
     }

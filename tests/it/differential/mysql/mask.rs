@@ -43,14 +43,20 @@ pub fn reply(packet: &Packet, context: Context, say: &Say, capabilities: u32, id
         }
         // Commands that are no statements may still count the warnings of the last.
         (Context::End, Some(0)) => {
-            body = told(&body, capabilities);
+            body = told(&body, say, capabilities);
             if let Some(warnings) = body.get_mut(5..7) {
                 warnings.fill(0);
             }
         }
         (Context::End, Some(0xfe)) if matches!(say, Say::SetOption(_)) => body.truncate(1),
-        (Context::First, Some(0)) => body = told(&body, capabilities),
-        (Context::Row, Some(0xfe)) if body.len() < 0xff_ffff => body = told(&body, capabilities),
+        (Context::First, Some(0)) => body = told(&body, say, capabilities),
+        // An EOF has no place for what has changed; MariaDB says there that something has.
+        (Context::Row, Some(0xfe)) if body.len() == 5 => {
+            body[4] &= !(status::SESSION_STATE_CHANGED >> 8) as u8;
+        }
+        (Context::Row, Some(0xfe)) if body.len() < 0xff_ffff => {
+            body = told(&body, say, capabilities)
+        }
         (Context::Definition, Some(3)) => definition(&mut body, capabilities),
         (Context::Row, _) if asks_for_number(say) => body = without_number(&body, id),
         _ => {}
@@ -69,7 +75,7 @@ pub fn reply(packet: &Packet, context: Context, say: &Say, capabilities: u32, id
 
 /// An OK without what servers tell in their own ways: MySQL of transactions though it is not
 /// asked to, MariaDB of variables in any order and some though they have not changed.
-fn told(body: &[u8], capabilities: u32) -> Vec<u8> {
+fn told(body: &[u8], say: &Say, capabilities: u32) -> Vec<u8> {
     const CHANGED: u16 = status::SESSION_STATE_CHANGED;
     if capabilities & capability::SESSION_TRACK == 0 || body.len() < 7 {
         return body.to_vec();
@@ -89,7 +95,14 @@ fn told(body: &[u8], capabilities: u32) -> Vec<u8> {
     while !entries.0.is_empty() {
         let kind = entries.int(1) as u8;
         let data = entries.string().unwrap_or_default();
-        if kind < 4 && (kind > 0 || capabilities & IS_MARIADB == 0) {
+        // Servers tell the schema again after a statement that was prepared without any.
+        let again = capabilities & NO_SCHEMA != 0 && !matches!(say, Say::InitDb(_));
+        // MariaDB forgets what it could not tell in an EOF; which packet that is differs.
+        let eof = capabilities & (IS_MARIADB | capability::DEPRECATE_EOF) == IS_MARIADB;
+        // It tells what SET STATEMENT has given back with a later reply, or not at all.
+        let untold = kind == 2 && capabilities & IS_MARIADB != 0;
+        let again = untold || kind == 1 && (again || eof && matches!(say, Say::Execute { .. }));
+        if !again && kind < 4 && (kind > 0 || capabilities & IS_MARIADB == 0) {
             kept.push(kind);
             put_string(&mut kept, data);
         }
@@ -109,6 +122,8 @@ fn told(body: &[u8], capabilities: u32) -> Vec<u8> {
 
 /// Not a capability, but where the caller says that the server is MariaDB.
 pub const IS_MARIADB: u32 = 1 << 31;
+/// The same, where the client has logged in without a schema.
+pub const NO_SCHEMA: u32 = 1 << 30;
 
 /// A definition without what depends on more than the statement: which collation of a character
 /// set results are in, which not every `SET` tells, and of which type a variable that is NULL was.
@@ -141,7 +156,7 @@ fn asks_for_number(say: &Say) -> bool {
     match say {
         Say::Query(sql) => {
             let sql = sql.to_ascii_lowercase();
-            sql.contains("connection_id()") || sql.contains("is_used_lock")
+            sql.contains("connection_id()")
         }
         _ => false,
     }
@@ -156,7 +171,11 @@ fn without_statement(body: &[u8], id: u32) -> Vec<u8> {
     if let (Some(from), Some(to)) = (text.find("handler ("), text.find(") given to")) {
         return format!("{}?{}", &text[..from + 9], &text[to..]).into_bytes();
     }
-    text.replace(&format!("id: {id}"), "id: ?").into_bytes()
+    let own = format!("Unknown thread id: {id}");
+    match text.strip_suffix(&own) {
+        Some(before) => format!("{before}Unknown thread id: ?").into_bytes(),
+        None => body.to_vec(),
+    }
 }
 
 /// A row of a text's result whose values of the client's own number are masked.

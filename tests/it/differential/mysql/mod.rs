@@ -91,11 +91,13 @@ pub struct Mysql {
     restorers: RefCell<Pair<Wire>>,
     restored: Cell<bool>,
     patience: Duration,
-    _servers: Pair<MySql>,
+    servers: Pair<MySql>,
 }
 
 /// How long replies may take.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The same, where tables are emptied on a busy machine.
+const LONG_PATIENCE: Duration = Duration::from_secs(60);
 /// The same, where many have been waited for in vain.
 const IMPATIENCE: Duration = Duration::from_secs(4);
 
@@ -136,8 +138,22 @@ impl Mysql {
             restored: Cell::new(false),
             patience: PATIENCE,
             proxy,
-            _servers: servers,
+            servers,
         }
+    }
+}
+
+impl Mysql {
+    /// What both servers are doing.
+    fn processes(&self) -> String {
+        let Pair { direct, proxied } = &self.servers;
+        let shown = |server: &MySql| {
+            format!(
+                "{:?}",
+                server.admin().ask("show full processlist").text_rows()
+            )
+        };
+        format!("direct: {}\nproxied: {}", shown(direct), shown(proxied))
     }
 }
 
@@ -229,7 +245,11 @@ impl Dialect for Mysql {
         direct.command(&query).unwrap();
         proxied.command(&query).unwrap();
         for wire in [direct, proxied] {
-            let replies = wire.read_replies().unwrap();
+            let _ = wire.tcp().set_read_timeout(Some(LONG_PATIENCE));
+            let replies = wire.read_replies().unwrap_or_else(|error| {
+                let busy = self.processes();
+                panic!("{error}: {text}\n{busy}")
+            });
             let failure = replies.iter().find_map(|reply| reply.failure());
             assert!(failure.is_none(), "{failure:?}");
         }

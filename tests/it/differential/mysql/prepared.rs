@@ -39,7 +39,7 @@ pub fn text(random: &mut Random, client: usize, kind: Kind) -> String {
     if random.percent(25) {
         let text = sql::statement(random, client, kind);
         // What Sluice answers itself where it is not prepared.
-        let asks = ["connection_id", "row_count"];
+        let asks = ["connection_id", "row_count", "kill"];
         let lower = text.to_ascii_lowercase();
         if !asks.iter().any(|word| lower.contains(word)) {
             return text;

@@ -52,6 +52,8 @@ pub struct Slot {
     pub typed: Option<Vec<u8>>,
     /// How many parameters it has, if it exists.
     pub parameters: Option<usize>,
+    /// It has been executed with a cursor.
+    pub cursor: bool,
 }
 
 impl Slot {
@@ -61,6 +63,7 @@ impl Slot {
             number: NOBODYS,
             typed: None,
             parameters: None,
+            cursor: false,
         }
     }
 }
@@ -115,13 +118,27 @@ impl Say {
 
     /// The same, or something else where it is about a statement that does not exist: the error
     /// of that is Sluice's own, and no server connection remembers it.
-    pub fn sensible(&self, slots: &[Slot]) -> Self {
+    ///
+    /// MySQL ends the result of an execution without cursor with the header of a row, if there was one with a
+    /// cursor before: clients wait for more.
+    pub fn sensible(&self, slots: &[Slot], mariadb: bool) -> Self {
         match self {
             Self::Execute { slot, .. } | Self::Fetch(slot, _) | Self::Reset(slot)
                 if slots[*slot].parameters.is_none() =>
             {
                 Self::Query("select id from shared".into())
             }
+            Self::Execute {
+                slot,
+                values,
+                cursor: false,
+                again,
+            } if slots[*slot].cursor && !mariadb => Self::Execute {
+                slot: *slot,
+                values: values.clone(),
+                cursor: true,
+                again: *again,
+            },
             other => other.clone(),
         }
     }
@@ -134,6 +151,7 @@ impl Say {
 
 /// `COM_STMT_EXECUTE` behind one `COM_STMT_SEND_LONG_DATA` for each half of a long value.
 fn execute(slot: &mut Slot, values: &[Value], cursor: bool, again: bool) -> Vec<Vec<u8>> {
+    slot.cursor |= cursor;
     let number = slot.number.to_le_bytes();
     // As many values as there are parameters.
     let some = if values.is_empty() {

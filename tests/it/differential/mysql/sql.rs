@@ -37,7 +37,7 @@ pub fn once(kind: Kind) -> Vec<String> {
     texts
 }
 
-const ROUTINES: [&str; 12] = [
+const ROUTINES: [&str; 11] = [
     "create procedure p_two() begin select 1 as a; select 2 as b, 3 as c; end",
     "create procedure p_set(x int) set @v = x",
     "create procedure p_mode() set session sql_mode = 'ANSI_QUOTES'",
@@ -48,7 +48,6 @@ const ROUTINES: [&str; 12] = [
     "create procedure p_out(out x int) set x = 42",
     "create procedure p_error() begin select 'before'; signal sqlstate '45000' set message_text = 'on purpose'; end",
     "create procedure p_warn() begin signal sqlstate '01000' set message_text = 'careful'; end",
-    "create procedure p_lock() begin do get_lock('in_p', 0); select 1; end",
     "create function f_var(x int) returns int no sql begin set @f = x; return x + 1; end",
 ];
 
@@ -218,7 +217,7 @@ const HELD: [&str; 36] = [
     "select release_lock('lock_{c}')",
     "select release_lock('lock_{c}_2')",
     "select release_all_locks()",
-    "select is_free_lock('lock_{c}'), is_used_lock('lock_{c}')",
+    "select is_free_lock('lock_{c}'), is_used_lock('lock_{c}') is null",
     "lock tables item_{c} write",
     "lock tables shared read",
     "lock tables shared read, item_{c} write",
@@ -261,7 +260,7 @@ const OBJECTS: [&str; 20] = [
     "flush tables with read lock",
 ];
 
-const CALLED: [&str; 14] = [
+const CALLED: [&str; 13] = [
     "call p_two()",
     "call p_set({n})",
     "call p_mode()",
@@ -274,7 +273,6 @@ const CALLED: [&str; 14] = [
     "select @o",
     "call p_error()",
     "call p_warn()",
-    "call p_lock()",
     "call nothing()",
 ];
 
@@ -320,6 +318,10 @@ pub fn statement(random: &mut Random, client: usize, kind: Kind) -> String {
     // What triggers and functions assign, MariaDB's trackers do not tell.
     if kind == Kind::MariaDb && (text.contains("f_var") || text.contains("@trig")) {
         text = "select @a, @b, @c, @v";
+    }
+    // It gives the sql_mode back when the routine ends, but not the status flag that stands for it.
+    if kind == Kind::MariaDb && text.contains("p_mode") {
+        text = "call p_zone()";
     }
     let n = random.below(20).to_string();
     text.replace("{c}", &client.to_string()).replace("{n}", &n)

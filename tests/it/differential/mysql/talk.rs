@@ -1,9 +1,9 @@
 //! One client's connection: what it has said, and so which packets are due.
 
-use std::{io, time::Duration};
+use std::{io, net::Shutdown, time::Duration};
 
 use super::{
-    mask::{Context, IS_MARIADB, reply},
+    mask::{Context, IS_MARIADB, NO_SCHEMA, reply},
     say::{Say, Slot},
 };
 use crate::{
@@ -32,6 +32,9 @@ pub struct Talk {
 
 /// What the client has of files.
 const FILE: &[u8] = b"\\N\tloaded\t7\n\\N\tx\tbad\n\\N\n";
+
+/// What Sluice says of a server connection that is gone.
+const CLOSED: &str = "ERR 1053 #08S01server closed the connection unexpectedly";
 
 /// Greatest capability bit that changes `COM_QUERY`.
 pub const QUERY_ATTRIBUTES: u32 = 1 << 27;
@@ -67,7 +70,8 @@ impl Talk {
         let mut bytes = Vec::new();
         self.said.clear();
         for say in all {
-            let say = say.sensible(&self.slots);
+            let mariadb = self.wire.greeting.version.contains("MariaDB");
+            let say = say.sensible(&self.slots, mariadb);
             self.said.push(say.clone());
             if say == Say::ChangeUser {
                 continue;
@@ -105,11 +109,22 @@ impl Talk {
             };
             if let Err(error) = listener.reply() {
                 self.over = true;
+                // What it waits for, and gets later, is not to be in the way of others.
+                let _ = self.wire.tcp().shutdown(Shutdown::Both);
                 heard.push(plain(&if is_close(&error) {
                     "closed".to_owned()
                 } else {
                     format!("silence or nonsense: {error}")
                 }));
+            }
+            // Where a server closes unseen, as after COMMIT RELEASE of another dialect, Sluice says so first.
+            if heard
+                .last()
+                .is_some_and(|reply| reply.shown.contains(CLOSED))
+            {
+                self.over = true;
+                heard.pop();
+                heard.push(plain("closed"));
             }
         }
         heard
@@ -122,6 +137,10 @@ impl Talk {
         }
         match self.wire.change_user(&login) {
             Ok(()) => plain("changed user"),
+            Err(Refused::Io(error)) if is_close(&error) => {
+                self.over = true;
+                plain("closed")
+            }
             Err(refused) => {
                 self.over = true;
                 plain(&format!("change of user: {refused:?}"))
@@ -178,7 +197,12 @@ impl Listener<'_> {
         } else {
             0
         };
-        let capabilities = wire.capabilities | family;
+        let schema = if self.talk.login.database.is_empty() {
+            NO_SCHEMA
+        } else {
+            0
+        };
+        let capabilities = wire.capabilities | family | schema;
         let shown = reply(&packet, context, self.say, capabilities, id);
         self.heard.push(shown);
         Ok(packet)

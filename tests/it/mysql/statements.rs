@@ -1,0 +1,282 @@
+//! Prepared statements while the server connection changes, and what is said of a connection at its login.
+
+use crate::support::{
+    mysql::{
+        Database, Kind, MySql,
+        login::Login,
+        message::{Reply, capability},
+        wire::{Wire, put_string},
+    },
+    sluice::{Settings, Sluice, is_direct},
+};
+
+on_both!(
+    a_statement_keeps_the_schema_and_the_mode_that_it_was_prepared_in,
+    a_statement_whose_schema_is_gone_says_so,
+    a_client_that_asks_to_be_released_is,
+    modes_of_the_next_transaction_are_left_to_nobody,
+    server_connections_have_attributes_of_their_own,
+);
+
+/// As many server connections as clients, lent in turn: each statement of a client runs on another one.
+fn in_turn(database: &Database) -> Sluice {
+    let proxy = Sluice::start(
+        &Settings::for_mysql(database.server_port)
+            .group("server_round_robin", true)
+            .group("default_pool_size", 2),
+    );
+    let mut clients = [proxy.connect(database), proxy.connect(database)];
+    for text in ["begin", "rollback"] {
+        clients.iter_mut().for_each(|client| {
+            client.succeed(text);
+        });
+    }
+    proxy
+}
+
+fn rows(replies: &[Reply]) -> Vec<Vec<u8>> {
+    let [Reply::Rows { rows, .. }] = replies else {
+        panic!("{replies:?}");
+    };
+    rows.clone()
+}
+
+/// A row of one text, as statements return it.
+fn row(text: &str) -> Vec<Vec<u8>> {
+    let mut row = vec![0, 0];
+    put_string(&mut row, text.as_bytes());
+    vec![row]
+}
+
+fn a_statement_keeps_the_schema_and_the_mode_that_it_was_prepared_in(kind: Kind) {
+    let (here, there) = (Database::new(kind), Database::new(kind));
+    for (database, word) in [(&here, "here"), (&there, "there")] {
+        let mut admin = database.admin();
+        admin.succeed("create table t (word varchar(10))");
+        admin.succeed(&format!("insert into t values ('{word}')"));
+    }
+    let proxy = in_turn(&here);
+    let mut client = proxy.connect(&here);
+    let word = client.prepare("select word from t");
+    let quoted = client.prepare("select \"word\" from t");
+    client.succeed(&format!("use {}", there.name));
+    client.succeed("set sql_mode = 'ANSI_QUOTES', autocommit = 0");
+    for _ in 0..4 {
+        assert_eq!(rows(&client.execute(word.id, &[]).unwrap()), row("here"));
+        assert_eq!(rows(&client.execute(quoted.id, &[]).unwrap()), row("word"));
+        // What the session itself is in has not changed by it.
+        assert_eq!(client.value("select \"word\" from t"), "there");
+        client.succeed("commit");
+        client.succeed("insert into t values ('lost')");
+        assert_eq!(rows(&client.execute(word.id, &[]).unwrap()), row("here"));
+        client.succeed("rollback");
+        assert_eq!(client.value("select count(*) from t"), "1");
+        client.succeed("commit");
+    }
+    assert_eq!(proxy.metric("sluice_pins_total", ""), 0.0);
+}
+
+fn a_statement_whose_schema_is_gone_says_so(kind: Kind) {
+    let (here, there) = (Database::new(kind), Database::new(kind));
+    there.admin().succeed("create table t (word varchar(10))");
+    let proxy = in_turn(&here);
+    let mut client = proxy.connect(&here);
+    client.succeed(&format!("use {}", there.name));
+    let word = client.prepare("select word from t");
+    client.succeed(&format!("use {}", here.name));
+    let name = &there.name;
+    let mut admin = here.admin();
+    admin.succeed(&format!("drop database {name}"));
+    for _ in 0..4 {
+        let replies = client.execute(word.id, &[]).unwrap();
+        // ER_BAD_DB_ERROR, or ER_NO_SUCH_TABLE where it was prepared.
+        let code = replies[0].failure().map(|failure| failure.code);
+        assert!(matches!(code, Some(1049 | 1146)), "{replies:?}");
+        assert_eq!(client.value("select database()"), here.name);
+    }
+}
+
+fn a_client_that_asks_to_be_released_is(kind: Kind) {
+    let database = Database::new(kind);
+    let proxy = Sluice::with_pool(&database, 1);
+    for texts in [
+        &["begin", "commit release"][..],
+        &["set completion_type = 'RELEASE'", "begin", "rollback"],
+    ] {
+        let mut client = proxy.connect(&database);
+        for text in texts {
+            client.succeed(text);
+        }
+        assert!(client.read_to_close().is_empty(), "{texts:?}");
+        assert_eq!(proxy.connect(&database).value("select 1"), "1");
+    }
+}
+
+fn modes_of_the_next_transaction_are_left_to_nobody(kind: Kind) {
+    let database = Database::new(kind);
+    database.admin().succeed("create table t (i int)");
+    let proxy = Sluice::with_pool(&database, 1);
+    // None of these begins a transaction, and so the modes stay for one.
+    for between in ["set @a = 1", "select 1", "do 1", "set time_zone = '+01:00'"] {
+        let mut client = proxy.connect(&database);
+        client.succeed("set transaction read only");
+        client.succeed(between);
+        client.succeed("begin");
+        assert_eq!(
+            client.fail("insert into t values (1)").code,
+            1792,
+            "{between}"
+        );
+        client.succeed("rollback");
+        let mut other = proxy.connect(&database);
+        other.succeed("begin");
+        other.succeed("insert into t values (1)");
+        other.succeed("rollback");
+        let mut gone = proxy.connect(&database);
+        gone.succeed("set transaction read only");
+        gone.succeed(between);
+        drop(gone);
+        other.succeed("begin");
+        other.succeed("insert into t values (1)");
+        other.succeed("rollback");
+    }
+}
+
+/// What the server has been told of the connection that the client is on.
+const TOLD: &str =
+    "select concat(attr_name, '=', attr_value) from performance_schema.session_connect_attrs
+    where processlist_id = connection_id() + 0 order by attr_name";
+
+fn server_connections_have_attributes_of_their_own(kind: Kind) {
+    if is_direct() {
+        return;
+    }
+    let server = MySql::private(kind, &[("performance_schema", "ON")]);
+    let database = server.database();
+    let table = "performance_schema.session_connect_attrs";
+    let user = database.user;
+    server
+        .admin()
+        .succeed(&format!("grant select on {table} to {user}@'%'"));
+    let proxy = Sluice::with_pool(&database, 1);
+    for application in ["first", "second"] {
+        let mut login = proxy.login(&database);
+        login.attributes = vec![
+            ("program_name".into(), application.into()),
+            ("_client_name".into(), "a driver".into()),
+        ];
+        let mut client = Wire::connect(&login).unwrap();
+        let told = client.column(TOLD);
+        for own in ["program_name=sluice", "_client_name=sluice"] {
+            assert!(told.iter().any(|told| told == own), "{told:?}");
+        }
+        assert!(
+            !told.iter().any(|told| told.contains(application)),
+            "{told:?}"
+        );
+        // Where it can be true, it is told.
+        let logged = format!("application=\"{application}\"");
+        assert!(proxy.log().contains(&logged), "{}", proxy.log());
+    }
+}
+
+/// `MARIADB_CLIENT_STMT_BULK_OPERATIONS`, in MariaDB's half.
+const STMT_BULK: u32 = 1 << 2;
+
+/// `COM_STMT_BULK_EXECUTE` with pairs of a number and a text, or NULL.
+fn bulk(id: u32, pairs: &[(u32, Option<&str>)], types: bool) -> Vec<u8> {
+    let mut body = vec![0xfa];
+    body.extend(id.to_le_bytes());
+    // SEND_TYPES_TO_SERVER
+    body.extend(if types { 128_u16 } else { 0 }.to_le_bytes());
+    if types {
+        // MYSQL_TYPE_LONG, MYSQL_TYPE_VAR_STRING
+        body.extend([0x03, 0, 0xfd, 0]);
+    }
+    for (number, text) in pairs {
+        // Before each value whether there is one.
+        body.push(0);
+        body.extend(number.to_le_bytes());
+        match text {
+            Some(text) => {
+                body.push(0);
+                put_string(&mut body, text.as_bytes());
+            }
+            None => body.push(1),
+        }
+    }
+    body
+}
+
+fn bulk_login(port: u16, database: &Database) -> Login {
+    let mut login = database.login(port).without(capability::LONG_PASSWORD);
+    login.mariadb_capabilities |= STMT_BULK;
+    login
+}
+
+#[test]
+fn statements_of_mariadb_are_executed_in_bulk() {
+    let database = Database::new(Kind::MariaDb);
+    let mut admin = database.admin();
+    admin.succeed("create table t (id int primary key, word varchar(10))");
+    let proxy = in_turn(&database);
+    let mut client = Wire::connect(&bulk_login(proxy.port, &database)).unwrap();
+    let mut other = Wire::connect(&bulk_login(proxy.port, &database)).unwrap();
+    let insert = client.prepare("insert into t values (?, ?)");
+    for round in 0..6 {
+        let first = round * 10;
+        let pairs = [
+            (first, Some("a")),
+            (first + 1, None),
+            (first + 2, Some("c")),
+        ];
+        // Types are sent once; the server connection changes.
+        client
+            .command(&bulk(insert.id, &pairs, round == 0))
+            .unwrap();
+        let Reply::Ok(inserted) = client.read_reply().unwrap() else {
+            panic!("no OK");
+        };
+        assert_eq!(inserted.affected, 3);
+        other.succeed("select 1");
+    }
+    let counted = "select concat(count(*), ' ', count(word), ' ', max(id)) from t";
+    assert_eq!(client.value(counted), "18 12 52");
+    // One row that fails.
+    client
+        .command(&bulk(insert.id, &[(100, None), (0, None)], true))
+        .unwrap();
+    let failed = client.read_reply().unwrap();
+    assert_eq!(failed.failure().map(|failure| failure.code), Some(1062));
+    client.command(&bulk(4711, &[(1, None)], true)).unwrap();
+    let failed = client.read_reply().unwrap();
+    assert_eq!(failed.failure().map(|failure| failure.code), Some(1243));
+    assert_eq!(client.value("select 1"), "1");
+    // More than one packet.
+    let long = "x".repeat(10);
+    let many: Vec<_> = (1000..901_000).map(|id| (id, Some(&*long))).collect();
+    admin.succeed("truncate t");
+    client.command(&bulk(insert.id, &many, true)).unwrap();
+    assert!(client.read_reply().unwrap().failure().is_none());
+    assert_eq!(client.value("select count(*) from t"), "900000");
+    if !is_direct() {
+        assert_eq!(proxy.metric("sluice_pins_total", ""), 0.0);
+    }
+}
+
+#[test]
+fn bulk_execution_is_for_those_who_have_agreed_on_it() {
+    let database = Database::new(Kind::MariaDb);
+    let proxy = Sluice::with_pool(&database, 1);
+    if is_direct() {
+        return;
+    }
+    let mut client = proxy.connect(&database);
+    let select = client.prepare("select ?, ?");
+    client
+        .command(&bulk(select.id, &[(1, None)], true))
+        .unwrap();
+    let failed = client.read_reply().unwrap();
+    assert_eq!(failed.failure().map(|failure| failure.code), Some(1235));
+    assert_eq!(client.value("select 1"), "1");
+}
