@@ -21,6 +21,7 @@ use super::reply;
 use super::settings::Settings;
 use super::statements::ServerStatements;
 use super::status::Status;
+use super::unseen::Leftovers;
 
 /// Sluice's books about one server connection.
 #[derive(Debug)]
@@ -45,6 +46,8 @@ pub struct MyBack {
     pub(super) blind: bool,
     /// Code of users has run, and nobody tells what it has left.
     pub(super) suspect: bool,
+    /// What it may hold of others than its holder.
+    pub(super) leftovers: Leftovers,
     /// Unique in this process.
     pub(super) number: u64,
     /// The session that has used it last.
@@ -112,6 +115,7 @@ impl MyBack {
             refused_write: false,
             blind: false,
             suspect: false,
+            leftovers: Leftovers::default(),
             holder: 0,
             modes: false,
             id_left: false,
@@ -164,6 +168,7 @@ impl MyBack {
         // Whether a text may hold several statements survives it.
         self.statements.clear();
         self.suspect = false;
+        self.leftovers = Leftovers::default();
         self.id_left = false;
         self.modes = false;
     }

@@ -22,10 +22,13 @@ pub fn attach(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) -> 
     if !back.dirty {
         front.lose_filtered();
     }
-    if back.holder != front.session || back.number != front.last.connection {
+    let other = back.holder != front.session;
+    if other {
         back.holder = front.session;
+        back.leftovers.handed_over(back.suspect);
+    }
+    if other || back.number != front.last.connection {
         front.last.connection = back.number;
-        front.unseen.moved(back.suspect);
         front.last.found_elsewhere = true;
         front.last.id_elsewhere = true;
     }

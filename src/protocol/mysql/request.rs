@@ -335,8 +335,8 @@ impl RequestReader<'_> {
             self.restore_insert_id(verdict);
         }
         if verdict.touches.intersects(MENTIONS_VARIABLES) {
-            let front = &mut *self.front;
-            let sql = front.unseen.clear(&front.settings, verdict, kept);
+            let leftovers = &mut self.back.leftovers;
+            let sql = leftovers.clear(&self.front.settings, verdict, kept);
             if !sql.is_empty() {
                 self.run_before_bytes(&sql);
             }

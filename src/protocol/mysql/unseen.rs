@@ -26,8 +26,12 @@ pub struct Unseen {
     reads: u64,
     /// The answer so far; `None`: it tells of variables that nothing explains, or cannot be read.
     answer: Option<Answer>,
-    /// Other clients may have left variables on the server connection at hand: those that have been set to `NULL`
-    /// there for this client.
+}
+
+/// What a server connection may hold of clients before its present one.
+#[derive(Debug, Default)]
+pub struct Leftovers {
+    /// `None`: nothing that the books do not tell. Else the variables that have been set to `NULL` for its client.
     cleared: Option<HashSet<Box<str>>>,
 }
 
@@ -80,29 +84,6 @@ impl Unseen {
         std::mem::take(&mut self.doubt)
     }
 
-    /// The client has another server connection; `suspect`: one on which code of users has run unseen.
-    pub(super) fn moved(&mut self, suspect: bool) {
-        self.cleared = suspect.then(HashSet::new);
-    }
-
-    /// SQL that takes from the server connection the variables that these statements mention and other clients
-    /// may have left; empty if there are none. `kept`: the connection has been the client's since its last
-    /// statement.
-    pub(super) fn clear(&mut self, settings: &Settings, verdict: &Verdict, kept: bool) -> Vec<u8> {
-        match &mut self.cleared {
-            None if kept => Vec::new(),
-            None => settings.unset(verdict, |_| true),
-            // What the client's own code has assigned since is not told apart, but for names met before.
-            Some(cleared) => settings.unset(verdict, |name| {
-                let new = !cleared.contains(name);
-                if new && cleared.len() < MOST_NAMES {
-                    cleared.insert(name.into());
-                }
-                new || !kept
-            }),
-        }
-    }
-
     /// The question is sent.
     pub(super) fn asked(&mut self) {
         self.answer = Some(Answer::default());
@@ -141,6 +122,31 @@ impl Unseen {
     }
 }
 
+impl Leftovers {
+    /// The connection has another client now; `suspect`: code of users has run on it unseen.
+    pub(super) fn handed_over(&mut self, suspect: bool) {
+        self.cleared = suspect.then(HashSet::new);
+    }
+
+    /// SQL that takes from the server connection the variables that these statements mention and other clients
+    /// may have left; empty if there are none. `kept`: the connection has been the client's since its last
+    /// statement.
+    pub(super) fn clear(&mut self, settings: &Settings, verdict: &Verdict, kept: bool) -> Vec<u8> {
+        match &mut self.cleared {
+            None if kept => Vec::new(),
+            None => settings.unset(verdict, |_| true),
+            // What the client's own code has assigned since is not told apart, but for names met before.
+            Some(cleared) => settings.unset(verdict, |name| {
+                let new = !cleared.contains(name);
+                if new && cleared.len() < MOST_NAMES {
+                    cleared.insert(name.into());
+                }
+                new || !kept
+            }),
+        }
+    }
+}
+
 /// The question: first a value that is `NULL` if the connection cannot be told, then name and value of a
 /// variable, in hexadecimal digits. The limit goes before what the session has set as `sql_select_limit`.
 pub(super) const fn question(flavor: Flavor) -> &'static [u8] {
@@ -157,7 +163,7 @@ pub(super) const fn question(flavor: Flavor) -> &'static [u8] {
     }
 }
 
-/// Names that are remembered for one client.
+/// Names that are remembered for one connection.
 const MOST_NAMES: usize = 1000;
 
 /// What runs code of users for certain.
