@@ -18,8 +18,8 @@ use sluice_fuzz::Cut;
 fn sides(choice: u8) -> (PgFront, PgBack) {
     let session = choice & 1 != 0;
     let policy = FrontSettings {
+        splits: false,
         pool_mode: if session {
-splits: false,
             PoolMode::Session
         } else {
             PoolMode::Transaction

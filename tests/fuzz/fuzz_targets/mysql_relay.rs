@@ -25,8 +25,8 @@ fn sides(choice: u8) -> (MyFront, MyBack) {
         Capabilities::USUAL.without(Capabilities::DEPRECATE_EOF)
     };
     let policy = FrontSettings {
+        splits: false,
         pool_mode: if choice & 1 != 0 {
-splits: false,
             PoolMode::Session
         } else {
             PoolMode::Transaction
