@@ -16,6 +16,7 @@
 )]
 
 mod credentials;
+mod demo;
 mod differential;
 mod iam;
 mod mysql;
