@@ -3,8 +3,8 @@
 ARGS ?=
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= $(basename $(notdir $(wildcard tests/fuzz/fuzz_targets/*.rs)))
-TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
-export PATH := $(CURDIR)/$(TARGET_DIR)/test-env/tools/bin:$(PATH)
+TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
+export PATH := $(TARGET_DIR)/test-env/tools/bin:$(PATH)
 
 .PHONY: help test check demo dist bench instructions fuzz
 
@@ -30,7 +30,7 @@ check:
 demo:
 	tests/setup.sh postgres mysql
 	cargo build --locked --release
-	PATH="$$PATH:$(CURDIR)/$(TARGET_DIR)/test-env/bin" $(TARGET_DIR)/release/sluice demo $(ARGS)
+	PATH="$$PATH:$(TARGET_DIR)/test-env/bin" $(TARGET_DIR)/release/sluice demo $(ARGS)
 
 dist:
 	tests/setup.sh bench

@@ -62,7 +62,7 @@ def arguments():
     """The command line."""
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--cases", type=lambda s: s.split(","), default=list(CASES), help="some of " + ",".join(CASES))
-    p.add_argument("--sluice", help="a program built for release; by default it is built")
+    p.add_argument("--sluice", type=os.path.abspath, help="a program built for release; by default it is built")
     p.add_argument("--store", action="store_true", help="keep the counts as bounds")
     p.add_argument("--keep", metavar="FOLDER", help="leave callgrind's profiles there, for callgrind_annotate")
     o = p.parse_args()
