@@ -17,7 +17,7 @@ use super::replay::{write_difference, write_local};
 use super::request::Reader;
 use super::track::{ROLLED_BACK, Tracked};
 use crate::sql::postgres::ends;
-use crate::sql::statement::{Statement, TransactionControl, Verdict};
+use crate::sql::statement::{Detail, Discard, Statement, TransactionControl, Verdict};
 use crate::sql::touches::Touch;
 
 /// A client's text with statements put in.
@@ -154,7 +154,8 @@ impl Mended {
 }
 
 /// Puts what the client asked for at startup behind its Execute, which comes last, if that has
-/// returned to it.
+/// returned to it. Behind what is committed at once it is as well, in a transaction of its own: should
+/// that fail, the client is told the error, and that a transaction has failed.
 pub(super) fn behind_execute(reader: &mut Reader<'_>, script: &Verdict) {
     let settings = &reader.front.settings;
     let mut statements = script.statements.iter();
@@ -171,13 +172,34 @@ pub(super) fn behind_execute(reader: &mut Reader<'_>, script: &Verdict) {
             behind(statement, &mut foreseen, false, &mut sql);
         }
     }
+    let mut texts: Vec<&[u8]> = Vec::new();
     let mut start = 0;
     for end in ends(&sql) {
         let one = sql.get(start..end).unwrap_or_default();
-        let one = one.strip_prefix(b";").unwrap_or(one);
-        run_extended(reader, one, Undo::Nothing, Owed::Restored);
+        texts.push(one.strip_prefix(b";").unwrap_or(one));
         start = end;
     }
+    let lasts = !texts.is_empty() && script.statements.iter().any(commits);
+    if lasts {
+        run_extended(reader, b"BEGIN", Undo::Nothing, Owed::Inner(b'C'));
+    }
+    for text in texts {
+        run_extended(reader, text, Undo::Nothing, Owed::Restored { lasts: false });
+    }
+    if lasts {
+        run_extended(
+            reader,
+            b"COMMIT",
+            Undo::Nothing,
+            Owed::Restored { lasts: true },
+        );
+    }
+}
+
+/// True for what is committed as soon as it is executed, whatever comes behind it in its batch
+/// (`XACT_FLAGS_NEEDIMMEDIATECOMMIT` in the server's postgres.c): what follows for Sluice must be too.
+fn commits(statement: &Statement) -> bool {
+    matches!(statement.detail, Detail::Discard(Discard::All))
 }
 
 /// True if the statement returns something to what was asked for at startup.

@@ -112,7 +112,10 @@ fn resets_amidst() -> Script<Act> {
 }
 
 fn discard_amidst() -> Script<Act> {
-    let asked = vec![("options", "-c search_path=two -c work_mem=5MB")];
+    let asked = vec![
+        ("options", "-c search_path=two -c work_mem=5MB"),
+        ("TimeZone", "Europe/Rome"),
+    ];
     let show = "select current_setting('search_path'), current_setting('work_mem')";
     let discard = || run("", "discard all", 3).into_iter();
     let said = [
