@@ -21,10 +21,12 @@ test:
 	tests/setup.sh
 	cargo nextest run --locked $(ARGS)
 
+# The fuzz targets are seen to compile; nothing is linked, so libFuzzer itself is not built.
 check:
 	tests/setup.sh deny
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	CUSTOM_LIBFUZZER_PATH=./none.a cargo check --locked --manifest-path tests/fuzz/Cargo.toml --target-dir $(TARGET_DIR)
 	cargo deny --locked check --hide-inclusion-graph bans licenses sources
 
 demo:

@@ -29,6 +29,7 @@ BOUNDS = os.path.join(HERE, "instructions.json")
 CASES = {
     "select_simple_1": (["-S", "-M", "simple"], 1, 2000),
     "select_simple_16": (["-S", "-M", "simple"], 16, 200),
+    "select_simple_64": (["-S", "-M", "simple"], 64, 100),
     "select_prepared_16": (["-S", "-M", "prepared"], 16, 200),
     "tpcb_simple_4": (["-M", "simple"], 4, 100),
     "churn_4": (["-S", "-C"], 4, 60),
