@@ -31,8 +31,6 @@ pub(super) struct Client<E: Engine> {
     /// Bytes from the client that have not been dealt with.
     pub(super) inbox: BytesMut,
     pub(super) outbox: Outbox,
-    /// Edits of one piece of input, reused.
-    pub(super) script: Script,
 }
 
 /// Why the loop ended.
@@ -68,6 +66,8 @@ pub(super) struct Exchange<'a, E: Engine> {
     roster: &'a Roster,
     /// Bytes for the server that its socket did not take yet.
     to_server: Outbox,
+    /// Edits of one piece of input, reused.
+    script: Script,
     /// The client's bytes wait until the connection has answered a question of Sluice's own.
     confirming: bool,
     /// A request is under way, as the tally was told.
@@ -101,6 +101,7 @@ impl<'a, E: Engine> Exchange<'a, E> {
             errands,
             roster,
             to_server: Outbox::default(),
+            script: Script::default(),
             confirming: false,
             busy: false,
             leaving: false,
@@ -301,7 +302,7 @@ impl<'a, E: Engine> Exchange<'a, E> {
         input: &[u8],
         mut replies: Vec<u8>,
     ) -> Result<usize, Outcome> {
-        let Client { front, script, .. } = &mut *self.client;
+        let (front, script) = (&mut self.client.front, &mut self.script);
         script.clear();
         let dealt = E::from_client(front, &mut self.server.back, input, script, &mut replies)
             .map_err(Outcome::Fault)?;
@@ -319,7 +320,7 @@ impl<'a, E: Engine> Exchange<'a, E> {
         }
         let sent = self
             .to_server
-            .send(&mut self.server.stream, cx, &self.client.script, input);
+            .send(&mut self.server.stream, cx, &self.script, input);
         // Of what may be sent again, each byte must be in one place: here it counts as sent, and the
         // error shows when the server is read.
         if self.portion.is_none() && !self.keeps {
@@ -446,11 +447,11 @@ impl<'a, E: Engine> Exchange<'a, E> {
         }
         let Client {
             front,
-            script,
             stream,
             outbox,
             ..
         } = &mut *self.client;
+        let script = &mut self.script;
         let ServerConn { back, carry, .. } = &mut *self.server;
         script.clear();
         if carry.is_empty() {
@@ -481,7 +482,7 @@ impl<'a, E: Engine> Exchange<'a, E> {
 
     /// The same, while what the client is told is held back.
     fn answer_held(&mut self, input: &[u8]) -> Result<(), Outcome> {
-        let Client { front, script, .. } = &mut *self.client;
+        let (front, script) = (&mut self.client.front, &mut self.script);
         let ServerConn { back, carry, .. } = &mut *self.server;
         carry.extend_from_slice(input);
         script.clear();

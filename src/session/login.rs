@@ -114,7 +114,6 @@ impl<E: Engine> Door<'_, E> {
             front,
             inbox: input,
             outbox: Outbox::default(),
-            script: Script::default(),
         };
         Ok(Arrival::Session(Box::new(LoggedIn {
             client,

@@ -76,7 +76,8 @@ impl<E: Engine> Relay<E> {
                 Err(end) => return end,
             };
             let (lent, portion) = lent;
-            if let Err(end) = self.converse(lent, portion).await {
+            // Boxed: what an exchange needs is taken while one lasts, and whose it was last is in the caches.
+            if let Err(end) = Box::pin(self.converse(lent, portion)).await {
                 return end;
             }
             self.tally.released(&mut self.client.front);
