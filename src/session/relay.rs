@@ -66,8 +66,8 @@ impl<E: Engine> Relay<E> {
                 },
                 Err(end) => return end,
             }
-            self.tally.arrived();
-            let lent = match self.borrow().await {
+            let arrived = self.tally.arrived();
+            let lent = match self.borrow(arrived.into()).await {
                 Ok(Some(lent)) => lent,
                 Ok(None) => {
                     self.tally.released(&mut self.client.front);
@@ -185,11 +185,11 @@ impl<E: Engine> Relay<E> {
         Ok(())
     }
 
-    /// Borrows a server connection; `None` if the request has been answered with an error and
-    /// the session goes on. Cancel-safe.
-    async fn borrow(&mut self) -> Result<Option<(Lent<E>, Option<usize>)>, End> {
+    /// Borrows a server connection for a request that has come at `start`; `None` if it has been
+    /// answered with an error and the session goes on. Cancel-safe.
+    async fn borrow(&mut self, start: Instant) -> Result<Option<(Lent<E>, Option<usize>)>, End> {
         if self.split.is_some() {
-            return Box::pin(self.borrow_chosen()).await;
+            return Box::pin(self.borrow_chosen(start)).await;
         }
         let aim = usual_aim(self.route.role);
         let lent = match aim {
@@ -197,14 +197,18 @@ impl<E: Engine> Relay<E> {
             Role::Replica => read_at_once(&mut self.route),
         };
         if let Some(lent) = lent {
+            self.tally.lent_at_once();
             return Ok(Some((lent, None)));
         }
-        let lent = Box::pin(self.borrow_waiting(aim)).await?;
+        let lent = Box::pin(self.borrow_waiting(aim, start)).await?;
         Ok(lent.map(|lent| (lent, None)))
     }
 
     /// The same where each request may go to another server; with the size of a request that goes to a replica.
-    async fn borrow_chosen(&mut self) -> Result<Option<(Lent<E>, Option<usize>)>, End> {
+    async fn borrow_chosen(
+        &mut self,
+        start: Instant,
+    ) -> Result<Option<(Lent<E>, Option<usize>)>, End> {
         let Self {
             client,
             handle,
@@ -223,13 +227,12 @@ impl<E: Engine> Relay<E> {
         }
         let lent = match borrow_at_once(&mut self.route, Role::Primary) {
             Some(lent) => Some(lent),
-            None => self.borrow_waiting(Role::Primary).await?,
+            None => self.borrow_waiting(Role::Primary, start).await?,
         };
         Ok(lent.map(|lent| (lent, None)))
     }
 
-    async fn borrow_waiting(&mut self, aim: Role) -> Result<Option<Lent<E>>, End> {
-        let start = Instant::now();
+    async fn borrow_waiting(&mut self, aim: Role, start: Instant) -> Result<Option<Lent<E>>, End> {
         let Self {
             client,
             handle,
