@@ -13,7 +13,7 @@ use super::frame::HEADER_LEN;
 use super::line_up::run_extended;
 use super::owed::{Owed, Undo};
 use super::rename;
-use super::replay::{write_difference, write_local};
+use super::replay::{write_difference_amidst, write_local};
 use super::request::Reader;
 use super::track::{ROLLED_BACK, Tracked};
 use crate::sql::postgres::ends;
@@ -213,7 +213,7 @@ fn returns(settings: &Tracked, statement: &Statement) -> bool {
 fn behind(statement: &Statement, foreseen: &mut Tracked, last: bool, out: &mut Vec<u8>) -> usize {
     if !last && foreseen.returns_to_startup(statement) {
         let mut sql = Vec::new();
-        let _ = write_difference(foreseen.actual(), foreseen.wanted(), &mut sql);
+        write_difference_amidst(foreseen.actual(), foreseen.wanted(), &mut sql);
         foreseen.applied(false);
         if !sql.is_empty() {
             out.push(b';');
@@ -309,7 +309,7 @@ mod tests {
         assert_eq!(
             text,
             "select 1; set local search_path to default;\
-             SELECT pg_catalog.set_config('search_path','two',true);"
+             SET LOCAL \"search_path\" TO two;"
         );
     }
 
