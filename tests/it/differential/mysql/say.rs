@@ -48,6 +48,7 @@ pub enum Say {
 pub struct Slot {
     /// The server's number for it.
     pub number: u32,
+    pub text: String,
     /// Types have been sent for so many parameters.
     pub typed: Option<Vec<u8>>,
     /// How many parameters it has, if it exists.
@@ -61,6 +62,7 @@ impl Slot {
     pub fn nobodys() -> Self {
         Self {
             number: NOBODYS,
+            text: String::new(),
             typed: None,
             parameters: None,
             cursor: false,
@@ -85,8 +87,11 @@ impl Say {
                 [before, sql.as_bytes()].concat()
             }
             Self::Prepare(slot, sql) => {
-                slots[*slot] = Slot::nobodys();
                 let sql = sql.replace("{id}", &id.to_string());
+                slots[*slot] = Slot {
+                    text: sql.clone(),
+                    ..Slot::nobodys()
+                };
                 [&[0x16], sql.as_bytes()].concat()
             }
             Self::Execute {
