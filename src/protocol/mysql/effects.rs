@@ -113,9 +113,10 @@ pub fn carried_out(
         Some(rows) => {
             front.last.row_count = -1;
             let statement = running_statement(front);
-            // Neither these count nor commands that are no statements.
+            // Neither these count nor OUT parameters, nor commands that are no statements.
             if let Some(it) = statement
                 && it.detail != Detail::ShowDiagnostics
+                && !ok.status.has(Status::PS_OUT_PARAMS)
             {
                 let open = it.touches.contains(Touch::CalcFoundRows);
                 front.last.found_rows = rows;

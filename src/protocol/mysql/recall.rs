@@ -7,7 +7,7 @@ use super::front::MyFront;
 use super::idle::{errand_of, interrupted, interrupts_itself};
 use super::login::Flavor;
 use super::status::Status;
-use crate::sql::mysql::verdict::{Detail, Killed};
+use crate::sql::mysql::verdict::Detail;
 use crate::sql::mysql::{Touch, Touches, Verdict};
 
 /// What becomes of a text.
@@ -38,7 +38,7 @@ pub fn recall(
     let Some(first) = verdict.statements.first() else {
         return Recall::Server;
     };
-    if kills(verdict) {
+    if verdict.kills() {
         return kill(front, header, verdict, replies);
     }
     if let Some(sql) = raised(front, first.touches) {
@@ -122,20 +122,6 @@ pub fn before_execution(
     }
     lost(front, header, replies);
     Recall::Answered
-}
-
-/// True if a statement ends connections or their queries by number. The numbers that clients know are Sluice's: a
-/// server would take them for others.
-pub fn kills(verdict: &Verdict) -> bool {
-    verdict
-        .statements
-        .iter()
-        .any(|statement| match &statement.detail {
-            Detail::Kill(kill) => {
-                kill.id.is_some() && matches!(kill.what, Killed::Connection | Killed::Query)
-            }
-            _ => false,
-        })
 }
 
 fn kill(front: &mut MyFront, header: Header, verdict: &Verdict, replies: &mut Vec<u8>) -> Recall {

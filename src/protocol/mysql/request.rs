@@ -17,7 +17,7 @@ use super::idle::{self, Local};
 use super::login::Flavor;
 use super::message::Err;
 use super::owed::{Fate, Owed, Then};
-use super::recall::{AFTER_NONE, Recall, kills, recall};
+use super::recall::{AFTER_NONE, Recall, recall};
 use super::rules;
 use super::statements::{Draft, Statement};
 use super::status::Status;
@@ -442,7 +442,7 @@ impl RequestReader<'_> {
         self.front.forget_last();
         self.front.running = None;
         self.front.last_prepared = 0;
-        if kills(&draft.verdict) {
+        if draft.verdict.kills() {
             let seq = command.header.seq;
             // ER_UNSUPPORTED_PS
             answer::error(

@@ -33,8 +33,8 @@ pub struct Doubt {
     /// `FOUND_ROWS()` after a statement that has failed: the number of the last result until another statement has
     /// run, Sluice's own ones included, and then perhaps another.
     pub rows: bool,
-    /// Parameters that are NULL: MySQL describes them by the types of the execution before, if the connection has
-    /// seen one.
+    /// Columns made of parameters are described by earlier executions, too, if the connection has seen any: on MySQL
+    /// those of parameters that are NULL, on MariaDB all.
     pub types: bool,
 }
 
@@ -190,6 +190,10 @@ fn without_statement(body: &[u8], id: u32) -> Vec<u8> {
     }
     if let (Some(from), Some(to)) = (text.find("handler ("), text.find(") given to")) {
         return format!("{}?{}", &text[..from + 9], &text[to..]).into_bytes();
+    }
+    // MariaDB counts from whatever the connection has run before.
+    if let Some(before) = body.strip_suffix(b" at row 0") {
+        return [before, b" at row 1"].concat();
     }
     let own = format!("Unknown thread id: {id}");
     match text.strip_suffix(&own) {

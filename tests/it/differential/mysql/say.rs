@@ -14,6 +14,16 @@ pub enum Value {
     Long(String),
 }
 
+impl Value {
+    /// The same, sent with the execution.
+    fn whole(&self) -> Self {
+        match self {
+            Self::Long(text) => Self::Text(text.clone()),
+            other => other.clone(),
+        }
+    }
+}
+
 /// A command. Prepared statements are named by the place that the client gives them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Say {
@@ -124,6 +134,9 @@ impl Say {
     /// The same, or something else where it is about a statement that does not exist: the error
     /// of that is Sluice's own, and no server connection remembers it.
     ///
+    /// MariaDB takes long data for a number where there was one in an execution before, and shows where it lies in its
+    /// memory.
+    ///
     /// MySQL ends the result of an execution without cursor with the header of a row, if there was one with a
     /// cursor before: clients wait for more.
     pub fn sensible(&self, slots: &[Slot], mariadb: bool) -> Self {
@@ -142,6 +155,17 @@ impl Say {
                 slot: *slot,
                 values: values.clone(),
                 cursor: true,
+                again: *again,
+            },
+            Self::Execute {
+                slot,
+                values,
+                cursor,
+                again,
+            } if slots[*slot].typed.is_some() && mariadb => Self::Execute {
+                slot: *slot,
+                values: values.iter().map(Value::whole).collect(),
+                cursor: *cursor,
                 again: *again,
             },
             other => other.clone(),

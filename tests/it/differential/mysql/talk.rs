@@ -236,7 +236,7 @@ impl Listener<'_> {
         let null = |values: &[Value]| values.is_empty() || values.contains(&Value::Null);
         Doubt {
             rows: self.talk.failed && self.counts_rows(),
-            types: !mariadb && matches!(self.say, Say::Execute { values, .. } if null(values)),
+            types: matches!(self.say, Say::Execute { values, .. } if mariadb || null(values)),
         }
     }
 
