@@ -7,7 +7,6 @@ use super::front::MyFront;
 use super::idle::{errand_of, interrupted, interrupts_itself};
 use super::login::Flavor;
 use super::status::Status;
-use crate::sql::mysql::verdict::Detail;
 use crate::sql::mysql::{Touch, Touches, Verdict};
 
 /// What becomes of a text.

@@ -493,6 +493,7 @@ impl ReplyReader<'_> {
         let reply = settled::PreparedReply::read(packet.payload);
         let reply = reply.ok_or(Breach("a malformed reply to a preparation"))?;
         let stage = Stage::prepared(reply.parameters, reply.columns);
+        self.back.warned |= reply.warnings > 0;
         if self.back.debts.front().is_some_and(Owed::is_clients) {
             let number = settled::hold(self, &reply);
             self.pass_with_number(packet, number);

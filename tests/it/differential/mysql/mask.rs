@@ -191,9 +191,9 @@ fn without_statement(body: &[u8], id: u32) -> Vec<u8> {
     if let (Some(from), Some(to)) = (text.find("handler ("), text.find(") given to")) {
         return format!("{}?{}", &text[..from + 9], &text[to..]).into_bytes();
     }
-    // MariaDB counts from whatever the connection has run before.
-    if let Some(before) = body.strip_suffix(b" at row 0") {
-        return [before, b" at row 1"].concat();
+    // For a parameter of a routine MariaDB tells the row of whatever has run before.
+    if let Some(at) = text.find(" at row ").filter(|_| text.contains("``.``.")) {
+        return text[..at].into();
     }
     let own = format!("Unknown thread id: {id}");
     match text.strip_suffix(&own) {
