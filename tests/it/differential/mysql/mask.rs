@@ -77,6 +77,7 @@ pub fn reply(
         }
         (Context::Definition, Some(3)) => definition(&mut body, capabilities, doubt.types),
         (Context::Row, Some(0..0xfe)) if doubt.rows => body = b"a number".to_vec(),
+        (Context::Row, _) if shows_number(&body) => body = b"no open cursor".to_vec(),
         (Context::Row, _) if asks_for_number(say) => body = without_number(&body, id),
         _ => {}
     }
@@ -170,6 +171,11 @@ fn definition(body: &mut [u8], capabilities: u32, typeless: bool) {
     if matches!(collation, 45 | 46 | 224..=247 | 255..) {
         body[at..at + 2].copy_from_slice(&255_u16.to_le_bytes());
     }
+}
+
+/// `The statement (3) has no open cursor.`, among warnings.
+fn shows_number(body: &[u8]) -> bool {
+    body.ends_with(b") has no open cursor.")
 }
 
 fn asks_for_number(say: &Say) -> bool {
