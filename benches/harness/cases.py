@@ -131,17 +131,17 @@ def bulk(peer, tls, o):
     }
 
 
-def idle(peer, tls, o):
+def idle(peer, tls, o, login, query):
     """Memory that each of many logged-in clients costs that have run one query and wait."""
     limit = more_files() - SPARE_FILES
-    n, buffer, clients = min(o.idle_clients, limit), bytearray(65536), []
+    n, clients = min(o.idle_clients, limit), []
     peer.stop()  # what earlier cases left in the allocator would hide the growth
     peer.start()
     try:
         for _ in range(WARM_UP):
             clients.append(login(peer, tls))
         for s in clients:
-            wire.query(s, "select 1", buffer)
+            query(s, "select 1")
             s.close()
         clients.clear()
         time.sleep(1)
@@ -149,7 +149,7 @@ def idle(peer, tls, o):
         for _ in range(n):
             clients.append(login(peer, tls))
         for s in clients:
-            wire.query(s, "select 1", buffer)
+            query(s, "select 1")
         time.sleep(1)
         window = Window(peer.pid)
         time.sleep(2)
@@ -162,9 +162,13 @@ def idle(peer, tls, o):
 
 def login(peer, tls):
     """A logged-in client of `peer`."""
+    return wire.connect(peer.port, USER, PASSWORD, DATABASE, context(peer, tls))
+
+
+def context(peer, tls):
+    """What TLS clients trust; None without TLS."""
     ca = os.path.join(peer.shop.path, "tls", "ca.crt")
-    context = _contexts.setdefault(ca, wire.tls_context(ca)) if tls else None
-    return wire.connect(peer.port, USER, PASSWORD, DATABASE, context)
+    return _contexts.setdefault(ca, wire.tls_context(ca)) if tls else None
 
 
 _contexts = {}
@@ -183,7 +187,10 @@ def run(case, peer, clients, tls, o, count=False):
         return play(peer, clients, tls, case, o, count)
     if case == "churn":
         return churn(peer, clients, tls, o)
-    return bulk(peer, tls, o) if case == "bulk" else idle(peer, tls, o)
+    if case == "bulk":
+        return bulk(peer, tls, o)
+    buffer = bytearray(65536)
+    return idle(peer, tls, o, login, lambda s, text: wire.query(s, text, buffer))
 
 
 def cells(case, o):

@@ -7,8 +7,9 @@ import os
 import re
 import shutil
 import subprocess
+import time
 
-from . import peers
+from . import cases, mywire, peers
 from .cases import Window, end
 from .procs import CannotRun, free_port, wait_port
 
@@ -23,6 +24,8 @@ CASES = {
     "point_select_prepared": ["oltp_point_select", "--db-ps-mode=auto"],
     "read_only": ["oltp_read_only", "--db-ps-mode=disable"],
 }
+# Connections that each client makes in one run of mysqlslap.
+CONNECTS = 100
 
 CONF = """
 [mysqld]
@@ -42,6 +45,9 @@ innodb_flush_method = nosync
 innodb_doublewrite = OFF
 innodb_buffer_pool_size = 256M
 performance_schema = OFF
+ssl_ca = {tls}/ca.crt
+ssl_cert = {tls}/server.crt
+ssl_key = {tls}/server.key
 """
 
 
@@ -53,6 +59,19 @@ def program(name):
     return path
 
 
+def certify(shop, name, use, kind, size):
+    """A key, and a certificate of the throwaway authority's for localhost."""
+    tls = os.path.join(shop.path, "tls")
+    key, request, certificate = (f"{tls}/{name}.{end}" for end in ("key", "csr", "crt"))
+    if not os.path.exists(certificate):
+        ext = shop.write(f"tls/{name}.ext", f"subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage={use}\n")
+        shop.run(["openssl", "req", "-newkey", kind, "-pkeyopt", size, "-nodes", "-subj", "/CN=localhost", "-keyout", key,
+                  "-out", request])
+        shop.run(["openssl", "x509", "-req", "-days", "30", "-in", request, "-CA", f"{tls}/ca.crt", "-CAkey", f"{tls}/ca.key",
+                  "-CAcreateserial", "-extfile", ext, "-out", certificate])
+    return key, certificate
+
+
 class MySql:
     """The server, with sysbench's table."""
 
@@ -61,7 +80,7 @@ class MySql:
             raise CannotRun("no sysbench; run tests/setup.sh bench")
         self.shop, self.port = shop, free_port()
         data = os.path.join(shop.path, "mysql")
-        self.conf = shop.write("my.cnf", CONF.format(port=self.port, data=data))
+        self.conf = shop.write("my.cnf", CONF.format(port=self.port, data=data, tls=os.path.join(shop.path, "tls")))
         users = shop.write("users.sql", f"create user {USER}@'%' identified with caching_sha2_password by '{PASSWORD}';\n"
                            f"create database {DATABASE};\ngrant all on {DATABASE}.* to {USER}@'%';\n")
         command = [program("mysqld"), f"--defaults-file={self.conf}"]
@@ -72,12 +91,28 @@ class MySql:
             raise CannotRun(f"mysqld: {made.stderr.strip()[-400:]}")
         child = shop.start("mysqld", command, drop=False)
         wait_port(self.port, child, "mysqld", shop)
+        self.lay_certificates()
         # Over TLS once: from then on the server knows the password without being told it in clear.
         self.client(self.port, "select 1", "REQUIRED")
         done = subprocess.run(self.sysbench(self.port, 1, ["oltp_point_select"]) + ["prepare"], capture_output=True, text=True)
         if done.returncode:
             raise CannotRun(f"sysbench: {(done.stderr or done.stdout).strip()[-400:]}")
         self.client(self.port, "analyze table sbtest1")
+
+    def lay_certificates(self):
+        """Files where sysbench looks for them: in its working directory. Servers that ask for its own accept it."""
+        tls = os.path.join(self.shop.path, "tls")
+        certify(self.shop, "client", "clientAuth", "ec", "ec_paramgen_curve:P-256")
+        for name, at in (("ca.crt", "cacert.pem"), ("client.crt", "client-cert.pem"), ("client.key", "client-key.pem")):
+            shutil.copy(os.path.join(tls, name), os.path.join(self.shop.path, at))
+
+    def slap(self, port, clients, tls):
+        """A command of mysqlslap's that connects anew for each query."""
+        ca = os.path.join(self.shop.path, "tls", "ca.crt")
+        how = ["--ssl-mode=VERIFY_IDENTITY", f"--ssl-ca={ca}", "--tls-version=TLSv1.3"] if tls else ["--ssl-mode=DISABLED", "--get-server-public-key"]
+        return [program("mysqlslap"), "--no-defaults", "-hlocalhost", "--protocol=TCP", f"-P{port}", f"-u{USER}", *how,
+                f"--concurrency={clients}", f"--number-of-queries={clients * CONNECTS}", "--detach=1", "--no-drop",
+                f"--create-schema={DATABASE}", "--query=SELECT c FROM sbtest1 WHERE id=5023", "--csv"]
 
     def client(self, port, sql, tls="PREFERRED"):
         """Runs SQL with MySQL's own client."""
@@ -86,9 +121,9 @@ class MySql:
         if done.returncode:
             raise CannotRun(f"mysql: {done.stderr.strip()}")
 
-    def sysbench(self, port, clients, arguments):
+    def sysbench(self, port, clients, arguments, tls=False):
         """A command of sysbench's, without what it is to do."""
-        return ["sysbench", "--db-driver=mysql", "--mysql-host=127.0.0.1", f"--mysql-port={port}", f"--mysql-user={USER}",
+        return ["sysbench", f"--mysql-ssl={'on' if tls else 'off'}", "--db-driver=mysql", "--mysql-host=127.0.0.1", f"--mysql-port={port}", f"--mysql-user={USER}",
                 f"--mysql-password={PASSWORD}", f"--mysql-db={DATABASE}", "--tables=1", f"--table-size={TABLE_SIZE}",
                 f"--threads={clients}", *arguments]
 
@@ -114,6 +149,8 @@ name = "bench"
 engine = "mysql"
 address = "127.0.0.1:{self.port}"
 target_group = "main"
+tls_cert_file = "{shop.path}/tls/server.crt"
+tls_key_file = "{shop.path}/tls/server.key"
 [[target_group]]
 name = "main"
 engine = "mysql"
@@ -172,10 +209,7 @@ class Router(peers.Peer):
         shown = subprocess.run([program("mysqlrouter"), "--version"], capture_output=True, text=True).stdout
         self.version = re.search(r"Ver ([\d.]+)", shown).group(1)
         # With an ECDSA key it could not ask clients without TLS for their passwords.
-        key, certificate = (os.path.join(shop.path, f"router-rsa.{end}") for end in ("key", "crt"))
-        if not os.path.exists(key):
-            subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=localhost",
-                            "-keyout", key, "-out", certificate], check=True, capture_output=True)
+        key, certificate = certify(shop, "router", "serverAuth", "rsa", "rsa_keygen_bits:2048")
         folder = os.path.join(shop.path, f"{self.name}-data")
         os.mkdir(folder)
         plugins = os.path.join(os.path.dirname(BIN), "rivals", "usr", "lib", "mysqlrouter", "plugin")
@@ -225,12 +259,22 @@ KINDS = {k.name: k for k in (peers.Peer, HAProxy, Router, RouterSharing, Sluice)
 
 
 def run(case, peer, clients, tls, o, count=False):
-    """Runs one case once. The window is between the first and the last progress line."""
-    del tls, count
-    command = peer.server.sysbench(peer.port, clients, CASES[case])
+    """Runs one case once."""
+    del count
+    if case == "churn":
+        return churn(peer, clients, tls, o)
+    if case == "idle":
+        return cases.idle(peer, tls, o, login, mywire.query)
+    return play(case, peer, clients, tls, o)
+
+
+def play(case, peer, clients, tls, o):
+    """sysbench over connections that stay. The window is between the first and the last progress line."""
+    command = peer.server.sysbench(peer.port, clients, CASES[case], tls)
     command += ["--time=" + str(o.seconds + 1), "--report-interval=1", "--percentile=99", "run"]
     window, first, last, done, spent, latencies, errors = Window(peer.pid), None, None, 0.0, None, [], 0.0
-    load = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    load = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=peer.shop.path,
+                            start_new_session=True)
     said = []
     try:
         for line in load.stdout:
@@ -260,7 +304,30 @@ def run(case, peer, clients, tls, o, count=False):
     }
 
 
+def churn(peer, clients, tls, o):
+    """mysqlslap that logs in anew for each query, again and again until the time is over."""
+    command, done = peer.server.slap(peer.port, clients, tls), 0
+    window = Window(peer.pid)
+    until = time.monotonic() + o.seconds
+    while time.monotonic() < until:
+        load = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ, MYSQL_PWD=PASSWORD), timeout=120)
+        if load.returncode:
+            raise CannotRun(f"mysqlslap: {load.stderr.strip()[-400:]}")
+        done += clients * CONNECTS
+    spent = window.spent()
+    return {
+        "tps": done / spent[0],
+        "cpu_us_per_txn": spent[1] / done * 1e6 if peer.pid else None,
+        "cores_busy": spent[2] / spent[0],
+    }
+
+
+def login(peer, tls):
+    """A logged-in client of `peer`."""
+    return mywire.connect(peer.port, USER, PASSWORD, DATABASE, cases.context(peer, tls))
+
+
 def cells(case, o):
     """The combinations of clients and TLS that a case is run with."""
-    del case
-    return [(c, False) for c in o.clients]
+    counts = {"churn": [o.churn_clients], "idle": [o.idle_clients]}.get(case, o.clients)
+    return [(c, t) for t in o.tls for c in counts]

@@ -3,6 +3,7 @@
 use super::capability::Capabilities;
 use super::frame::put_packet;
 use super::front::MyFront;
+use super::login::Flavor;
 use super::message::{EOF, Eof, Err, OK, Ok as OkPacket};
 use super::reply::AFTER_COMMAND;
 use super::status::Status;
@@ -36,6 +37,24 @@ pub fn error(front: &mut MyFront, seq: u8, code: u16, state: &str, text: &str, o
     err.write(seq.wrapping_add(1), out);
     front.next_seq = AFTER_COMMAND;
     front.raise(code, state, text);
+}
+
+/// Writes an error for a command that is no statement: MySQL shows it behind the warnings of the last that was.
+pub fn no_statement(
+    front: &mut MyFront,
+    seq: u8,
+    code: u16,
+    state: &str,
+    text: &str,
+    out: &mut Vec<u8>,
+) {
+    let before = std::mem::take(&mut front.last.warnings);
+    error(front, seq, code, state, text, out);
+    if front.flavor == Flavor::MySql && before.are_kept() {
+        front.last.raised = None;
+        front.last.warnings = before;
+        front.last.warnings.add_error(code, text);
+    }
 }
 
 /// Writes a result of these rows. Values are given in the client's own encoding; `None` is NULL.

@@ -46,6 +46,9 @@ pub struct MyBack {
     pub(super) blind: bool,
     /// Code of users has run, and nobody tells what it has left.
     pub(super) suspect: bool,
+    /// A statement has left warnings or an error there, which later commands that are no statements do not take away,
+    /// and on MariaDB not even all that are.
+    pub(super) warned: bool,
     /// What it may hold of others than its holder.
     pub(super) leftovers: Leftovers,
     /// Unique in this process.
@@ -115,6 +118,7 @@ impl MyBack {
             refused_write: false,
             blind: false,
             suspect: false,
+            warned: false,
             leftovers: Leftovers::default(),
             holder: 0,
             modes: false,

@@ -113,9 +113,10 @@ pub fn carried_out(
         Some(rows) => {
             front.last.row_count = -1;
             let statement = running_statement(front);
-            // Neither these count nor commands that are no statements.
+            // Neither these count nor OUT parameters, nor commands that are no statements.
             if let Some(it) = statement
                 && it.detail != Detail::ShowDiagnostics
+                && !ok.status.has(Status::PS_OUT_PARAMS)
             {
                 let open = it.touches.contains(Touch::CalcFoundRows);
                 front.last.found_rows = rows;
@@ -155,7 +156,7 @@ pub fn carried_out(
         front.last.insert_id_lost &= ok.last_insert_id == 0;
     }
     if ok.warnings > 0 {
-        front.last.warnings.open();
+        warned(front);
     }
     if front.last.asks {
         front.pin(PinReason::Diagnostics);
@@ -184,6 +185,18 @@ fn matched(info: &[u8]) -> Option<u64> {
     let rest = info.strip_prefix(b"Rows matched: ")?;
     let digits = rest.split(|byte| !byte.is_ascii_digit()).next()?;
     std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// The status that lasts: MariaDB tells here what `SET STATEMENT … FOR` gives back.
+pub fn lasting(front: &MyFront, status: Status) -> Status {
+    let modes = Status::NO_BACKSLASH_ESCAPES.with(Status::ANSI_QUOTES);
+    let given_back =
+        running_statement(front).is_some_and(|it| it.touches.contains(Touch::SetStatement));
+    if !given_back {
+        return status;
+    }
+    let other = Status(u16::MAX).without(modes);
+    status.without(modes).with(front.status.without(other))
 }
 
 fn running_statement(front: &MyFront) -> Option<&Statement> {
@@ -310,10 +323,20 @@ fn next_transaction(front: &mut MyFront, statement: &Statement, open: bool) {
     }
 }
 
+/// The client's command has left warnings or an error: on MySQL behind those before it, unless it was a statement.
+fn warned(front: &mut MyFront) {
+    front.last.raised = None;
+    if front.flavor == Flavor::MySql && front.running.is_none() {
+        front.last.warnings.open_more();
+    } else {
+        front.last.warnings.open();
+    }
+}
+
 /// The client's command has ended with an error.
 pub fn failed(front: &mut MyFront, back: &mut MyBack) {
     front.last.row_count = -1;
-    front.last.warnings.open();
+    warned(front);
     if front.last.asks {
         front.pin(PinReason::Diagnostics);
     }

@@ -9,6 +9,7 @@ use super::command;
 use super::execute::number;
 use super::frame::{HEADER_LEN, Header};
 use super::front::MyFront;
+use super::prepared::numbered;
 use super::{fault, relogin, rules};
 use crate::model::Fault;
 use crate::protocol::{Errand, ErrandOrder, Wants};
@@ -136,7 +137,7 @@ pub fn local(front: &mut MyFront, header: Header, payload: &[u8], replies: &mut 
         }
         command::STMT_CLOSE if !whole => Local::More,
         command::STMT_CLOSE => {
-            if let Some(number) = number(payload) {
+            if let Some(number) = numbered(front, payload) {
                 front.statements.remove(&number);
             }
             Local::Done
@@ -212,7 +213,7 @@ fn refuse(front: &mut MyFront, seq: u8, kind: u8, replies: &mut Vec<u8>) {
             "The proxy does not pass COM_SHUTDOWN on: connect to the server itself"
         }
         command::STMT_BULK_EXECUTE => "Bulk execution was not agreed on",
-        _ => return answer::error(front, seq, 1047, "08S01", "Unknown command", replies),
+        _ => return answer::no_statement(front, seq, 1047, "08S01", "Unknown command", replies),
     };
     // ER_NOT_SUPPORTED_YET
     answer::error(front, seq, 1235, "42000", text, replies);

@@ -8,6 +8,7 @@ use super::command;
 use super::front::MyFront;
 use super::grammar::Shape;
 use super::owed::{Fate, Owed};
+use super::recall::AFTER_NONE;
 use super::settings::{self, Settings};
 use crate::protocol::Attach;
 
@@ -26,6 +27,11 @@ pub fn attach(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) -> 
     if other {
         back.holder = front.session;
         back.leftovers.handed_over(back.suspect);
+        if back.warned {
+            put_query(request, back.capabilities, AFTER_NONE.as_bytes());
+            back.owe(Owed::new(Fate::Replay, Shape::Results));
+            back.warned = false;
+        }
     }
     if other || back.number != front.last.connection {
         front.last.connection = back.number;

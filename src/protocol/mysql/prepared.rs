@@ -163,6 +163,7 @@ fn simple(
         uproot(reader.front);
     }
     reader.front.begin();
+    reader.set_warnings_aside();
     reader.front.running = None;
     let Some(to) = reader.back.statements.get(key).map(|known| known.number) else {
         return Ok(0);
@@ -177,7 +178,7 @@ pub(super) fn close(reader: &mut RequestReader<'_>, command: Command<'_>) -> Res
     let Some(payload) = command.whole() else {
         return Ok(0);
     };
-    let number = number(payload).ok_or_else(fault::malformed)?;
+    let number = numbered(reader.front, payload).ok_or_else(fault::malformed)?;
     if let Some(held) = reader.front.statements.remove(&number)
         && held.rooted
     {
@@ -223,7 +224,7 @@ fn place(reader: &mut RequestReader<'_>, command: Command<'_>) -> Result<Option<
     let Some(held) = reader.front.statements.get(&number) else {
         let silent = command.payload().first() == Some(&command::STMT_SEND_LONG_DATA);
         if !silent {
-            unknown(reader.front, command, number, reader.replies);
+            unknown(reader.front, command, reader.replies);
         }
         return Ok(Some(Place::Dealt(reader.drop_command(command))));
     };
@@ -272,7 +273,7 @@ fn detour(reader: &mut RequestReader<'_>, from: &Settings, to: &Settings, fate: 
 /// The client's number of the statement that a command is about. MariaDB's clients need not wait
 /// for it: there is one that means the statement prepared last (MariaDB protocol,
 /// `COM_STMT_EXECUTE`).
-fn numbered(front: &MyFront, payload: &[u8]) -> Option<u32> {
+pub(super) fn numbered(front: &MyFront, payload: &[u8]) -> Option<u32> {
     match number(payload)? {
         u32::MAX if front.flavor == Flavor::MariaDb => Some(front.last_prepared),
         number => Some(number),
@@ -297,9 +298,9 @@ fn malformed(front: &mut MyFront, command: Command<'_>, why: Unread, replies: &m
 }
 
 /// As a server says (MySQL: `ER_UNKNOWN_STMT_HANDLER`).
-fn unknown(front: &mut MyFront, command: Command<'_>, number: u32, replies: &mut Vec<u8>) {
+fn unknown(front: &mut MyFront, command: Command<'_>, replies: &mut Vec<u8>) {
     front.begin();
-    front.forget_last();
+    let number = number(command.payload()).unwrap_or_default();
     let to = match (front.flavor, command.payload().first()) {
         (Flavor::MySql, _) => "mysql_stmt_precheck",
         (Flavor::MariaDb, Some(&command::STMT_FETCH)) => "mysqld_stmt_fetch",
@@ -307,7 +308,7 @@ fn unknown(front: &mut MyFront, command: Command<'_>, number: u32, replies: &mut
         (Flavor::MariaDb, _) => "mysqld_stmt_execute",
     };
     let text = format!("Unknown prepared statement handler ({number}) given to {to}");
-    answer::error(front, command.header.seq, 1243, "HY000", &text, replies);
+    answer::no_statement(front, command.header.seq, 1243, "HY000", &text, replies);
 }
 
 /// Passes a command on with the server's number in it.

@@ -7,7 +7,6 @@ use super::front::MyFront;
 use super::idle::{errand_of, interrupted, interrupts_itself};
 use super::login::Flavor;
 use super::status::Status;
-use crate::sql::mysql::verdict::{Detail, Killed, Statement};
 use crate::sql::mysql::{Touch, Touches, Verdict};
 
 /// What becomes of a text.
@@ -38,7 +37,7 @@ pub fn recall(
     let Some(first) = verdict.statements.first() else {
         return Recall::Server;
     };
-    if kills(verdict) {
+    if verdict.kills() {
         return kill(front, header, verdict, replies);
     }
     if let Some(sql) = raised(front, first.touches) {
@@ -68,7 +67,7 @@ pub fn recall(
         return answer(front, header, column, &session, replies);
     }
     // A connection that has been the client's since its last command knows these itself.
-    if is_kept(front, status, first.touches) && !shows_others(front, first) {
+    if is_kept(front, status, first.touches) {
         return Recall::Server;
     }
     if let Some(name) = asked(words, "row_count()") {
@@ -124,28 +123,6 @@ pub fn before_execution(
     Recall::Answered
 }
 
-/// True if the server connection may show warnings that another client's statement has left: on MariaDB they last
-/// until a statement with tables.
-fn shows_others(front: &MyFront, statement: &Statement) -> bool {
-    front.flavor == Flavor::MariaDb
-        && statement.detail == Detail::ShowDiagnostics
-        && front.last.warnings.are_none()
-}
-
-/// True if a statement ends connections or their queries by number. The numbers that clients know are Sluice's: a
-/// server would take them for others.
-pub fn kills(verdict: &Verdict) -> bool {
-    verdict
-        .statements
-        .iter()
-        .any(|statement| match &statement.detail {
-            Detail::Kill(kill) => {
-                kill.id.is_some() && matches!(kill.what, Killed::Connection | Killed::Query)
-            }
-            _ => false,
-        })
-}
-
 fn kill(front: &mut MyFront, header: Header, verdict: &Verdict, replies: &mut Vec<u8>) -> Recall {
     match errand_of(verdict) {
         Some(errand) if interrupts_itself(front, errand) => {
@@ -185,7 +162,8 @@ fn is_kept(front: &MyFront, status: Status, touches: Touches) -> bool {
     let holds = front.is_pinned() || status.has(Status::IN_TRANS);
     let counted = !touches.contains(Touch::FoundRows) || !front.last.found_elsewhere;
     let about_last = touches.intersects(Touches::of(Touch::RowCount).with(Touch::Diagnostics));
-    holds && counted && !(about_last && front.last.interrupted)
+    let elsewhere = touches.contains(Touch::Diagnostics) && front.last.warnings.are_kept();
+    holds && counted && !elsewhere && !(about_last && front.last.interrupted)
 }
 
 fn lost(front: &mut MyFront, header: Header, replies: &mut Vec<u8>) {
@@ -303,8 +281,8 @@ fn plain_words(text: &[u8]) -> &str {
 
 /// Leaves no warnings (MariaDB keeps them over statements without tables), and -1 as `ROW_COUNT()`.
 const AFTER_ROWS: &str = "SELECT 1 FROM (SELECT 1) t";
-/// The same, and 0.
-const AFTER_NONE: &str = "DO (SELECT 1 FROM (SELECT 1) t)";
+/// The same, and 0 as `ROW_COUNT()`.
+pub(super) const AFTER_NONE: &str = "DO (SELECT 1 FROM (SELECT 1) t)";
 
 /// Rows that are read in vain at most.
 const MOST_ROWS: usize = 100;

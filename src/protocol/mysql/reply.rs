@@ -401,6 +401,7 @@ impl ReplyReader<'_> {
     fn ok(&mut self, kind: Kind, packet: &Packet<'_>, ok: &OkPacket<'_>) {
         self.back.status = ok.status;
         self.back.status_unknown = false;
+        self.back.warned |= ok.warnings > 0;
         effects::learn(self.back, self.watcher.as_mut().map(|w| &mut *w.front), ok);
         let Some(owed) = self.back.debts.front_mut() else {
             return;
@@ -435,7 +436,7 @@ impl ReplyReader<'_> {
             return;
         }
         let front = &mut *watcher.front;
-        front.status = ok.status;
+        front.status = effects::lasting(front, ok.status);
         let client = front.capabilities;
         let seq = packet.header.seq.wrapping_add(shift);
         let ends_rows = kind != Kind::Ok;
@@ -476,6 +477,7 @@ impl ReplyReader<'_> {
         }
         self.back.refused_write |= READ_ONLY.contains(&err.code);
         self.back.status_unknown = true;
+        self.back.warned = true;
         if let Some(owed) = self.back.debts.front_mut()
             && std::mem::take(&mut owed.divider)
             && owed.is_clients()
@@ -491,6 +493,7 @@ impl ReplyReader<'_> {
         let reply = settled::PreparedReply::read(packet.payload);
         let reply = reply.ok_or(Breach("a malformed reply to a preparation"))?;
         let stage = Stage::prepared(reply.parameters, reply.columns);
+        self.back.warned |= reply.warnings > 0;
         if self.back.debts.front().is_some_and(Owed::is_clients) {
             let number = settled::hold(self, &reply);
             self.pass_with_number(packet, number);

@@ -14,9 +14,10 @@ use super::frame::{HEADER_LEN, Header};
 use super::front::{MyFront, Running};
 use super::grammar::Shape;
 use super::idle::{self, Local};
+use super::login::Flavor;
 use super::message::Err;
 use super::owed::{Fate, Owed, Then};
-use super::recall::{Recall, kills, recall};
+use super::recall::{AFTER_NONE, Recall, recall};
 use super::rules;
 use super::statements::{Draft, Statement};
 use super::status::Status;
@@ -230,7 +231,7 @@ impl RequestReader<'_> {
                 Ok(self.plain(command, Shape::Plain, Then::Nothing))
             }
             command::STATISTICS => Ok(self.plain(command, Shape::Line, Then::Nothing)),
-            command::FIELD_LIST => Ok(self.plain(command, Shape::Rows, Then::Nothing)),
+            command::FIELD_LIST => Ok(self.field_list(command)),
             command::PROCESS_INFO => Ok(self.plain(command, Shape::Results, Then::Nothing)),
             command::SET_OPTION => Ok(self.set_option(command)),
             command::RESET_CONNECTION => Ok(self.reset_connection(command)),
@@ -257,12 +258,22 @@ impl RequestReader<'_> {
         }
     }
 
-    /// A command without parts that Sluice must know.
+    /// A command without parts that Sluice must know. It is no statement: warnings of the last one last.
     fn plain(&mut self, command: Command<'_>, shape: Shape, then: Then) -> usize {
         self.front.begin();
-        self.front.forget_last();
+        self.set_warnings_aside();
         self.front.running = None;
         self.pass(command, Some(Owed::new(Fate::Client(then), shape)))
+    }
+
+    fn field_list(&mut self, command: Command<'_>) -> usize {
+        let dealt = self.plain(command, Shape::Rows, Then::Nothing);
+        if self.front.flavor == Flavor::MySql {
+            // It warns of being deprecated, and does not tell so.
+            self.front.last.warnings.open_more();
+            self.back.warned = true;
+        }
+        dealt
     }
 
     fn set_option(&mut self, command: Command<'_>) -> usize {
@@ -354,6 +365,14 @@ impl RequestReader<'_> {
         self.run_for(sql.as_bytes(), fate);
     }
 
+    /// Has the server connection tell only of warnings that are new, where those of the last statement are kept.
+    pub(super) fn set_warnings_aside(&mut self) {
+        if self.back.warned && self.front.last.warnings.are_kept() {
+            self.back.warned = false;
+            self.run_before(AFTER_NONE);
+        }
+    }
+
     /// Has the server connection know `LAST_INSERT_ID()` where it matters.
     fn restore_insert_id(&mut self, verdict: &Verdict) {
         let last = &mut self.front.last;
@@ -423,7 +442,7 @@ impl RequestReader<'_> {
         self.front.forget_last();
         self.front.running = None;
         self.front.last_prepared = 0;
-        if kills(&draft.verdict) {
+        if draft.verdict.kills() {
             let seq = command.header.seq;
             // ER_UNSUPPORTED_PS
             answer::error(

@@ -22,6 +22,8 @@ pub struct PreparedReply {
     pub columns: u16,
     /// How many parameters it has.
     pub parameters: u16,
+    /// How many warnings there are of it.
+    pub warnings: u16,
 }
 
 impl PreparedReply {
@@ -33,6 +35,8 @@ impl PreparedReply {
             number: reader.u32()?,
             columns: reader.u16()?,
             parameters: reader.u16()?,
+            // Of the protocol before 4.1 there is nothing more.
+            warnings: reader.u8().and_then(|_| reader.u16()).unwrap_or(0),
         })
     }
 }
@@ -55,6 +59,9 @@ pub(super) fn hold(reader: &mut ReplyReader<'_>, reply: &PreparedReply) -> u32 {
     let Some(watcher) = &mut reader.watcher else {
         return 0;
     };
+    if reply.warnings > 0 {
+        watcher.front.last.warnings.open();
+    }
     watcher.front.hold(Held {
         statement,
         settings,
@@ -325,9 +332,10 @@ mod tests {
 
     #[test]
     fn a_reply_to_a_preparation_is_read() {
-        let payload = [0, 7, 0, 0, 0, 2, 0, 3, 0, 0, 0, 0];
+        let payload = [0, 7, 0, 0, 0, 2, 0, 3, 0, 0, 1, 0];
         let reply = PreparedReply::read(&payload).unwrap();
         assert_eq!((reply.number, reply.columns, reply.parameters), (7, 2, 3));
+        assert_eq!(reply.warnings, 1);
         assert_eq!(PreparedReply::read(&payload[..8]), None);
     }
 }

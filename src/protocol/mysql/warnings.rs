@@ -1,6 +1,8 @@
 //! The warnings of a client's last command, kept so that they can be shown after its server
 //! connection has gone to others.
 
+use super::wire::put_lenenc_bytes;
+
 /// Rows of `SHOW WARNINGS`.
 #[derive(Debug, Default)]
 pub struct Warnings {
@@ -32,6 +34,26 @@ impl Warnings {
         };
     }
 
+    /// A command that is no statement has left warnings (or an error) behind those that are there.
+    pub fn open_more(&mut self) {
+        self.state = State::Open;
+    }
+
+    /// Sluice itself has answered such a command with this error.
+    pub fn add_error(&mut self, code: u16, text: &str) {
+        let mut row = Vec::new();
+        for value in ["Error", &code.to_string(), text] {
+            put_lenenc_bytes(&mut row, value.as_bytes());
+        }
+        self.bytes += row.len();
+        self.rows.push(row.into());
+    }
+
+    /// True if the last command has left some, which are kept here.
+    pub fn are_kept(&self) -> bool {
+        self.state == State::Known && !self.rows.is_empty()
+    }
+
     /// True if they have to be asked for before the server connection goes to others.
     pub fn is_open(&self) -> bool {
         self.state == State::Open
@@ -40,6 +62,7 @@ impl Warnings {
     /// They are being asked for.
     pub fn asked(&mut self) {
         self.state = State::Reading;
+        self.definitions.clear();
     }
 
     /// The definition of a column of theirs.

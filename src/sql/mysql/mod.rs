@@ -44,8 +44,19 @@ use verdict::Assignment;
 /// what they change.
 #[must_use]
 pub fn classify(text: &[u8], mode: Mode) -> Verdict {
-    if mode.oracle || mode.charset == ClientCharset::Treacherous && !text.is_ascii() {
+    if mode.charset == ClientCharset::Treacherous && !text.is_ascii() {
         return Verdict::unknown();
+    }
+    if mode.oracle {
+        let plain = Mode {
+            oracle: false,
+            ..mode
+        };
+        // In any grammar, and with a number that a server would take for another's.
+        return match classify(text, plain) {
+            kill if kill.kills() => kill,
+            _ => Verdict::unknown(),
+        };
     }
     // As the server does before it begins (`dispatch_command` in `sql_parse.cc`).
     let end = text

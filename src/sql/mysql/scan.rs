@@ -434,7 +434,7 @@ impl<'a> Current<'a> {
             variables: self.variables.into_vec().into(),
             read_only_candidate: effect.reads && !self.writes && !self.modifies && harmless,
             many_replies: effect.many_replies,
-            queries: self.queries || self.into,
+            queries: self.queries || self.into && command != Command::Load,
         };
         (statement, effect.doubtful)
     }

@@ -36,6 +36,20 @@ impl Verdict {
                 .all(|statement| statement.read_only_candidate)
     }
 
+    /// Whether a statement ends connections or their queries by number. The numbers that clients know are Sluice's: a
+    /// server would take them for others.
+    #[must_use]
+    pub fn kills(&self) -> bool {
+        self.statements
+            .iter()
+            .any(|statement| match &statement.detail {
+                Detail::Kill(kill) => {
+                    kill.id.is_some() && matches!(kill.what, Killed::Connection | Killed::Query)
+                }
+                _ => false,
+            })
+    }
+
     /// Marks the whole text as one that may touch anything.
     pub fn doubt(&mut self) {
         self.touches.insert(Touch::Unknown);

@@ -17,6 +17,7 @@ on_both!(
     statements_are_prepared_and_executed,
     cursors_are_fetched_in_parts,
     a_file_of_the_client_is_loaded,
+    a_file_behind_other_results_is_loaded,
     packets_over_16_megabytes_pass,
     a_connection_changes_its_user,
 );
@@ -148,6 +149,34 @@ fn a_file_of_the_client_is_loaded(kind: Kind) {
     // A file that the client does not have is an empty one.
     client.succeed("load data local infile 'nothing' into table t");
     assert_eq!(client.value("select count(*) from t"), "50000");
+}
+
+/// Sluice's packets before the question for the file may be more, or fewer, than the server's.
+fn a_file_behind_other_results_is_loaded(kind: Kind) {
+    let (database, proxy) = setting(kind);
+    let login = proxy.login(&database);
+    for less in [0, capability::DEPRECATE_EOF] {
+        let login = login.clone().without(less);
+        let mut client = Wire::connect(&login.with(capability::MULTI_STATEMENTS)).unwrap();
+        client.succeed("drop table if exists t");
+        client.succeed("create table t (id int)");
+        let rows: String = (0..50_000).map(|row| format!("{row}\n")).collect();
+        client.files.insert("rows".into(), rows.into_bytes());
+        let load = "load data local infile 'rows' into table t";
+        let replies = client.succeed(&format!(
+            "select 1, 2; select 3; {load}; {load}; select count(*) from t; {load}"
+        ));
+        let loaded = |reply: &Reply| match reply {
+            Reply::Ok(loaded) => loaded.affected,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(replies.len(), 6);
+        for at in [2, 3, 5] {
+            assert_eq!(loaded(&replies[at]), 50_000);
+        }
+        assert_eq!(replies[4].first_column(), ["100000"]);
+        assert_eq!(client.value("select count(*) from t"), "150000");
+    }
 }
 
 fn packets_over_16_megabytes_pass(kind: Kind) {

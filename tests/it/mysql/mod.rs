@@ -20,6 +20,7 @@ macro_rules! on_both {
     };
 }
 
+mod asked_after;
 mod bad_input;
 mod basics;
 mod drivers;

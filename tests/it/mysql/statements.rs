@@ -16,6 +16,7 @@ on_both!(
     a_client_that_asks_to_be_released_is,
     modes_of_the_next_transaction_are_left_to_nobody,
     server_connections_have_attributes_of_their_own,
+    statements_that_nobody_has_prepared_are_told_as_a_server_tells_them,
 );
 
 /// As many server connections as clients, lent in turn: each statement of a client runs on another one.
@@ -177,6 +178,57 @@ fn server_connections_have_attributes_of_their_own(kind: Kind) {
         // Where it can be true, it is told.
         let logged = format!("application=\"{application}\"");
         assert!(proxy.log().contains(&logged), "{}", proxy.log());
+    }
+}
+
+/// Every command about a statement, with a number that is none, here and at a server.
+fn statements_that_nobody_has_prepared_are_told_as_a_server_tells_them(kind: Kind) {
+    let database = Database::new(kind);
+    let proxy = in_turn(&database);
+    let mut clients = [database.server_port, proxy.port].map(|port| {
+        let login = match kind {
+            Kind::MySql => database.login(port),
+            Kind::MariaDb => bulk_login(port, &database),
+        };
+        Wire::connect(&login).unwrap()
+    });
+    let mut told = |command: &[u8]| -> Vec<Option<(u16, String, String)>> {
+        let asked = clients.iter_mut().map(|client| {
+            client.command(command).unwrap();
+            // Long data and an end are not answered.
+            if matches!(command[0], 0x18 | 0x19) {
+                assert_eq!(client.value("select 1"), "1");
+                return None;
+            }
+            let failed = client.read_reply().unwrap();
+            let failure = failed.failure().unwrap_or_else(|| panic!("{failed:?}"));
+            assert_eq!(client.value("select 1"), "1");
+            let failure = failure.clone();
+            Some((failure.code, failure.sqlstate, failure.message))
+        });
+        asked.collect()
+    };
+    let numbered = |command: u8, number: u32, rest: &[u8]| -> Vec<u8> {
+        [&[command], &number.to_le_bytes()[..], rest].concat()
+    };
+    for number in [0, 77, u32::MAX - 1, u32::MAX] {
+        for command in [
+            numbered(0x17, number, &[0, 1, 0, 0, 0]),
+            numbered(0x1a, number, &[]),
+            numbered(0x1c, number, &[1, 0, 0, 0]),
+            numbered(0x18, number, &[0, 0, b'x']),
+            numbered(0x19, number, &[]),
+            bulk(number, &[(1, None)], true),
+        ] {
+            if kind == Kind::MySql && command[0] == 0xfa {
+                continue;
+            }
+            let [direct, proxied] = told(&command).try_into().unwrap();
+            assert_eq!(direct, proxied, "{number}: {}", command.escape_ascii());
+            if let Some((code, ..)) = proxied {
+                assert_eq!(code, 1243, "{number}: {}", command.escape_ascii());
+            }
+        }
     }
 }
 

@@ -125,6 +125,9 @@ fn modes_decide() {
         ..MARIADB
     };
     assert_eq!(touches("select 1", oracle), "unknown");
+    // Which would reach somebody else's connection.
+    assert!(classify(b"KILL QUERY 7", oracle).kills());
+    assert!(classify(b"select 1; kill 7", oracle).kills());
     assert!(classify(b"call p(); select 1", MYSQL).statements[0].many_replies);
 }
 

@@ -27,8 +27,26 @@ pub enum Context {
     Line,
 }
 
+/// What servers answer in one way or another by what the connection has seen before.
+#[derive(Clone, Copy, Debug)]
+pub struct Doubt {
+    /// `FOUND_ROWS()` after a statement that has failed: the number of the last result until another statement has
+    /// run, Sluice's own ones included, and then perhaps another.
+    pub rows: bool,
+    /// Columns made of parameters are described by earlier executions, too, if the connection has seen any: on MySQL
+    /// those of parameters that are NULL, on MariaDB all.
+    pub types: bool,
+}
+
 /// The packet as it is compared.
-pub fn reply(packet: &Packet, context: Context, say: &Say, capabilities: u32, id: u32) -> Reply {
+pub fn reply(
+    packet: &Packet,
+    context: Context,
+    say: &Say,
+    capabilities: u32,
+    id: u32,
+    doubt: Doubt,
+) -> Reply {
     let mut body = packet.body.clone();
     let first = body.first().copied();
     match (context, first) {
@@ -57,7 +75,9 @@ pub fn reply(packet: &Packet, context: Context, say: &Say, capabilities: u32, id
         (Context::Row, Some(0xfe)) if body.len() < 0xff_ffff => {
             body = told(&body, say, capabilities)
         }
-        (Context::Definition, Some(3)) => definition(&mut body, capabilities),
+        (Context::Definition, Some(3)) => definition(&mut body, capabilities, doubt.types),
+        (Context::Row, Some(0..0xfe)) if doubt.rows => body = b"a number".to_vec(),
+        (Context::Row, _) if shows_number(&body) => body = b"no open cursor".to_vec(),
         (Context::Row, _) if asks_for_number(say) => body = without_number(&body, id),
         _ => {}
     }
@@ -127,11 +147,12 @@ pub const NO_SCHEMA: u32 = 1 << 30;
 
 /// A definition without what depends on more than the statement: which collation of a character
 /// set results are in, which not every `SET` tells, and of which type a variable that is NULL was.
-fn definition(body: &mut [u8], capabilities: u32) {
+fn definition(body: &mut [u8], capabilities: u32, typeless: bool) {
     let mut reader = Reader(body);
-    for _ in 0..4 {
+    for _ in 0..3 {
         reader.string();
     }
+    let computed = reader.string().is_none_or(<[u8]>::is_empty);
     let name = reader.text();
     reader.string();
     if reader.0.first() != Some(&0x0c) && capabilities & IS_MARIADB != 0 {
@@ -141,7 +162,7 @@ fn definition(body: &mut [u8], capabilities: u32) {
         return;
     }
     let at = body.len() - reader.0.len() + 1;
-    if name.starts_with('@') && !name.starts_with("@@") {
+    if name.starts_with('@') && !name.starts_with("@@") || typeless && computed {
         body[at..at + 10].fill(0);
         return;
     }
@@ -150,6 +171,11 @@ fn definition(body: &mut [u8], capabilities: u32) {
     if matches!(collation, 45 | 46 | 224..=247 | 255..) {
         body[at..at + 2].copy_from_slice(&255_u16.to_le_bytes());
     }
+}
+
+/// `The statement (3) has no open cursor.`, among warnings.
+fn shows_number(body: &[u8]) -> bool {
+    body.ends_with(b") has no open cursor.")
 }
 
 fn asks_for_number(say: &Say) -> bool {
@@ -170,6 +196,10 @@ fn without_statement(body: &[u8], id: u32) -> Vec<u8> {
     }
     if let (Some(from), Some(to)) = (text.find("handler ("), text.find(") given to")) {
         return format!("{}?{}", &text[..from + 9], &text[to..]).into_bytes();
+    }
+    // For a parameter of a routine MariaDB tells the row of whatever has run before.
+    if let Some(at) = text.find(" at row ").filter(|_| text.contains("``.``.")) {
+        return text[..at].into();
     }
     let own = format!("Unknown thread id: {id}");
     match text.strip_suffix(&own) {

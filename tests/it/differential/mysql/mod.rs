@@ -234,8 +234,10 @@ impl Dialect for Mysql {
         bytes(&heard.direct) == bytes(&heard.proxied)
     }
 
-    fn parted(&self, _: &Pair<Vec<Reply>>) -> bool {
-        false
+    /// Sluice says that it cannot tell any more, and keeps the connection from there on.
+    fn parted(&self, heard: &Pair<Vec<Reply>>) -> bool {
+        let told = |reply: &Reply| reply.shown.contains("has gone to others; from now on");
+        heard.proxied.last().is_some_and(told)
     }
 
     fn restore(&self) {

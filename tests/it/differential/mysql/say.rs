@@ -14,6 +14,16 @@ pub enum Value {
     Long(String),
 }
 
+impl Value {
+    /// The same, sent with the execution.
+    fn whole(&self) -> Self {
+        match self {
+            Self::Long(text) => Self::Text(text.clone()),
+            other => other.clone(),
+        }
+    }
+}
+
 /// A command. Prepared statements are named by the place that the client gives them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Say {
@@ -48,6 +58,7 @@ pub enum Say {
 pub struct Slot {
     /// The server's number for it.
     pub number: u32,
+    pub text: String,
     /// Types have been sent for so many parameters.
     pub typed: Option<Vec<u8>>,
     /// How many parameters it has, if it exists.
@@ -61,6 +72,7 @@ impl Slot {
     pub fn nobodys() -> Self {
         Self {
             number: NOBODYS,
+            text: String::new(),
             typed: None,
             parameters: None,
             cursor: false,
@@ -85,8 +97,11 @@ impl Say {
                 [before, sql.as_bytes()].concat()
             }
             Self::Prepare(slot, sql) => {
-                slots[*slot] = Slot::nobodys();
                 let sql = sql.replace("{id}", &id.to_string());
+                slots[*slot] = Slot {
+                    text: sql.clone(),
+                    ..Slot::nobodys()
+                };
                 [&[0x16], sql.as_bytes()].concat()
             }
             Self::Execute {
@@ -119,6 +134,9 @@ impl Say {
     /// The same, or something else where it is about a statement that does not exist: the error
     /// of that is Sluice's own, and no server connection remembers it.
     ///
+    /// MariaDB takes long data for a number where there was one in an execution before, and shows where it lies in its
+    /// memory.
+    ///
     /// MySQL ends the result of an execution without cursor with the header of a row, if there was one with a
     /// cursor before: clients wait for more.
     pub fn sensible(&self, slots: &[Slot], mariadb: bool) -> Self {
@@ -137,6 +155,17 @@ impl Say {
                 slot: *slot,
                 values: values.clone(),
                 cursor: true,
+                again: *again,
+            },
+            Self::Execute {
+                slot,
+                values,
+                cursor,
+                again,
+            } if slots[*slot].typed.is_some() && mariadb => Self::Execute {
+                slot: *slot,
+                values: values.iter().map(Value::whole).collect(),
+                cursor: *cursor,
                 again: *again,
             },
             other => other.clone(),

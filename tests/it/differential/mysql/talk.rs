@@ -3,8 +3,8 @@
 use std::{io, net::Shutdown, time::Duration};
 
 use super::{
-    mask::{Context, IS_MARIADB, NO_SCHEMA, reply},
-    say::{Say, Slot},
+    mask::{Context, Doubt, IS_MARIADB, NO_SCHEMA, reply},
+    say::{Say, Slot, Value},
 };
 use crate::{
     differential::script::Reply,
@@ -27,6 +27,8 @@ pub struct Talk {
     login: Login,
     slots: Vec<Slot>,
     said: Vec<Say>,
+    /// A statement has failed since rows were counted last: see [`Doubt`].
+    failed: bool,
     over: bool,
 }
 
@@ -51,6 +53,7 @@ impl Talk {
                     login: login.clone(),
                     slots: vec![Slot::nobodys(); SLOTS],
                     said: Vec::new(),
+                    failed: false,
                     over: false,
                 };
                 (Some(talk), vec![plain(&welcome)])
@@ -203,9 +206,38 @@ impl Listener<'_> {
             0
         };
         let capabilities = wire.capabilities | family | schema;
-        let shown = reply(&packet, context, self.say, capabilities, id);
+        let doubt = self.doubt(family != 0);
+        let shown = reply(&packet, context, self.say, capabilities, id, doubt);
+        match packet.body.first() {
+            Some(0xff) => self.talk.failed = true,
+            Some(_) if context == Context::Definition && self.is_statement() => {
+                self.talk.failed &= self.counts_rows();
+            }
+            _ => {}
+        }
         self.heard.push(shown);
         Ok(packet)
+    }
+
+    fn is_statement(&self) -> bool {
+        matches!(self.say, Say::Query(_) | Say::Execute { .. })
+    }
+
+    fn counts_rows(&self) -> bool {
+        let text = match self.say {
+            Say::Query(sql) => sql,
+            Say::Execute { slot, .. } => &self.talk.slots[*slot].text,
+            _ => "",
+        };
+        text.to_ascii_lowercase().contains("found_rows()")
+    }
+
+    fn doubt(&self, mariadb: bool) -> Doubt {
+        let null = |values: &[Value]| values.is_empty() || values.contains(&Value::Null);
+        Doubt {
+            rows: self.talk.failed && self.counts_rows(),
+            types: matches!(self.say, Say::Execute { values, .. } if mariadb || null(values)),
+        }
     }
 
     fn reply(&mut self) -> io::Result<()> {

@@ -1,0 +1,112 @@
+//! What a client asks about the command before, on a connection that others have used: never an answer about theirs.
+
+use crate::support::{
+    mysql::{Database, Kind, wire::Wire},
+    sluice::Sluice,
+};
+
+on_both!(
+    warnings_of_others_are_not_shown,
+    warnings_last_over_commands_that_are_no_statements,
+);
+
+/// Warnings that MariaDB keeps until a statement with tables.
+const WARNS: &str = "select cast('x' as unsigned), 1 / 'y'";
+
+/// Texts that leave no warning, and on MariaDB none of those before it alone either.
+const BEGINS: [&[&str]; 4] = [
+    &["begin"],
+    &["set autocommit = 0"],
+    &["begin", "do 1"],
+    &["select get_lock('sluice', 0)"],
+];
+
+fn warnings_of_others_are_not_shown(kind: Kind) {
+    let database = Database::new(kind);
+    let proxy = Sluice::with_pool(&database, 1);
+    let mut other = proxy.connect(&database);
+    for begin in BEGINS {
+        for question in [
+            "show warnings",
+            "show errors",
+            "select @@warning_count",
+            "show count(*) warnings",
+        ] {
+            let rows = other.ask(WARNS);
+            assert!(rows.failure().is_none(), "{rows:?}");
+            let mut client = proxy.connect(&database);
+            for text in begin {
+                client.succeed(text);
+            }
+            let none = if question.starts_with("show w") || question.starts_with("show e") {
+                vec![]
+            } else {
+                vec!["0".to_owned()]
+            };
+            assert_eq!(client.column(question), none, "{begin:?}, {question}");
+            drop(client);
+            // It is still told its own.
+            let own = other.column("show warnings");
+            assert!(!own.is_empty(), "{begin:?}, {question}");
+        }
+    }
+}
+
+/// Commands that are no statements, some of which fail.
+const COMMANDS: [&[u8]; 10] = [
+    &[0x0e],
+    // COM_INIT_DB
+    b"\x02nothing",
+    b"\x02information_schema",
+    // COM_STATISTICS
+    &[0x09],
+    // COM_SET_OPTION
+    &[0x1b, 0, 0],
+    // COM_FIELD_LIST
+    b"\x04warns\0",
+    b"\x04nothing\0",
+    // COM_STMT_RESET and COM_STMT_FETCH of a statement that is none
+    &[0x1a, 77, 0, 0, 0],
+    &[0x1c, 77, 0, 0, 0, 1, 0, 0, 0],
+    &[0x77],
+];
+
+/// What is told to the end, whatever it is.
+fn skip(client: &mut Wire, command: &[u8]) {
+    client.command(command).unwrap();
+    let listed = command[0] == 0x04;
+    while listed && !matches!(client.read_packet().unwrap().body[0], 0xfe | 0xff) {}
+    if !listed {
+        client.read_packet().unwrap();
+    }
+}
+
+fn warnings_last_over_commands_that_are_no_statements(kind: Kind) {
+    let database = Database::new(kind);
+    let mut admin = database.admin();
+    admin.succeed("create table warns (a int)");
+    admin.succeed("insert into warns values (1)");
+    let proxy = Sluice::with_pool(&database, 1);
+    let [mut direct, mut proxied] = [database.server_port, proxy.port]
+        .map(|port| Wire::connect(&database.login(port)).unwrap());
+    let mut other = proxy.connect(&database);
+    for text in [
+        "select cast('12x' as signed), 1 / 0 from warns",
+        "select nothing from warns",
+        "select a from warns",
+    ] {
+        for command in COMMANDS {
+            let mut shown = Vec::new();
+            for client in [&mut direct, &mut proxied] {
+                client.succeed(&format!("use {}", database.name));
+                client.ask(text);
+                // Others have the server connection, and leave warnings of their own.
+                other.ask(WARNS);
+                skip(client, command);
+                other.ask(WARNS);
+                shown.push(client.ask("show warnings").text_rows());
+            }
+            assert_eq!(shown[0], shown[1], "{text}, {}", command.escape_ascii());
+        }
+    }
+}
