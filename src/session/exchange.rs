@@ -21,7 +21,7 @@ use crate::model::{Fault, FaultKind, Progress, TxStatus};
 use crate::net::Stream;
 use crate::net::scratch::{give_spare, with_scratch};
 use crate::pool::ServerConn;
-use crate::protocol::{Attach, Back, Engine, Front, Refusal, Script};
+use crate::protocol::{Attach, Back, Engine, Front, Refusal};
 use crate::router::{Stay, strands};
 
 /// The client's side of the relay, as the session keeps it.
@@ -66,8 +66,6 @@ pub(super) struct Exchange<'a, E: Engine> {
     roster: &'a Roster,
     /// Bytes for the server that its socket did not take yet.
     to_server: Outbox,
-    /// Edits of one piece of input, reused.
-    script: Script,
     /// The client's bytes wait until the connection has answered a question of Sluice's own.
     confirming: bool,
     /// A request is under way, as the tally was told.
@@ -101,7 +99,6 @@ impl<'a, E: Engine> Exchange<'a, E> {
             errands,
             roster,
             to_server: Outbox::default(),
-            script: Script::default(),
             confirming: false,
             busy: false,
             leaving: false,
@@ -302,10 +299,10 @@ impl<'a, E: Engine> Exchange<'a, E> {
         input: &[u8],
         mut replies: Vec<u8>,
     ) -> Result<usize, Outcome> {
-        let (front, script) = (&mut self.client.front, &mut self.script);
+        let (front, ServerConn { back, script, .. }) = (&mut self.client.front, &mut *self.server);
         script.clear();
-        let dealt = E::from_client(front, &mut self.server.back, input, script, &mut replies)
-            .map_err(Outcome::Fault)?;
+        let dealt =
+            E::from_client(front, back, input, script, &mut replies).map_err(Outcome::Fault)?;
         if let Some(portion) = &mut self.portion {
             portion.passed(input.get(..dealt).unwrap_or_default());
         }
@@ -318,9 +315,8 @@ impl<'a, E: Engine> Exchange<'a, E> {
             self.busy = true;
             self.tally.begun();
         }
-        let sent = self
-            .to_server
-            .send(&mut self.server.stream, cx, &self.script, input);
+        let ServerConn { stream, script, .. } = &mut *self.server;
+        let sent = self.to_server.send(stream, cx, script, input);
         // Of what may be sent again, each byte must be in one place: here it counts as sent, and the
         // error shows when the server is read.
         if self.portion.is_none() && !self.keeps {
@@ -451,8 +447,12 @@ impl<'a, E: Engine> Exchange<'a, E> {
             outbox,
             ..
         } = &mut *self.client;
-        let script = &mut self.script;
-        let ServerConn { back, carry, .. } = &mut *self.server;
+        let ServerConn {
+            back,
+            carry,
+            script,
+            ..
+        } = &mut *self.server;
         script.clear();
         if carry.is_empty() {
             let dealt = E::from_server(front, back, input, script).map_err(breach)?;
@@ -482,8 +482,13 @@ impl<'a, E: Engine> Exchange<'a, E> {
 
     /// The same, while what the client is told is held back.
     fn answer_held(&mut self, input: &[u8]) -> Result<(), Outcome> {
-        let (front, script) = (&mut self.client.front, &mut self.script);
-        let ServerConn { back, carry, .. } = &mut *self.server;
+        let front = &mut self.client.front;
+        let ServerConn {
+            back,
+            carry,
+            script,
+            ..
+        } = &mut *self.server;
         carry.extend_from_slice(input);
         script.clear();
         let dealt = E::from_server(front, back, carry, script).map_err(breach)?;
