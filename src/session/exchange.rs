@@ -62,7 +62,7 @@ pub(super) struct Exchange<'a, E: Engine> {
     pub(super) server: &'a mut ServerConn<E>,
     pub(super) handle: &'a Handle,
     pub(super) tally: &'a mut Tally,
-    errands: &'a Errands<E>,
+    errands: Errands<'a, E>,
     roster: &'a Roster,
     /// Bytes for the server that its socket did not take yet.
     to_server: Outbox,
@@ -88,7 +88,7 @@ impl<'a, E: Engine> Exchange<'a, E> {
         server: &'a mut ServerConn<E>,
         handle: &'a Handle,
         tally: &'a mut Tally,
-        errands: &'a Errands<E>,
+        errands: Errands<'a, E>,
         roster: &'a Roster,
     ) -> Self {
         Self {

@@ -37,7 +37,6 @@ mod steady;
 mod tally;
 
 use desk::{Desk, Route};
-use errand::Errands;
 use handle::{Identity, Limits};
 use login::{Arrival, Door, LoggedIn, LoginError};
 use meter::ClientMeter;
@@ -80,10 +79,11 @@ pub fn serve<E: Engine, P: Send>(
 ) -> impl Future<Output = ()> + Send {
     let login = Box::pin(log_in(hall, desk, stream, entry, meter));
     async move {
-        if let Some(mut guest) = login.await {
-            let end = guest.relay.run().await;
-            guest.leave(end).await;
-        }
+        let Some(mut guest) = login.await else {
+            return;
+        };
+        let end = guest.relay.run().await;
+        guest.leave(end).await;
         drop(place);
     }
 }
@@ -231,10 +231,6 @@ fn introduce<E: Engine>(
         route,
         handle: Arc::clone(handle),
         tally,
-        errands: Errands {
-            keys: Arc::clone(&hall.keys),
-            own: Arc::clone(handle),
-        },
         hall: Arc::clone(hall),
         desk,
         leaving: false,
@@ -324,8 +320,8 @@ mod tests {
     #[test]
     fn an_idle_client_is_small() {
         let relays = [size_of::<Relay<Postgres>>(), size_of::<Relay<Mysql>>()];
-        assert!(relays[0] <= 1024 && relays[1] <= 1280, "{relays:?}");
+        assert!(relays[0] <= 896 && relays[1] <= 1152, "{relays:?}");
         let serving = size_of_future::<Postgres, _>(&(serve::<Postgres, ()> as _));
-        assert!(serving <= 416, "{serving}");
+        assert!(serving <= 240, "{serving}");
     }
 }

@@ -31,7 +31,6 @@ pub(super) struct Relay<E: Engine> {
     pub(super) route: Route<E>,
     pub(super) handle: Arc<Handle>,
     pub(super) tally: Tally,
-    pub(super) errands: Errands<E>,
     pub(super) hall: Arc<Hall<E>>,
     pub(super) desk: Arc<dyn Desk<E>>,
     /// The session is to end when no transaction is open.
@@ -67,17 +66,16 @@ impl<E: Engine> Relay<E> {
                 Err(end) => return end,
             }
             let arrived = self.tally.arrived();
-            let lent = match self.borrow(arrived.into()).await {
-                Ok(Some(lent)) => lent,
+            // Boxed: what an exchange needs is taken while one lasts, and whose it was last is in the caches.
+            let exchange = match self.borrow(arrived.into()).await {
+                Ok(Some((lent, portion))) => Box::pin(self.converse(lent, portion)),
                 Ok(None) => {
                     self.tally.released(&mut self.client.front);
                     continue;
                 }
                 Err(end) => return end,
             };
-            let (lent, portion) = lent;
-            // Boxed: what an exchange needs is taken while one lasts, and whose it was last is in the caches.
-            if let Err(end) = Box::pin(self.converse(lent, portion)).await {
+            if let Err(end) = exchange.await {
                 return end;
             }
             self.tally.released(&mut self.client.front);
@@ -148,7 +146,11 @@ impl<E: Engine> Relay<E> {
             if client.inbox.is_empty() {
                 give_spare(std::mem::take(&mut client.inbox));
             }
-            let ran = self.errands.run(&mut client.front, &mut replies);
+            let errands = Errands::<E> {
+                keys: &self.hall.keys,
+                own: &self.handle,
+            };
+            let ran = errands.run(&mut client.front, &mut replies);
             client.outbox.push(&replies);
             // What was sent behind an errand has waited for its answer.
             if !ran {
@@ -191,17 +193,20 @@ impl<E: Engine> Relay<E> {
         if self.split.is_some() {
             return Box::pin(self.borrow_chosen(start)).await;
         }
-        let aim = usual_aim(self.route.role);
-        let lent = match aim {
-            Role::Primary => borrow_at_once(&mut self.route, aim),
-            Role::Replica => read_at_once(&mut self.route),
-        };
-        if let Some(lent) = lent {
+        if let Some(lent) = self.borrow_at_once() {
             self.tally.lent_at_once();
             return Ok(Some((lent, None)));
         }
+        let aim = usual_aim(self.route.role);
         let lent = Box::pin(self.borrow_waiting(aim, start)).await?;
         Ok(lent.map(|lent| (lent, None)))
+    }
+
+    fn borrow_at_once(&mut self) -> Option<Lent<E>> {
+        match usual_aim(self.route.role) {
+            Role::Primary => borrow_at_once(&mut self.route, Role::Primary),
+            Role::Replica => read_at_once(&mut self.route),
+        }
     }
 
     /// The same where each request may go to another server; with the size of a request that goes to a replica.
@@ -301,7 +306,10 @@ impl<E: Engine> Relay<E> {
             lent.conn(),
             &self.handle,
             &mut self.tally,
-            &self.errands,
+            Errands {
+                keys: &self.hall.keys,
+                own: &self.handle,
+            },
             self.route.destinations.access().roster(),
         );
         exchange.leaving = self.leaving;
