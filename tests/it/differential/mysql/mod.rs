@@ -171,7 +171,9 @@ fn owner(server: &MySql) -> Wire {
     let app = Login::new(server.port, sql::SCHEMA, APP).with_tls();
     drop(Wire::connect(&app).unwrap());
     let login = Login::new(server.port, sql::SCHEMA, ADMIN).with_tls();
-    Wire::connect(&login).unwrap()
+    let mut wire = Wire::connect(&login).unwrap();
+    wire.succeed("set lock_wait_timeout = 60");
+    wire
 }
 
 impl Dialect for Mysql {
@@ -225,6 +227,26 @@ impl Dialect for Mysql {
             direct: Vec::new(),
             proxied: Vec::new(),
         }
+    }
+
+    /// What a client has locked is not waited for.
+    fn contents(&self) -> Pair<Vec<Reply>> {
+        let text = sql::contents();
+        let mut wires = self.restorers.borrow_mut();
+        let mut held = |wire: &mut Wire| -> Vec<Reply> {
+            let replies = wire.query(&text).unwrap();
+            let rows = replies.iter().flat_map(|reply| reply.text_rows());
+            rows.map(|row| talk::plain(&format!("{row:?}"))).collect()
+        };
+        let direct = held(&mut wires.direct);
+        let proxied = held(&mut wires.proxied);
+        if direct.is_empty() || proxied.is_empty() {
+            return Pair {
+                direct: Vec::new(),
+                proxied: Vec::new(),
+            };
+        }
+        Pair { direct, proxied }
     }
 
     fn same(&self, heard: &Pair<Vec<Reply>>) -> bool {
