@@ -233,7 +233,7 @@ impl Dialect for Mysql {
     fn contents(&self) -> Pair<Vec<Reply>> {
         let text = sql::contents();
         let mut wires = self.restorers.borrow_mut();
-        let mut held = |wire: &mut Wire| -> Vec<Reply> {
+        let held = |wire: &mut Wire| -> Vec<Reply> {
             let replies = wire.query(&text).unwrap();
             let rows = replies.iter().flat_map(|reply| reply.text_rows());
             rows.map(|row| talk::plain(&format!("{row:?}"))).collect()
