@@ -256,10 +256,17 @@ impl Dialect for Mysql {
         bytes(&heard.direct) == bytes(&heard.proxied)
     }
 
-    /// Sluice says that it cannot tell any more, and keeps the connection from there on.
+    /// Sluice says that it cannot tell any more, and keeps the connection from there on; or MariaDB wants a statement to
+    /// be said again on a table that was emptied before the script.
     fn parted(&self, heard: &Pair<Vec<Reply>>) -> bool {
-        let told = |reply: &Reply| reply.shown.contains("has gone to others; from now on");
-        heard.proxied.last().is_some_and(told)
+        let says = |replies: &[Reply], what: &str| {
+            let last = replies.last();
+            last.is_some_and(|reply| reply.shown.contains(what))
+        };
+        says(&heard.proxied, "has gone to others; from now on")
+            || [&heard.direct, &heard.proxied]
+                .into_iter()
+                .any(|replies| says(replies, "ERR 1412 "))
     }
 
     fn restore(&self) {
