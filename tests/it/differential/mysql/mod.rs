@@ -73,6 +73,7 @@ impl fmt::Display for Act {
 
 /// A client's place.
 pub struct Seat {
+    side: Side,
     login: Login,
     talk: Option<Talk>,
     /// What the login said.
@@ -111,6 +112,9 @@ impl Mysql {
             ("thread_cache_size", "0"),
             // Where MySQL tells which user variables a connection holds.
             ("performance_schema", "ON"),
+            // Who waits for another client of the script waits in vain.
+            ("lock_wait_timeout", "2"),
+            ("innodb_lock_wait_timeout", "2"),
         ];
         let server = || MySql::private(kind, &settings);
         let servers = Pair {
@@ -172,7 +176,7 @@ fn owner(server: &MySql) -> Wire {
     drop(Wire::connect(&app).unwrap());
     let login = Login::new(server.port, sql::SCHEMA, ADMIN).with_tls();
     let mut wire = Wire::connect(&login).unwrap();
-    wire.succeed("set lock_wait_timeout = 60");
+    wire.succeed("set lock_wait_timeout = 60, innodb_lock_wait_timeout = 60");
     wire
 }
 
@@ -188,6 +192,7 @@ impl Dialect for Mysql {
             Side::Proxied => &self.proxied,
         };
         Seat {
+            side,
             login: login.clone(),
             talk: None,
             greeting: Vec::new(),
@@ -218,6 +223,14 @@ impl Dialect for Mysql {
         let mut heard = std::mem::take(&mut seat.greeting);
         if let Some(talk) = &mut seat.talk {
             heard.extend(talk.hear(self.patience));
+            // Sluice cancels what nobody waits for any more; a server carries it out later.
+            if let (Side::Direct, Some(id)) = (seat.side, talk.given_up()) {
+                let _ = self
+                    .restorers
+                    .borrow_mut()
+                    .direct
+                    .query(&format!("kill {id}"));
+            }
         }
         heard
     }
