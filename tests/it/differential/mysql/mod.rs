@@ -113,8 +113,8 @@ impl Mysql {
             // Where MySQL tells which user variables a connection holds.
             ("performance_schema", "ON"),
             // Who waits for another client of the script waits in vain.
-            ("lock_wait_timeout", "2"),
-            ("innodb_lock_wait_timeout", "2"),
+            ("lock_wait_timeout", "1"),
+            ("innodb_lock_wait_timeout", "1"),
         ];
         let server = || MySql::private(kind, &settings);
         let servers = Pair {
