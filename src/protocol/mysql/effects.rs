@@ -57,10 +57,18 @@ pub fn learn(back: &mut MyBack, front: Option<&mut MyFront>, ok: &OkPacket<'_>) 
         back.dirty = true;
         return;
     };
-    back.settings = Arc::clone(&seen.settings);
+    let mut settings = seen.settings;
+    // MariaDB goes back to the session's schema after it, and does not tell.
+    if running.is_some_and(|running| running.elsewhere)
+        && back.flavor() == Flavor::MariaDb
+        && settings.schema() != back.settings.schema()
+    {
+        settings = settings.with_schema(back.settings.schema());
+    }
+    back.settings = Arc::clone(&settings);
     back.dirty |= seen.dirty;
     let Some(front) = front else { return };
-    front.settings = seen.settings;
+    front.settings = settings;
     for reason in seen.doubts.iter() {
         front.pin(reason);
     }
@@ -115,7 +123,7 @@ pub fn carried_out(
             let statement = running_statement(front);
             // Neither these count nor OUT parameters, nor commands that are no statements.
             if let Some(it) = statement
-                && it.detail != Detail::ShowDiagnostics
+                && it.counts
                 && !ok.status.has(Status::PS_OUT_PARAMS)
             {
                 let open = it.touches.contains(Touch::CalcFoundRows);

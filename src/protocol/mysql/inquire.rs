@@ -19,6 +19,10 @@ pub fn inquire(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) {
     if !back.is_quiet() || back.closing {
         return;
     }
+    // The statements below leave none.
+    if (back.untracked || back.unnamed) && front.last.warnings.is_open() {
+        ask_for_warnings(front, back, request);
+    }
     // MariaDB's tracker needs the names behind it, see `TRACKERS`.
     let renamed = back.unnamed || back.untracked && back.flavor() == Flavor::MariaDb;
     if back.untracked {

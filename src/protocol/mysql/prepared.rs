@@ -149,6 +149,13 @@ fn simple(
     command: Command<'_>,
     shape: Shape,
 ) -> Result<usize, Fault> {
+    if let Some(number) = numbered(reader.front, command.payload())
+        && let Some(held) = reader.front.statements.get(&number)
+        && !held.rooted
+    {
+        nothing_there(reader.front, command, shape, reader.replies);
+        return Ok(reader.drop_command(command));
+    }
     let Some(place) = place(reader, command)? else {
         return Ok(0);
     };
@@ -170,6 +177,25 @@ fn simple(
     };
     let owed = Owed::new(Fate::Client(Then::Nothing), shape);
     Ok(with_number(reader, command, to, Some(owed)))
+}
+
+/// Answers for a statement that has neither a cursor nor long data: it need not be prepared here for that.
+fn nothing_there(front: &mut MyFront, command: Command<'_>, shape: Shape, replies: &mut Vec<u8>) {
+    front.begin();
+    let seq = command.header.seq;
+    if shape == Shape::Plain {
+        front.last.row_count = 0;
+        front.last.interrupted = true;
+        return answer::ok(front, seq, replies);
+    }
+    let end = match front.flavor {
+        Flavor::MySql => ".",
+        Flavor::MariaDb => "",
+    };
+    let number = number(command.payload()).unwrap_or_default();
+    let text = format!("The statement ({number}) has no open cursor{end}");
+    // ER_STMT_HAS_NO_OPEN_CURSOR
+    answer::no_statement(front, seq, 1421, "HY000", &text, replies);
 }
 
 /// `COM_STMT_CLOSE`: not answered. The server connection keeps the statement for others, unless

@@ -207,7 +207,8 @@ impl RequestReader<'_> {
         request.preparing = false;
         self.front.next_seq = command.header.seq.wrapping_add(1);
         if let Some(owed) = owed {
-            self.front.last.interrupted = false;
+            // Preparing leaves what was known before.
+            self.front.last.interrupted &= owed.shape == Shape::Prepared;
             self.back.owe(owed);
         }
         here

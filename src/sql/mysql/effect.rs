@@ -18,6 +18,8 @@ pub(super) struct Effect {
     pub(super) many_replies: bool,
     /// Where the statement ends is in doubt, for it has statements within.
     pub(super) doubtful: bool,
+    /// The rows of this `SHOW` are those of a query, and counted as such.
+    pub(super) counts: bool,
 }
 
 impl Effect {
@@ -28,6 +30,7 @@ impl Effect {
         reads: false,
         many_replies: false,
         doubtful: false,
+        counts: false,
     };
 
     /// Only this.
@@ -130,7 +133,10 @@ fn show(mut cursor: Cursor<'_>) -> Effect {
         };
     }
     if is(&[b"count"]) {
-        return Effect::touch(Touches::of(Touch::Diagnostics));
+        return Effect {
+            counts: true,
+            ..Effect::touch(Touches::of(Touch::Diagnostics))
+        };
     }
     if is(&[b"processlist"]) {
         return Effect::touch(Touches::of(Touch::ProcessList));
@@ -158,6 +164,18 @@ fn show(mut cursor: Cursor<'_>) -> Effect {
             b"character",
             b"charset",
             b"grants",
+        ]),
+        counts: !is(&[
+            b"create",
+            b"grants",
+            b"privileges",
+            b"engine",
+            b"binary",
+            b"binlog",
+            b"relaylog",
+            b"master",
+            b"authors",
+            b"contributors",
         ]),
         ..Effect::NONE
     }

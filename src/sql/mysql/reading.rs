@@ -12,7 +12,9 @@ use sqlparser::parser::Parser;
 use super::lexer::{Kind, Lexer, Token};
 use super::verdict::{Statement, TransactionControl, Verdict};
 use super::{Mode, Touch, Touches, classify, cursor};
-use crate::sql::reading::{Catalogue, Code, Demand, Hint, Hints, LONGEST, Reading, Subject, Why};
+use crate::sql::reading::{
+    Because, Catalogue, Code, Demand, Hint, Hints, LONGEST, Reading, Why, about,
+};
 
 /// The verdict on one text, read in this mode, by what `catalogue` says of the database; `None`: nothing is
 /// known of it. Costs some tens of microseconds.
@@ -22,12 +24,7 @@ pub fn reading(text: &[u8], mode: Mode, catalogue: Option<&Catalogue>) -> Readin
         return Reading::primary(Why::TooLong);
     }
     let tokens = Tokens::of(text, mode);
-    let hint = tokens.hint;
-    let demand = match demand(text, mode, &tokens, catalogue) {
-        Ok(demand) => demand,
-        Err(because) => Demand::Primary(because.0, because.1),
-    };
-    Reading { demand, hint }
+    Reading::found(tokens.hint, demand(text, mode, &tokens, catalogue))
 }
 
 /// Whether a schema of this name is the server's own, whose tables tell about the server.
@@ -41,19 +38,6 @@ pub fn is_system_schema(name: &[u8]) -> bool {
     ]
     .iter()
     .any(|system| name.eq_ignore_ascii_case(system))
-}
-
-/// Why it belongs to the primary.
-struct Because(Why, Subject);
-
-impl From<Why> for Because {
-    fn from(why: Why) -> Self {
-        Self(why, Subject::default())
-    }
-}
-
-fn about(why: Why, name: &str) -> Because {
-    Because(why, Subject(name.into()))
 }
 
 fn demand(

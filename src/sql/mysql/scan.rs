@@ -435,6 +435,13 @@ impl<'a> Current<'a> {
             read_only_candidate: effect.reads && !self.writes && !self.modifies && harmless,
             many_replies: effect.many_replies,
             queries: self.queries || self.into && command != Command::Load,
+            counts: match command {
+                Command::Read | Command::Call | Command::Execute | Command::Unknown => true,
+                Command::Show => effect.counts,
+                // Of a table: its columns are queried for.
+                Command::Explain => !self.queries && !self.modifies,
+                _ => false,
+            },
         };
         (statement, effect.doubtful)
     }

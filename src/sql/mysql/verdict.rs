@@ -101,6 +101,8 @@ pub struct Statement {
     /// Whether there is a query within, or one whose rows go elsewhere: the server may count its rows as those of
     /// a result.
     pub queries: bool,
+    /// Whether `FOUND_ROWS()` counts the rows that it returns, if it does.
+    pub counts: bool,
 }
 
 impl Default for Statement {
@@ -113,6 +115,7 @@ impl Default for Statement {
             read_only_candidate: false,
             many_replies: false,
             queries: false,
+            counts: true,
         }
     }
 }

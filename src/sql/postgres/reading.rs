@@ -6,7 +6,9 @@ use pg_query::{ParserOptions, SummaryResult};
 
 use super::classify;
 use crate::sql::lexer::{Kind, Lexer, Quoting, Token};
-use crate::sql::reading::{Catalogue, Code, Demand, Hint, Hints, LONGEST, Reading, Subject, Why};
+use crate::sql::reading::{
+    Because, Catalogue, Code, Demand, Hint, Hints, LONGEST, Reading, Why, about,
+};
 use crate::sql::statement::{
     CopyFlow, Detail, Isolation, Statement, TransactionControl, Verdict, Which,
 };
@@ -30,25 +32,7 @@ fn verdict(text: &[u8], demand: impl FnOnce(&Tokens) -> Result<Demand, Because>)
         return Reading::primary(Why::TooLong);
     }
     let tokens = Tokens::of(text);
-    let hint = tokens.hint;
-    let demand = match demand(&tokens) {
-        Ok(demand) => demand,
-        Err(because) => Demand::Primary(because.0, because.1),
-    };
-    Reading { demand, hint }
-}
-
-/// Why it belongs to the primary.
-struct Because(Why, Subject);
-
-impl From<Why> for Because {
-    fn from(why: Why) -> Self {
-        Self(why, Subject::default())
-    }
-}
-
-fn about(why: Why, name: &str) -> Because {
-    Because(why, Subject(name.into()))
+    Reading::found(tokens.hint, demand(&tokens))
 }
 
 fn demand(text: &[u8], tokens: &Tokens, catalogue: Option<&Catalogue>) -> Result<Demand, Because> {

@@ -58,6 +58,35 @@ impl Reading {
     pub fn primary(why: Why) -> Self {
         Self::of(Demand::Primary(why, Subject::default()))
     }
+
+    /// What was found of a text with this hint.
+    pub(super) fn found(hint: Option<Hint>, found: Result<Demand, Because>) -> Self {
+        let demand = found.unwrap_or_else(|because| Demand::Primary(because.why, because.subject));
+        Self { demand, hint }
+    }
+}
+
+/// Why a text belongs to the primary, and what that is about.
+pub(super) struct Because {
+    why: Why,
+    subject: Subject,
+}
+
+impl From<Why> for Because {
+    fn from(why: Why) -> Self {
+        Self {
+            why,
+            subject: Subject::default(),
+        }
+    }
+}
+
+/// This, about what has this name.
+pub(super) fn about(why: Why, name: &str) -> Because {
+    Because {
+        why,
+        subject: Subject(name.into()),
+    }
 }
 
 impl Weigh for Reading {

@@ -20,6 +20,13 @@ pub trait Dialect {
     fn hear(&self, seat: &mut Self::Seat) -> Vec<Reply>;
     /// What came to a client at its own time during a script that is over, on both sides.
     fn unasked(&self, direct: &mut Self::Seat, proxied: &mut Self::Seat) -> Pair<Vec<Reply>>;
+    /// What both servers hold after a script.
+    fn contents(&self) -> Pair<Vec<Reply>> {
+        Pair {
+            direct: Vec::new(),
+            proxied: Vec::new(),
+        }
+    }
     /// Whether what was heard through the proxy is as good as what was heard directly.
     fn same(&self, heard: &Pair<Vec<Reply>>) -> bool;
     /// Whether what was heard differs in a way that is told to users, behind which the two sides need not
@@ -158,6 +165,11 @@ pub fn play<D: Dialect>(dialect: &D, seats: &mut Seats<D>, script: &Script<D::Ac
             let at = script.acts.len().saturating_sub(1);
             return Outcome::Different(Difference { at, heard });
         }
+    }
+    let heard = dialect.contents();
+    if !dialect.same(&heard) {
+        let at = script.acts.len().saturating_sub(1);
+        return Outcome::Different(Difference { at, heard });
     }
     Outcome::Same
 }

@@ -8,6 +8,8 @@ use crate::support::{
 on_both!(
     warnings_of_others_are_not_shown,
     warnings_last_over_commands_that_are_no_statements,
+    warnings_outlive_a_change_of_what_is_tracked,
+    rows_are_counted_as_by_the_server,
 );
 
 /// Warnings that MariaDB keeps until a statement with tables.
@@ -108,5 +110,81 @@ fn warnings_last_over_commands_that_are_no_statements(kind: Kind) {
             }
             assert_eq!(shown[0], shown[1], "{text}, {}", command.escape_ascii());
         }
+    }
+}
+
+fn warnings_outlive_a_change_of_what_is_tracked(kind: Kind) {
+    let database = Database::new(kind);
+    let mut admin = database.admin();
+    admin.succeed("create procedure p() signal sqlstate '45000' set message_text = 'on purpose'");
+    let proxy = Sluice::with_pool(&database, 1);
+    let mut client = proxy.connect(&database);
+    let text = "set session_track_system_variables = 'sql_mode'; call p()";
+    assert!(
+        client
+            .query(text)
+            .unwrap()
+            .last()
+            .unwrap()
+            .failure()
+            .is_some()
+    );
+    let shown = client.ask("show warnings").text_rows();
+    // MariaDB adds where it was.
+    let first = shown.first().expect("the error is shown");
+    assert_eq!(first[2].as_deref(), Some("on purpose"));
+}
+
+/// Statements that return rows, of which only some count.
+const RETURNING: [&str; 22] = [
+    "select 1 union select 2",
+    "with x as (select 1) select * from x",
+    "(select 1) limit 0",
+    "show databases like 'nothing'",
+    "show tables",
+    "show columns from counted",
+    "show index from counted",
+    "show variables like 'sql_mode'",
+    "show engines",
+    "show character set like 'latin1'",
+    "show create table counted",
+    "show processlist",
+    "show grants",
+    "show count(*) warnings",
+    "describe counted",
+    "explain select * from counted",
+    "explain update counted set a = 1",
+    "checksum table counted",
+    "check table counted",
+    "analyze table counted",
+    "help 'nothing'",
+    "xa recover",
+];
+
+fn rows_are_counted_as_by_the_server(kind: Kind) {
+    let database = Database::new(kind);
+    let mut admin = database.admin();
+    admin.succeed("create table counted (a int)");
+    let proxy = Sluice::with_pool(&database, 1);
+    let [mut direct, mut proxied] = [database.server_port, proxy.port]
+        .map(|port| Wire::connect(&database.login(port)).unwrap());
+    let mut other = proxy.connect(&database);
+    let own: &[&str] = match kind {
+        Kind::MySql => &["table counted", "values row(1), row(2)"],
+        Kind::MariaDb => &[
+            "insert into counted values (1), (2) returning a",
+            "delete from counted returning a",
+            "show authors",
+        ],
+    };
+    for text in RETURNING.iter().chain(own) {
+        let mut counted = Vec::new();
+        for client in [&mut direct, &mut proxied] {
+            client.succeed("select 1 union select 2 union select 3 union select 4 union select 5");
+            client.succeed(text);
+            other.succeed("select 1 union select 2 union select 3");
+            counted.push(client.value("select found_rows()"));
+        }
+        assert_eq!(counted[0], counted[1], "{text}");
     }
 }

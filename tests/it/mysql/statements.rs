@@ -17,6 +17,8 @@ on_both!(
     modes_of_the_next_transaction_are_left_to_nobody,
     server_connections_have_attributes_of_their_own,
     statements_that_nobody_has_prepared_are_told_as_a_server_tells_them,
+    cursors_that_are_not_there_are_told_without_preparing,
+    what_was_counted_outlives_a_preparation,
 );
 
 /// As many server connections as clients, lent in turn: each statement of a client runs on another one.
@@ -229,6 +231,39 @@ fn statements_that_nobody_has_prepared_are_told_as_a_server_tells_them(kind: Kin
                 assert_eq!(code, 1243, "{number}: {}", command.escape_ascii());
             }
         }
+    }
+}
+
+/// In a session that may not write, where MariaDB refuses even to prepare what does.
+fn cursors_that_are_not_there_are_told_without_preparing(kind: Kind) {
+    let database = Database::new(kind);
+    database.admin().succeed("create table t (i int)");
+    let proxy = in_turn(&database);
+    let mut client = proxy.connect(&database);
+    let insert = client.prepare("insert into t values (1)");
+    client.succeed("set session transaction read only");
+    for _ in 0..4 {
+        let of = |command: u8| [&[command], &insert.id.to_le_bytes()[..]].concat();
+        let fetched = client.simple(&[&of(0x1c)[..], &[1, 0, 0, 0]].concat());
+        let failure = fetched.unwrap().failure().cloned().expect("an error");
+        assert_eq!(failure.code, 1421);
+        let named = format!("The statement ({}) has no open cursor", insert.id);
+        assert!(failure.message.starts_with(&named), "{failure:?}");
+        assert!(matches!(client.simple(&of(0x1a)).unwrap(), Reply::Ok(_)));
+        assert_eq!(client.value("select row_count()"), "0");
+    }
+}
+
+fn what_was_counted_outlives_a_preparation(kind: Kind) {
+    let database = Database::new(kind);
+    let proxy = in_turn(&database);
+    for port in [database.server_port, proxy.port] {
+        let mut client = Wire::connect(&database.login(port)).unwrap();
+        client.succeed("begin");
+        // A command that no server knows.
+        assert!(client.simple(&[0x77]).unwrap().failure().is_some());
+        client.prepare("do 1");
+        assert_eq!(client.value("select row_count()"), "-1");
     }
 }
 

@@ -69,10 +69,10 @@ pub fn reply(
         (Context::End, Some(0xfe)) if matches!(say, Say::SetOption(_)) => body.truncate(1),
         (Context::First, Some(0)) => body = told(&body, say, capabilities),
         // An EOF has no place for what has changed; MariaDB says there that something has.
-        (Context::Row, Some(0xfe)) if body.len() == 5 => {
+        (Context::Row | Context::Definition, Some(0xfe)) if body.len() == 5 => {
             body[4] &= !(status::SESSION_STATE_CHANGED >> 8) as u8;
         }
-        (Context::Row, Some(0xfe)) if body.len() < 0xff_ffff => {
+        (Context::Row | Context::Definition, Some(0xfe)) if body.len() < 0xff_ffff => {
             body = told(&body, say, capabilities)
         }
         (Context::Definition, Some(3)) => definition(&mut body, capabilities, doubt.types),

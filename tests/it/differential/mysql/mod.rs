@@ -73,6 +73,7 @@ impl fmt::Display for Act {
 
 /// A client's place.
 pub struct Seat {
+    side: Side,
     login: Login,
     talk: Option<Talk>,
     /// What the login said.
@@ -111,6 +112,9 @@ impl Mysql {
             ("thread_cache_size", "0"),
             // Where MySQL tells which user variables a connection holds.
             ("performance_schema", "ON"),
+            // Who waits for another client of the script waits in vain.
+            ("lock_wait_timeout", "1"),
+            ("innodb_lock_wait_timeout", "1"),
         ];
         let server = || MySql::private(kind, &settings);
         let servers = Pair {
@@ -171,7 +175,9 @@ fn owner(server: &MySql) -> Wire {
     let app = Login::new(server.port, sql::SCHEMA, APP).with_tls();
     drop(Wire::connect(&app).unwrap());
     let login = Login::new(server.port, sql::SCHEMA, ADMIN).with_tls();
-    Wire::connect(&login).unwrap()
+    let mut wire = Wire::connect(&login).unwrap();
+    wire.succeed("set lock_wait_timeout = 60, innodb_lock_wait_timeout = 60");
+    wire
 }
 
 impl Dialect for Mysql {
@@ -186,6 +192,7 @@ impl Dialect for Mysql {
             Side::Proxied => &self.proxied,
         };
         Seat {
+            side,
             login: login.clone(),
             talk: None,
             greeting: Vec::new(),
@@ -216,6 +223,14 @@ impl Dialect for Mysql {
         let mut heard = std::mem::take(&mut seat.greeting);
         if let Some(talk) = &mut seat.talk {
             heard.extend(talk.hear(self.patience));
+            // Sluice cancels what nobody waits for any more; a server carries it out later.
+            if let (Side::Direct, Some(id)) = (seat.side, talk.given_up()) {
+                let _ = self
+                    .restorers
+                    .borrow_mut()
+                    .direct
+                    .query(&format!("kill {id}"));
+            }
         }
         heard
     }
@@ -227,6 +242,26 @@ impl Dialect for Mysql {
         }
     }
 
+    /// What a client has locked is not waited for.
+    fn contents(&self) -> Pair<Vec<Reply>> {
+        let text = sql::contents();
+        let mut wires = self.restorers.borrow_mut();
+        let held = |wire: &mut Wire| -> Vec<Reply> {
+            let replies = wire.query(&text).unwrap();
+            let rows = replies.iter().flat_map(|reply| reply.text_rows());
+            rows.map(|row| talk::plain(&format!("{row:?}"))).collect()
+        };
+        let direct = held(&mut wires.direct);
+        let proxied = held(&mut wires.proxied);
+        if direct.is_empty() || proxied.is_empty() {
+            return Pair {
+                direct: Vec::new(),
+                proxied: Vec::new(),
+            };
+        }
+        Pair { direct, proxied }
+    }
+
     fn same(&self, heard: &Pair<Vec<Reply>>) -> bool {
         let bytes = |replies: &[Reply]| -> Vec<Vec<u8>> {
             replies.iter().map(|reply| reply.bytes.clone()).collect()
@@ -234,10 +269,17 @@ impl Dialect for Mysql {
         bytes(&heard.direct) == bytes(&heard.proxied)
     }
 
-    /// Sluice says that it cannot tell any more, and keeps the connection from there on.
+    /// Sluice says that it cannot tell any more, and keeps the connection from there on; or MariaDB wants a statement to
+    /// be said again on a table that was emptied before the script.
     fn parted(&self, heard: &Pair<Vec<Reply>>) -> bool {
-        let told = |reply: &Reply| reply.shown.contains("has gone to others; from now on");
-        heard.proxied.last().is_some_and(told)
+        let says = |replies: &[Reply], what: &str| {
+            let last = replies.last();
+            last.is_some_and(|reply| reply.shown.contains(what))
+        };
+        says(&heard.proxied, "has gone to others; from now on")
+            || [&heard.direct, &heard.proxied]
+                .into_iter()
+                .any(|replies| says(replies, "ERR 1412 "))
     }
 
     fn restore(&self) {

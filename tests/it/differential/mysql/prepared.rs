@@ -43,7 +43,10 @@ pub fn text(random: &mut Random, client: usize, kind: Kind) -> String {
         let lower = text.to_ascii_lowercase();
         // Their types are those of when it was prepared on the connection at hand.
         let typed = lower.starts_with("select @") && !lower.starts_with("select @@");
-        if !typed && !asks.iter().any(|word| lower.contains(word)) {
+        // MariaDB goes back to the schema of the session behind it, if that is another than it was prepared in, and a
+        // schema once chosen cannot be left for none.
+        let used = kind == Kind::MariaDb && lower.starts_with("use ");
+        if !typed && !used && !asks.iter().any(|word| lower.contains(word)) {
             return text;
         }
     }

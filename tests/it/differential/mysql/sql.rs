@@ -72,6 +72,20 @@ pub fn each_time(all: bool) -> String {
     texts.join("; ")
 }
 
+/// A query for what clients have written.
+pub fn contents() -> String {
+    let mut texts = Vec::new();
+    for schema in [SCHEMA, "test_other"] {
+        for client in 0..MOST_CLIENTS {
+            texts.push(format!(
+                "select '{schema}.{client}', group_concat(id, ' ', ifnull(name, '-'), ' ', ifnull(n, '-') order by id)
+                 from {schema}.item_{client}"
+            ));
+        }
+    }
+    texts.join(" union all ")
+}
+
 const VARIABLES: [&str; 26] = [
     "set @a = {n}",
     "set @a = 'it''s'",

@@ -151,6 +151,11 @@ impl Talk {
         }
     }
 
+    /// The connection's number, if it has been given up.
+    pub fn given_up(&self) -> Option<u32> {
+        self.over.then_some(self.wire.greeting.connection)
+    }
+
     /// Whether another script can go on with this client.
     pub fn is_usable(&self) -> bool {
         !self.over
