@@ -2,18 +2,25 @@
 
 use std::hash::Hash;
 
+use super::Hall;
 use super::handle::{Handle, Signal};
 use super::registry::CancelKeys;
 use crate::protocol::{Engine, Errand, ErrandOrder};
 
 /// Runs the errands of one client.
 pub(super) struct Errands<'a, E: Engine> {
-    pub(super) keys: &'a CancelKeys<E::CancelKey>,
+    keys: &'a CancelKeys<E::CancelKey>,
     /// The client's own session.
-    pub(super) own: &'a Handle,
+    own: &'a Handle,
 }
 
-impl<E: Engine> Errands<'_, E> {
+impl<'a, E: Engine> Errands<'a, E> {
+    /// Those of the session `own`.
+    pub(super) fn of(hall: &'a Hall<E>, own: &'a Handle) -> Self {
+        let keys = &hall.keys;
+        Self { keys, own }
+    }
+
     /// Runs what the client's request asks for, if anything, and has the engine answer it; true if it did.
     pub(super) fn run(&self, front: &mut E::Front, replies: &mut Vec<u8>) -> bool {
         let Some(errand) = E::errand(front) else {

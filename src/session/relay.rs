@@ -146,10 +146,7 @@ impl<E: Engine> Relay<E> {
             if client.inbox.is_empty() {
                 give_spare(std::mem::take(&mut client.inbox));
             }
-            let errands = Errands::<E> {
-                keys: &self.hall.keys,
-                own: &self.handle,
-            };
+            let errands = Errands::of(&self.hall, &self.handle);
             let ran = errands.run(&mut client.front, &mut replies);
             client.outbox.push(&replies);
             // What was sent behind an errand has waited for its answer.
@@ -306,10 +303,7 @@ impl<E: Engine> Relay<E> {
             lent.conn(),
             &self.handle,
             &mut self.tally,
-            Errands {
-                keys: &self.hall.keys,
-                own: &self.handle,
-            },
+            Errands::of(&self.hall, &self.handle),
             self.route.destinations.access().roster(),
         );
         exchange.leaving = self.leaving;

@@ -6,7 +6,7 @@ use std::{process::Command, time::Duration};
 use crate::support::{
     mysql::{Database, Kind},
     place,
-    program::{self, python, succeed},
+    program::{python, succeed},
     sluice::Sluice,
 };
 
