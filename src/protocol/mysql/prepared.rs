@@ -320,7 +320,7 @@ fn malformed(front: &mut MyFront, command: Command<'_>, why: Unread, replies: &m
         // ER_WRONG_ARGUMENTS
         Flavor::MariaDb => (1210, "Incorrect arguments to mysqld_stmt_execute"),
     };
-    answer::error(front, command.header.seq, code, "HY000", text, replies);
+    answer::no_statement(front, command.header.seq, code, "HY000", text, replies);
 }
 
 /// As a server says (MySQL: `ER_UNKNOWN_STMT_HANDLER`).
