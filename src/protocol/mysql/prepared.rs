@@ -152,6 +152,11 @@ fn simple(
     if let Some(number) = numbered(reader.front, command.payload())
         && let Some(held) = reader.front.statements.get(&number)
         && !held.rooted
+        && reader
+            .back
+            .statements
+            .get(held.key(&reader.back.settings))
+            .is_none()
     {
         nothing_there(reader.front, command, shape, reader.replies);
         return Ok(reader.drop_command(command));

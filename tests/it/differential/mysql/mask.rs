@@ -126,7 +126,10 @@ fn told(body: &[u8], say: &Say, capabilities: u32, doubt: Doubt) -> Vec<u8> {
         let eof = capabilities & (IS_MARIADB | capability::DEPRECATE_EOF) == IS_MARIADB;
         // It tells what SET STATEMENT has given back with a later reply, or not at all.
         let untold = kind == 2 && capabilities & IS_MARIADB != 0;
-        let again = untold || kind == 1 && (again || eof && matches!(say, Say::Execute { .. }));
+        // Sluice tells it twice where it has put off what an EOF had no place for.
+        let twice = kind == 1 && kept.first() == Some(&1);
+        let again =
+            twice || untold || kind == 1 && (again || eof && matches!(say, Say::Execute { .. }));
         if !again && kind < 4 && (kind > 0 || capabilities & IS_MARIADB == 0) {
             kept.push(kind);
             put_string(&mut kept, data);
