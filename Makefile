@@ -3,8 +3,8 @@
 ARGS ?=
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= $(basename $(notdir $(wildcard tests/fuzz/fuzz_targets/*.rs)))
-TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
-export PATH := $(CURDIR)/$(TARGET_DIR)/test-env/tools/bin:$(PATH)
+TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
+export PATH := $(TARGET_DIR)/test-env/tools/bin:$(PATH)
 
 .PHONY: help test check demo dist bench instructions fuzz
 
@@ -21,16 +21,18 @@ test:
 	tests/setup.sh
 	cargo nextest run --locked $(ARGS)
 
+# The fuzz targets are seen to compile; nothing is linked, so libFuzzer itself is not built.
 check:
 	tests/setup.sh deny
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	CUSTOM_LIBFUZZER_PATH=./none.a cargo check --locked --manifest-path tests/fuzz/Cargo.toml --target-dir $(TARGET_DIR)
 	cargo deny --locked check --hide-inclusion-graph bans licenses sources
 
 demo:
 	tests/setup.sh postgres mysql
 	cargo build --locked --release
-	PATH="$$PATH:$(CURDIR)/$(TARGET_DIR)/test-env/bin" $(TARGET_DIR)/release/sluice demo $(ARGS)
+	PATH="$$PATH:$(TARGET_DIR)/test-env/bin" $(TARGET_DIR)/release/sluice demo $(ARGS)
 
 dist:
 	tests/setup.sh bench

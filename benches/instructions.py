@@ -29,6 +29,7 @@ BOUNDS = os.path.join(HERE, "instructions.json")
 CASES = {
     "select_simple_1": (["-S", "-M", "simple"], 1, 2000),
     "select_simple_16": (["-S", "-M", "simple"], 16, 200),
+    "select_simple_64": (["-S", "-M", "simple"], 64, 100),
     "select_prepared_16": (["-S", "-M", "prepared"], 16, 200),
     "tpcb_simple_4": (["-M", "simple"], 4, 100),
     "churn_4": (["-S", "-C"], 4, 60),
@@ -62,7 +63,7 @@ def arguments():
     """The command line."""
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--cases", type=lambda s: s.split(","), default=list(CASES), help="some of " + ",".join(CASES))
-    p.add_argument("--sluice", help="a program built for release; by default it is built")
+    p.add_argument("--sluice", type=os.path.abspath, help="a program built for release; by default it is built")
     p.add_argument("--store", action="store_true", help="keep the counts as bounds")
     p.add_argument("--keep", metavar="FOLDER", help="leave callgrind's profiles there, for callgrind_annotate")
     o = p.parse_args()

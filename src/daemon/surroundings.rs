@@ -153,7 +153,9 @@ impl<E: Engine> Outside for Surroundings<E> {
 
     fn publish(&self, snapshot: Arc<Snapshot>) {
         let sites = self.lock().clone();
-        self.roster.publish(View { snapshot, sites });
+        if self.roster.publish(View { snapshot, sites }) {
+            self.sessions.raise_all(Signal::Moved);
+        }
     }
 
     fn suspected<'a>(&'a self) -> Pin<Box<dyn Future<Output = Vec<TargetName>> + Send + 'a>> {

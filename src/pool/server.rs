@@ -14,7 +14,7 @@ use super::metrics::CloseReason;
 use super::open::Opened;
 use super::slot::Slot;
 use crate::net::Stream;
-use crate::protocol::{Back, Breach, Chore, Engine, ServerError};
+use crate::protocol::{Back, Breach, Chore, Engine, Script, ServerError};
 
 /// A server connection. Closed when dropped; dropping it frees its slot.
 pub struct ServerConn<E: Engine> {
@@ -24,6 +24,9 @@ pub struct ServerConn<E: Engine> {
     pub back: E::Back,
     /// Bytes received that the engine has not dealt with. Empty while nobody has borrowed it.
     pub carry: BytesMut,
+    /// Edits of one piece of input, in either direction. Here, and not with each client, as there are
+    /// fewer connections than clients; reused, so that they allocate once.
+    pub script: Script,
     /// Whom it is logged in as: of users that take turns, one.
     pub user: Arc<str>,
     /// When the login was complete.
@@ -76,6 +79,7 @@ impl<E: Engine> ServerConn<E> {
             stream: opened.stream,
             back: opened.back,
             carry: opened.carry,
+            script: Script::default(),
             user: opened.user,
             created: Instant::now(),
             terms,

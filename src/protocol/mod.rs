@@ -25,6 +25,7 @@ pub mod demand;
 pub mod exchange;
 pub mod feed;
 pub mod follow;
+pub mod hashing;
 pub mod interner;
 pub mod mysql;
 pub mod postgres;

@@ -92,7 +92,8 @@ pub(super) fn borrow_at_once<E: Engine>(route: &mut Route<E>, aim: Role) -> Opti
 }
 
 /// Borrows where the aim is, waiting in turn until the borrow timeout after `start`; `interrupt`
-/// is polled meanwhile. Cancel-safe.
+/// is polled meanwhile, and has signals of the session wake the task, so that it hears when the group
+/// has changed ([`super::handle::Signal::Moved`]). Cancel-safe.
 pub(super) async fn borrow_in_turn<E: Engine, I>(
     destinations: &mut Destinations<E>,
     aim: Role,
@@ -184,7 +185,7 @@ async fn wait_at<E: Engine, I>(
     let roster = Arc::clone(destinations.access().roster());
     let mut borrow = pin!(way.pool.borrow_since(start));
     loop {
-        let mut changed = pin!(roster.changed(destinations.epoch()));
+        let seen = destinations.epoch();
         let result = std::future::poll_fn(|cx| {
             if let Poll::Ready(result) = borrow.as_mut().poll(cx) {
                 return Poll::Ready(Some(match result {
@@ -192,10 +193,15 @@ async fn wait_at<E: Engine, I>(
                     Err(error) => Wait::Failed(error),
                 }));
             }
-            if changed.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(None);
+            if let Poll::Ready(what) = interrupt(cx) {
+                return Poll::Ready(Some(Wait::Interrupted(what)));
             }
-            interrupt(cx).map(|what| Some(Wait::Interrupted(what)))
+            // Looked at last: who changes it later finds somebody to wake.
+            if roster.epoch() == seen {
+                Poll::Pending
+            } else {
+                Poll::Ready(None)
+            }
         })
         .await;
         if let Some(result) = result {

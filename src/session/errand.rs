@@ -1,26 +1,32 @@
 //! What clients ask Sluice to do to other sessions.
 
 use std::hash::Hash;
-use std::sync::Arc;
 
+use super::Hall;
 use super::handle::{Handle, Signal};
 use super::registry::CancelKeys;
 use crate::protocol::{Engine, Errand, ErrandOrder};
 
 /// Runs the errands of one client.
-pub(super) struct Errands<E: Engine> {
-    pub(super) keys: Arc<CancelKeys<E::CancelKey>>,
+pub(super) struct Errands<'a, E: Engine> {
+    keys: &'a CancelKeys<E::CancelKey>,
     /// The client's own session.
-    pub(super) own: Arc<Handle>,
+    own: &'a Handle,
 }
 
-impl<E: Engine> Errands<E> {
+impl<'a, E: Engine> Errands<'a, E> {
+    /// Those of the session `own`.
+    pub(super) fn of(hall: &'a Hall<E>, own: &'a Handle) -> Self {
+        let keys = &hall.keys;
+        Self { keys, own }
+    }
+
     /// Runs what the client's request asks for, if anything, and has the engine answer it; true if it did.
     pub(super) fn run(&self, front: &mut E::Front, replies: &mut Vec<u8>) -> bool {
         let Some(errand) = E::errand(front) else {
             return false;
         };
-        let found = execute(&self.keys, &self.own, &errand);
+        let found = execute(self.keys, self.own, &errand);
         E::errand_done(front, found, replies);
         true
     }

@@ -21,7 +21,7 @@ use crate::model::{Fault, FaultKind, Progress, TxStatus};
 use crate::net::Stream;
 use crate::net::scratch::{give_spare, with_scratch};
 use crate::pool::ServerConn;
-use crate::protocol::{Attach, Back, Engine, Front, Refusal, Script};
+use crate::protocol::{Attach, Back, Engine, Front, Refusal};
 use crate::router::{Stay, strands};
 
 /// The client's side of the relay, as the session keeps it.
@@ -31,8 +31,6 @@ pub(super) struct Client<E: Engine> {
     /// Bytes from the client that have not been dealt with.
     pub(super) inbox: BytesMut,
     pub(super) outbox: Outbox,
-    /// Edits of one piece of input, reused.
-    pub(super) script: Script,
 }
 
 /// Why the loop ended.
@@ -64,7 +62,7 @@ pub(super) struct Exchange<'a, E: Engine> {
     pub(super) server: &'a mut ServerConn<E>,
     pub(super) handle: &'a Handle,
     pub(super) tally: &'a mut Tally,
-    errands: &'a Errands<E>,
+    errands: Errands<'a, E>,
     roster: &'a Roster,
     /// Bytes for the server that its socket did not take yet.
     to_server: Outbox,
@@ -90,7 +88,7 @@ impl<'a, E: Engine> Exchange<'a, E> {
         server: &'a mut ServerConn<E>,
         handle: &'a Handle,
         tally: &'a mut Tally,
-        errands: &'a Errands<E>,
+        errands: Errands<'a, E>,
         roster: &'a Roster,
     ) -> Self {
         Self {
@@ -301,10 +299,10 @@ impl<'a, E: Engine> Exchange<'a, E> {
         input: &[u8],
         mut replies: Vec<u8>,
     ) -> Result<usize, Outcome> {
-        let Client { front, script, .. } = &mut *self.client;
+        let (front, ServerConn { back, script, .. }) = (&mut self.client.front, &mut *self.server);
         script.clear();
-        let dealt = E::from_client(front, &mut self.server.back, input, script, &mut replies)
-            .map_err(Outcome::Fault)?;
+        let dealt =
+            E::from_client(front, back, input, script, &mut replies).map_err(Outcome::Fault)?;
         if let Some(portion) = &mut self.portion {
             portion.passed(input.get(..dealt).unwrap_or_default());
         }
@@ -317,9 +315,8 @@ impl<'a, E: Engine> Exchange<'a, E> {
             self.busy = true;
             self.tally.begun();
         }
-        let sent = self
-            .to_server
-            .send(&mut self.server.stream, cx, &self.client.script, input);
+        let ServerConn { stream, script, .. } = &mut *self.server;
+        let sent = self.to_server.send(stream, cx, script, input);
         // Of what may be sent again, each byte must be in one place: here it counts as sent, and the
         // error shows when the server is read.
         if self.portion.is_none() && !self.keeps {
@@ -446,12 +443,16 @@ impl<'a, E: Engine> Exchange<'a, E> {
         }
         let Client {
             front,
-            script,
             stream,
             outbox,
             ..
         } = &mut *self.client;
-        let ServerConn { back, carry, .. } = &mut *self.server;
+        let ServerConn {
+            back,
+            carry,
+            script,
+            ..
+        } = &mut *self.server;
         script.clear();
         if carry.is_empty() {
             let dealt = E::from_server(front, back, input, script).map_err(breach)?;
@@ -481,8 +482,13 @@ impl<'a, E: Engine> Exchange<'a, E> {
 
     /// The same, while what the client is told is held back.
     fn answer_held(&mut self, input: &[u8]) -> Result<(), Outcome> {
-        let Client { front, script, .. } = &mut *self.client;
-        let ServerConn { back, carry, .. } = &mut *self.server;
+        let front = &mut self.client.front;
+        let ServerConn {
+            back,
+            carry,
+            script,
+            ..
+        } = &mut *self.server;
         carry.extend_from_slice(input);
         script.clear();
         let dealt = E::from_server(front, back, carry, script).map_err(breach)?;

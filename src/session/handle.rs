@@ -29,7 +29,7 @@ pub struct Handle {
     /// Tick of the sweep clock at which the phase began.
     phase_since: AtomicU32,
     identity: ArcSwapOption<Identity>,
-    pinned: Mutex<Option<Pinned>>,
+    pinned: Mutex<Option<Box<Pinned>>>,
     requests: AtomicU64,
     /// Its server connection has an open transaction.
     in_transaction: AtomicBool,
@@ -223,11 +223,11 @@ impl Handle {
             return;
         }
         let since = pinned.as_ref().map_or_else(SystemTime::now, |p| p.since);
-        *pinned = Some(Pinned {
+        *pinned = Some(Box::new(Pinned {
             pins,
             since,
             cause: cause.map(Into::into),
-        });
+        }));
     }
 
     /// Why it keeps its server connection, if it does.
@@ -235,7 +235,8 @@ impl Handle {
         self.pinned
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+            .as_deref()
+            .cloned()
     }
 
     /// Notes how many requests the client has sent.

@@ -114,7 +114,6 @@ impl<E: Engine> Door<'_, E> {
             front,
             inbox: input,
             outbox: Outbox::default(),
-            script: Script::default(),
         };
         Ok(Arrival::Session(Box::new(LoggedIn {
             client,
@@ -157,7 +156,7 @@ impl<E: Engine> Door<'_, E> {
         let (remembered, mut front, mut route) = found?;
         let greeting = match remembered {
             Some(greeting) => greeting,
-            None => greeting(&mut front, &mut route).await?,
+            None => greeting(&mut front, &mut route, self.handle).await?,
         };
         Ok((front, route, greeting))
     }
@@ -257,6 +256,7 @@ impl<E: Engine> Door<'_, E> {
 async fn greeting<E: Engine>(
     front: &mut E::Front,
     route: &mut Route<E>,
+    handle: &Handle,
 ) -> Result<E::Greeting, LoginError> {
     let profile = front.profile();
     if let Some(greeting) = remembered(route, profile) {
@@ -266,7 +266,7 @@ async fn greeting<E: Engine>(
     let (mut server, way) = loop {
         let Lent {
             mut server, way, ..
-        } = borrow(route).await?;
+        } = borrow(route, handle).await?;
         let settled = tokio::time::timeout(limit, settle::<E>(front, server.conn())).await;
         if settled.map_err(|_| silent())?? {
             break (server, way);
@@ -287,12 +287,15 @@ fn remembered<E: Engine>(route: &mut Route<E>, profile: u64) -> Option<E::Greeti
     }
 }
 
-async fn borrow<E: Engine>(route: &mut Route<E>) -> Result<Lent<E>, LoginError> {
+async fn borrow<E: Engine>(route: &mut Route<E>, handle: &Handle) -> Result<Lent<E>, LoginError> {
     let aim = usual_aim(route.role);
     if let Some(lent) = borrow_at_once(route, aim) {
         return Ok(lent);
     }
-    let patience = |_: &mut Context<'_>| Poll::<Infallible>::Pending;
+    let patience = |cx: &mut Context<'_>| {
+        handle.listen(cx.waker());
+        Poll::<Infallible>::Pending
+    };
     let start = Instant::now();
     let lent = borrow_in_turn(&mut route.destinations, aim, start, patience).await;
     lent.map_err(|missed| LoginError::Fault(missed.fault()))

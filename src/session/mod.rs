@@ -1,5 +1,6 @@
 //! One client, from accept to close. Written once for all engines.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,7 +37,6 @@ mod steady;
 mod tally;
 
 use desk::{Desk, Route};
-use errand::Errands;
 use handle::{Identity, Limits};
 use login::{Arrival, Door, LoggedIn, LoginError};
 use meter::ClientMeter;
@@ -55,16 +55,47 @@ pub struct Hall<E: Engine> {
     pub decoy_key: [u8; 32],
 }
 
+/// A client that has logged in.
+struct Guest<E: Engine> {
+    relay: Box<Relay<E>>,
+    /// Its cancel key is known as long as this lives.
+    cancel: CancelGuard<E::CancelKey>,
+    /// It is counted as long as this lives.
+    _entry: Entry,
+}
+
 /// Serves one client until it is gone. `place` is held as long as the session lives. Not
 /// cancel-safe: dropped, it closes the client's and a borrowed server connection.
-pub async fn serve<E: Engine>(
+///
+/// Not an `async fn`, whose future would have room for the arguments, and boxed for the login: the
+/// future of an idle client is small.
+pub fn serve<E: Engine, P: Send>(
     hall: Arc<Hall<E>>,
     desk: Arc<dyn Desk<E>>,
     stream: Stream,
     entry: Entry,
     meter: ClientMeter,
-    place: impl Send,
-) {
+    place: P,
+) -> impl Future<Output = ()> + Send {
+    let login = Box::pin(log_in(hall, desk, stream, entry, meter));
+    async move {
+        let Some(mut guest) = login.await else {
+            return;
+        };
+        let end = guest.relay.run().await;
+        guest.leave(end).await;
+        drop(place);
+    }
+}
+
+/// Takes a client through its login; `None` if that is all.
+async fn log_in<E: Engine>(
+    hall: Arc<Hall<E>>,
+    desk: Arc<dyn Desk<E>>,
+    stream: Stream,
+    entry: Entry,
+    meter: ClientMeter,
+) -> Option<Guest<E>> {
     let session = entry.handle.id;
     let mut stream = Some(stream);
     let mut known = None;
@@ -75,7 +106,7 @@ pub async fn serve<E: Engine>(
         handle: &entry.handle,
         decoy_key: &hall.decoy_key,
     };
-    let arrival = tokio::time::timeout(limit, Box::pin(door.admit(&mut stream, &mut known))).await;
+    let arrival = tokio::time::timeout(limit, door.admit(&mut stream, &mut known)).await;
     let arrival = arrival.unwrap_or_else(|_| {
         Err(LoginError::Fault(Fault::new(
             FaultKind::LoginTimeout,
@@ -83,7 +114,9 @@ pub async fn serve<E: Engine>(
         )))
     });
     match arrival {
-        Ok(Arrival::Session(arrived)) => talk(&hall, desk, arrived, &entry, meter).await,
+        Ok(Arrival::Session(arrived)) => {
+            return Some(introduce(&hall, desk, *arrived, entry, meter));
+        }
         Ok(Arrival::Over) => {}
         Err(LoginError::Lost(why)) => {
             debug!(%session, peer = %entry.handle.peer, why, "login ended")
@@ -91,7 +124,7 @@ pub async fn serve<E: Engine>(
         Err(LoginError::Told(fault)) => {
             note_failure::<E>(&hall, &entry, &meter, known.as_deref(), &fault);
             if let Some(stream) = stream.take() {
-                Box::pin(stream.close(LAST_WORDS)).await;
+                stream.close(LAST_WORDS).await;
             }
         }
         Err(LoginError::Fault(fault)) => {
@@ -101,11 +134,11 @@ pub async fn serve<E: Engine>(
                     .as_deref()
                     .map_or(Addressee::Stranger, Addressee::Login);
                 let words = last_words::<E>(&fault, to);
-                Box::pin(tell(stream, words)).await;
+                tell(stream, words).await;
             }
         }
     }
-    drop(place);
+    None
 }
 
 /// Counts and logs a login that has failed.
@@ -128,58 +161,49 @@ fn note_failure<E: Engine>(
     );
 }
 
-/// The part after the login.
-async fn talk<E: Engine>(
-    hall: &Arc<Hall<E>>,
-    desk: Arc<dyn Desk<E>>,
-    arrived: Box<LoggedIn<E>>,
-    entry: &Entry,
-    meter: ClientMeter,
-) {
-    let (mut relay, cancel) = introduce(hall, desk, arrived, entry, meter);
-    let end = relay.run().await;
-    drop(cancel);
-    let requests = relay.client.front.requests();
-    let log = relay.route.options.log_connections;
-    let why = match end {
-        End::ClientGone => "client left".into(),
-        End::Told(why) => why.into(),
-        End::Fault(fault) => {
-            relay.tally.meter.fault(fault.kind);
-            // Boxed, as all that is rare: the future of an idle client stays small.
-            Box::pin(relay.end_with(&fault)).await;
-            fault.message
-        }
-    };
-    if log {
-        info!(
-            session = %entry.handle.id,
-            reason = %why,
-            requests,
-            "client disconnected"
-        );
+impl<E: Engine> Guest<E> {
+    /// Tells the client why its session has ended, and the log.
+    fn leave(self, end: End) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        // Boxed, as all that is rare.
+        Box::pin(async move {
+            let Self {
+                relay,
+                cancel,
+                _entry,
+            } = self;
+            drop(cancel);
+            let (session, requests) = (relay.handle.id, relay.client.front.requests());
+            let log = relay.route.options.log_connections;
+            let why = match end {
+                End::ClientGone => "client left".into(),
+                End::Told(why) => why.into(),
+                End::Fault(fault) => {
+                    relay.tally.meter.fault(fault.kind);
+                    relay.end_with(&fault).await;
+                    fault.message
+                }
+            };
+            if log {
+                info!(%session, reason = %why, requests, "client disconnected");
+            }
+        })
     }
 }
 
-/// Makes a session of a client that has logged in, and tells everybody. Not part of the future
-/// above, which would keep room for every step of it.
-#[expect(
-    clippy::boxed_local,
-    reason = "it comes boxed, so that the caller's future has no room for it"
-)]
+/// Makes a session of a client that has logged in, and tells everybody.
 fn introduce<E: Engine>(
     hall: &Arc<Hall<E>>,
     desk: Arc<dyn Desk<E>>,
-    arrived: Box<LoggedIn<E>>,
-    entry: &Entry,
+    arrived: LoggedIn<E>,
+    entry: Entry,
     mut meter: ClientMeter,
-) -> (Box<Relay<E>>, CancelGuard<E::CancelKey>) {
+) -> Guest<E> {
     let LoggedIn {
         client,
         mut route,
         login,
         cancel,
-    } = *arrived;
+    } = arrived;
     let options = Arc::clone(&route.options);
     let handle = &entry.handle;
     let tls = client.stream.is_tls();
@@ -207,16 +231,16 @@ fn introduce<E: Engine>(
         route,
         handle: Arc::clone(handle),
         tally,
-        errands: Errands {
-            keys: Arc::clone(&hall.keys),
-            own: Arc::clone(handle),
-        },
         hall: Arc::clone(hall),
         desk,
         leaving: false,
         split,
     };
-    (Box::new(relay), cancel)
+    Guest {
+        relay: Box::new(relay),
+        cancel,
+        _entry: entry,
+    }
 }
 
 impl<E: Engine> Relay<E> {
@@ -276,3 +300,28 @@ fn ticks(limit: Duration) -> u32 {
 
 /// How long a client may take to receive the error that ends its session.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{ClientMeter, Desk, Entry, Hall, Relay, serve};
+    use crate::net::Stream;
+    use crate::protocol::Engine;
+    use crate::protocol::mysql::Mysql;
+    use crate::protocol::postgres::Postgres;
+
+    type Service<E, F> = fn(Arc<Hall<E>>, Arc<dyn Desk<E>>, Stream, Entry, ClientMeter, ()) -> F;
+
+    const fn size_of_future<E: Engine, F>(_: &Service<E, F>) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_client_is_small() {
+        let relays = [size_of::<Relay<Postgres>>(), size_of::<Relay<Mysql>>()];
+        assert!(relays[0] <= 896 && relays[1] <= 1152, "{relays:?}");
+        let serving = size_of_future::<Postgres, _>(&(serve::<Postgres, ()> as _));
+        assert!(serving <= 240, "{serving}");
+    }
+}

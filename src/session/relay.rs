@@ -31,7 +31,6 @@ pub(super) struct Relay<E: Engine> {
     pub(super) route: Route<E>,
     pub(super) handle: Arc<Handle>,
     pub(super) tally: Tally,
-    pub(super) errands: Errands<E>,
     pub(super) hall: Arc<Hall<E>>,
     pub(super) desk: Arc<dyn Desk<E>>,
     /// The session is to end when no transaction is open.
@@ -66,17 +65,17 @@ impl<E: Engine> Relay<E> {
                 },
                 Err(end) => return end,
             }
-            self.tally.arrived();
-            let lent = match self.borrow().await {
-                Ok(Some(lent)) => lent,
+            let arrived = self.tally.arrived();
+            // Boxed: what an exchange needs is taken while one lasts, and whose it was last is in the caches.
+            let exchange = match self.borrow(arrived.into()).await {
+                Ok(Some((lent, portion))) => Box::pin(self.converse(lent, portion)),
                 Ok(None) => {
                     self.tally.released(&mut self.client.front);
                     continue;
                 }
                 Err(end) => return end,
             };
-            let (lent, portion) = lent;
-            if let Err(end) = self.converse(lent, portion).await {
+            if let Err(end) = exchange.await {
                 return end;
             }
             self.tally.released(&mut self.client.front);
@@ -147,7 +146,8 @@ impl<E: Engine> Relay<E> {
             if client.inbox.is_empty() {
                 give_spare(std::mem::take(&mut client.inbox));
             }
-            let ran = self.errands.run(&mut client.front, &mut replies);
+            let errands = Errands::of(&self.hall, &self.handle);
+            let ran = errands.run(&mut client.front, &mut replies);
             client.outbox.push(&replies);
             // What was sent behind an errand has waited for its answer.
             if !ran {
@@ -184,26 +184,33 @@ impl<E: Engine> Relay<E> {
         Ok(())
     }
 
-    /// Borrows a server connection; `None` if the request has been answered with an error and
-    /// the session goes on. Cancel-safe.
-    async fn borrow(&mut self) -> Result<Option<(Lent<E>, Option<usize>)>, End> {
+    /// Borrows a server connection for a request that has come at `start`; `None` if it has been
+    /// answered with an error and the session goes on. Cancel-safe.
+    async fn borrow(&mut self, start: Instant) -> Result<Option<(Lent<E>, Option<usize>)>, End> {
         if self.split.is_some() {
-            return Box::pin(self.borrow_chosen()).await;
+            return Box::pin(self.borrow_chosen(start)).await;
         }
-        let aim = usual_aim(self.route.role);
-        let lent = match aim {
-            Role::Primary => borrow_at_once(&mut self.route, aim),
-            Role::Replica => read_at_once(&mut self.route),
-        };
-        if let Some(lent) = lent {
+        if let Some(lent) = self.borrow_at_once() {
+            self.tally.lent_at_once();
             return Ok(Some((lent, None)));
         }
-        let lent = Box::pin(self.borrow_waiting(aim)).await?;
+        let aim = usual_aim(self.route.role);
+        let lent = Box::pin(self.borrow_waiting(aim, start)).await?;
         Ok(lent.map(|lent| (lent, None)))
     }
 
+    fn borrow_at_once(&mut self) -> Option<Lent<E>> {
+        match usual_aim(self.route.role) {
+            Role::Primary => borrow_at_once(&mut self.route, Role::Primary),
+            Role::Replica => read_at_once(&mut self.route),
+        }
+    }
+
     /// The same where each request may go to another server; with the size of a request that goes to a replica.
-    async fn borrow_chosen(&mut self) -> Result<Option<(Lent<E>, Option<usize>)>, End> {
+    async fn borrow_chosen(
+        &mut self,
+        start: Instant,
+    ) -> Result<Option<(Lent<E>, Option<usize>)>, End> {
         let Self {
             client,
             handle,
@@ -222,13 +229,12 @@ impl<E: Engine> Relay<E> {
         }
         let lent = match borrow_at_once(&mut self.route, Role::Primary) {
             Some(lent) => Some(lent),
-            None => self.borrow_waiting(Role::Primary).await?,
+            None => self.borrow_waiting(Role::Primary, start).await?,
         };
         Ok(lent.map(|lent| (lent, None)))
     }
 
-    async fn borrow_waiting(&mut self, aim: Role) -> Result<Option<Lent<E>>, End> {
-        let start = Instant::now();
+    async fn borrow_waiting(&mut self, aim: Role, start: Instant) -> Result<Option<Lent<E>>, End> {
         let Self {
             client,
             handle,
@@ -297,7 +303,7 @@ impl<E: Engine> Relay<E> {
             lent.conn(),
             &self.handle,
             &mut self.tally,
-            &self.errands,
+            Errands::of(&self.hall, &self.handle),
             self.route.destinations.access().roster(),
         );
         exchange.leaving = self.leaving;

@@ -177,13 +177,16 @@ impl Roster {
         self.view.load().sites.get(name).map(Arc::clone)
     }
 
-    /// Puts a new view in force and wakes who waits for one. By one task at a time.
-    pub fn publish(&self, view: View) {
+    /// Puts a new view in force and wakes who waits for one; true if the epoch is another: then
+    /// sessions are to be told ([`super::handle::Signal::Moved`]). By one task at a time.
+    pub fn publish(&self, view: View) -> bool {
         let epoch = view.snapshot.epoch;
         self.view.store(Arc::new(view));
-        if self.epoch.swap(epoch, Ordering::AcqRel) != epoch {
+        let is_new = self.epoch.swap(epoch, Ordering::AcqRel) != epoch;
+        if is_new {
             self.changes.send_replace(epoch);
         }
+        is_new
     }
 
     /// Waits until the epoch is another than `seen`. Cancel-safe.

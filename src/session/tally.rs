@@ -47,15 +47,23 @@ impl Tally {
         self.handle.enter(phase, self.registry.now());
     }
 
-    /// A request has come, and waits for a server connection.
-    pub(super) fn arrived(&mut self) {
-        self.arrived = Some(Instant::now());
+    /// A request has come, and waits for a server connection; returns when it came.
+    pub(super) fn arrived(&mut self) -> Instant {
+        let now = Instant::now();
+        self.arrived = Some(now);
+        self.passed_on = None;
         self.enter(Phase::Waiting);
+        now
+    }
+
+    /// There was a server connection for it at once: it is passed on when it has come.
+    pub(super) fn lent_at_once(&mut self) {
+        self.passed_on = self.arrived;
     }
 
     /// A request goes to the server.
     pub(super) fn begun(&mut self) {
-        self.passed_on = Some(Instant::now());
+        self.passed_on.get_or_insert_with(Instant::now);
         self.enter(Phase::Active);
     }
 

@@ -37,7 +37,10 @@ def prepared_statements_are_executed_again():
     insert = f"insert into {table} values (%s, %s, %s, %s)"
     for number in range(20):
         word = None if number % 3 == 0 else f"wörd {number}"
-        cursor.execute(insert, (number, word, decimal.Decimal(number) / 4, moment))
+        # Of a Decimal the extension written in C writes beyond its memory (mysql_capi.c, MySQLPrepStmt_execute), as
+        # valgrind tells of it on the server itself, too.
+        amount = decimal.Decimal(number) / 4
+        cursor.execute(insert, (number, word, amount if IS_PURE else str(amount), moment))
         assert cursor.rowcount == 1
     expect(errors.IntegrityError, lambda: cursor.execute(insert, (1, "again", 0, moment)))
     cursor.execute(f"select * from {table} where id = %s", (7,))

@@ -1,11 +1,11 @@
 //! One client: what it asked for, what it has prepared, and what it has half sent.
 
+use crate::protocol::hashing::OfProcess;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use foldhash::fast::RandomState;
 
 use super::capability::Capabilities;
 use super::login::{Assurance, Challenge, Flavor, Login, Sequence};
@@ -40,7 +40,7 @@ pub struct MyFront {
     pub(super) multi_statements: bool,
     /// What the client wants to be told about its session.
     pub(super) tracking: Tracking,
-    pub(super) statements: HashMap<u32, Held, RandomState>,
+    pub(super) statements: HashMap<u32, Held, OfProcess>,
     next_statement: u32,
     /// The number of the statement that the client has prepared last, 0 if that failed.
     pub(super) last_prepared: u32,
@@ -70,7 +70,7 @@ pub struct MyFront {
     /// The client logs in anew.
     pub(super) starts_over: bool,
     /// The server's error about a setting that could not be replayed: the whole packet.
-    pub(super) replay_failed: Option<Bytes>,
+    pub(super) replay_failed: Option<Box<Bytes>>,
     /// The error of a statement that could not be prepared for its execution: the whole packet.
     pub(super) prepare_failed: Option<Bytes>,
     pub(super) objects: Objects,
@@ -423,7 +423,7 @@ impl protocol::Front for MyFront {
     fn failure(&mut self) -> Option<Fault> {
         self.replay_failed
             .take()
-            .map(|wire| Fault::verbatim(FaultKind::ServerLost, wire))
+            .map(|wire| Fault::verbatim(FaultKind::ServerLost, *wire))
     }
 }
 

@@ -272,7 +272,8 @@ pub(super) fn failed(reader: &mut ReplyReader<'_>, packet: &Packet<'_>, err: &Er
         }
         Fate::Replay | Fate::Probe | Fate::InsertId | Fate::FoundRows | Fate::Warnings => {
             if let Some(watcher) = &mut reader.watcher {
-                watcher.front.replay_failed.get_or_insert_with(wire);
+                let failed = &mut watcher.front.replay_failed;
+                failed.get_or_insert_with(|| Box::new(wire()));
             }
         }
         Fate::Raise => {}

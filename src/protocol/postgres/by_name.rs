@@ -13,6 +13,7 @@
 //! found out when the statement was used: the error takes the place of the one that the client's
 //! own text then gets.
 
+use crate::protocol::hashing::OfProcess;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -38,7 +39,7 @@ pub struct SqlStatement {
 }
 
 /// A client's statements by name.
-pub type Own = HashMap<Box<str>, Arc<SqlStatement>, RandomState>;
+pub type Own = HashMap<Box<str>, Arc<SqlStatement>, OfProcess>;
 
 /// What a server connection has under names that clients have given.
 #[derive(Debug, Default)]

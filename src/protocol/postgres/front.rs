@@ -1,12 +1,12 @@
 //! One client: what it asked for, what it has prepared, what it knows, and what it has half sent.
 
+use crate::protocol::hashing::OfProcess;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 
 use bytes::Bytes;
-use foldhash::fast::RandomState;
 
 use crate::model::{Fault, FaultKind, Finding, PinReason, Pins, PoolMode};
 use crate::protocol::{self, FrontSettings};
@@ -35,7 +35,7 @@ pub struct PgFront {
     pub(super) reported: Arc<Reported>,
     /// What it was told of them at login, under its startup options.
     pub(super) greeted: Arc<Reported>,
-    pub(super) named: HashMap<Box<[u8]>, Named, RandomState>,
+    pub(super) named: HashMap<Box<[u8]>, Named, OfProcess>,
     /// Clients of the same user and database.
     pub(super) population: Population,
     /// The last in which it advanced a sequence.
@@ -48,7 +48,7 @@ pub struct PgFront {
     /// The statement that a portal was last bound to, if it has a name.
     pub(super) last_bound: LastBound,
     /// Open portals whose statements change what is known of the session.
-    pub(super) portals: HashMap<Box<[u8]>, Arc<Verdict>, RandomState>,
+    pub(super) portals: HashMap<Box<[u8]>, Arc<Verdict>, OfProcess>,
     /// Bytes of the current message that go on to the server as they come.
     pub(super) passing: usize,
     /// Bytes of the current message that are dropped as they come.
@@ -67,7 +67,7 @@ pub struct PgFront {
     /// A server has accepted the settings asked for at startup.
     pub(super) confirmed: bool,
     /// The server's error about a setting that could not be replayed.
-    pub(super) replay_failed: Option<Bytes>,
+    pub(super) replay_failed: Option<Box<Bytes>>,
     /// A transaction of its own is lost, and the client has not ended it yet.
     pub(super) loss: Loss,
     pub(super) pins: Pins,
@@ -458,7 +458,7 @@ impl protocol::Front for PgFront {
     fn failure(&mut self) -> Option<Fault> {
         self.replay_failed
             .take()
-            .map(|wire| Fault::verbatim(FaultKind::ServerLost, wire))
+            .map(|wire| Fault::verbatim(FaultKind::ServerLost, *wire))
     }
 }
 

@@ -21,6 +21,19 @@ pub fn is_plain(name: &str) -> bool {
     }
 }
 
+/// True for lists of names, which SET puts together anew (`GUC_LIST_QUOTE`, which extensions cannot
+/// give their settings).
+pub fn is_list_of_names(name: &str) -> bool {
+    LISTS_OF_NAMES.contains(&name)
+}
+
+const LISTS_OF_NAMES: [&str; 4] = [
+    "local_preload_libraries",
+    "search_path",
+    "session_preload_libraries",
+    "temp_tablespaces",
+];
+
 const PLANNER_BLIND: [&str; 13] = [
     "application_name",
     "client_connection_check_interval",

@@ -121,7 +121,10 @@ pub enum Owed {
     /// An answer of this type to a message of Sluice's own.
     Inner(u8),
     /// CommandComplete for a statement of Sluice's own that sets what the client asked for at startup.
-    Restored,
+    Restored {
+        /// It commits what has been set.
+        lasts: bool,
+    },
     /// An error, which the client sees in words of Sluice's own.
     Refused(Bytes),
     /// RowDescription or NoData, after ParameterDescription for a statement. With what it tells the
@@ -167,7 +170,7 @@ impl Owed {
         match self {
             Self::Parse(fate, _) | Self::Close(fate) | Self::Query(fate) => *fate,
             Self::Mended(mended) if mended.is_within() => Fate::Ours,
-            Self::Restored
+            Self::Restored { .. }
             | Self::Inner(_)
             | Self::InnerSync
             | Self::Recall(_)

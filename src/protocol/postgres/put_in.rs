@@ -13,11 +13,11 @@ use super::frame::HEADER_LEN;
 use super::line_up::run_extended;
 use super::owed::{Owed, Undo};
 use super::rename;
-use super::replay::{write_difference, write_local};
+use super::replay::{write_difference_amidst, write_local};
 use super::request::Reader;
 use super::track::{ROLLED_BACK, Tracked};
 use crate::sql::postgres::ends;
-use crate::sql::statement::{Statement, TransactionControl, Verdict};
+use crate::sql::statement::{Detail, Discard, Statement, TransactionControl, Verdict};
 use crate::sql::touches::Touch;
 
 /// A client's text with statements put in.
@@ -154,7 +154,8 @@ impl Mended {
 }
 
 /// Puts what the client asked for at startup behind its Execute, which comes last, if that has
-/// returned to it.
+/// returned to it. Behind what is committed at once it is as well, in a transaction of its own: should
+/// that fail, the client is told the error, and that a transaction has failed.
 pub(super) fn behind_execute(reader: &mut Reader<'_>, script: &Verdict) {
     let settings = &reader.front.settings;
     let mut statements = script.statements.iter();
@@ -171,13 +172,34 @@ pub(super) fn behind_execute(reader: &mut Reader<'_>, script: &Verdict) {
             behind(statement, &mut foreseen, false, &mut sql);
         }
     }
+    let mut texts: Vec<&[u8]> = Vec::new();
     let mut start = 0;
     for end in ends(&sql) {
         let one = sql.get(start..end).unwrap_or_default();
-        let one = one.strip_prefix(b";").unwrap_or(one);
-        run_extended(reader, one, Undo::Nothing, Owed::Restored);
+        texts.push(one.strip_prefix(b";").unwrap_or(one));
         start = end;
     }
+    let lasts = !texts.is_empty() && script.statements.iter().any(commits);
+    if lasts {
+        run_extended(reader, b"BEGIN", Undo::Nothing, Owed::Inner(b'C'));
+    }
+    for text in texts {
+        run_extended(reader, text, Undo::Nothing, Owed::Restored { lasts: false });
+    }
+    if lasts {
+        run_extended(
+            reader,
+            b"COMMIT",
+            Undo::Nothing,
+            Owed::Restored { lasts: true },
+        );
+    }
+}
+
+/// True for what is committed as soon as it is executed, whatever comes behind it in its batch
+/// (`XACT_FLAGS_NEEDIMMEDIATECOMMIT` in the server's postgres.c): what follows for Sluice must be too.
+fn commits(statement: &Statement) -> bool {
+    matches!(statement.detail, Detail::Discard(Discard::All))
 }
 
 /// True if the statement returns something to what was asked for at startup.
@@ -191,7 +213,7 @@ fn returns(settings: &Tracked, statement: &Statement) -> bool {
 fn behind(statement: &Statement, foreseen: &mut Tracked, last: bool, out: &mut Vec<u8>) -> usize {
     if !last && foreseen.returns_to_startup(statement) {
         let mut sql = Vec::new();
-        let _ = write_difference(foreseen.actual(), foreseen.wanted(), &mut sql);
+        write_difference_amidst(foreseen.actual(), foreseen.wanted(), &mut sql);
         foreseen.applied(false);
         if !sql.is_empty() {
             out.push(b';');
@@ -287,7 +309,7 @@ mod tests {
         assert_eq!(
             text,
             "select 1; set local search_path to default;\
-             SELECT pg_catalog.set_config('search_path','two',true);"
+             SET LOCAL \"search_path\" TO two;"
         );
     }
 

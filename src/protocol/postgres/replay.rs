@@ -10,6 +10,7 @@
 
 use super::guc;
 use super::settings::{Identity, ROLE, Settings, USER, Value};
+use crate::sql::postgres::are_plain_names;
 
 /// Whether the client's own bytes may travel together with a change of settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,10 +27,22 @@ pub enum Caution {
 /// `set_config` takes the value as the startup packet would, list values included; `RESET`
 /// returns to the login's default (PostgreSQL documentation, SET and `set_config`).
 pub fn write_difference(from: &Settings, to: &Settings, out: &mut Vec<u8>) -> Caution {
+    write(from, to, false, out)
+}
+
+/// The same for the middle of a client's transaction, where the client may still set how that is
+/// isolated: no query must have come before (PostgreSQL documentation, SET TRANSACTION), and SET is
+/// none. Lists of names that SET would write otherwise are the exception.
+pub fn write_difference_amidst(from: &Settings, to: &Settings, out: &mut Vec<u8>) {
+    let _ = write(from, to, true, out);
+}
+
+fn write(from: &Settings, to: &Settings, amidst: bool, out: &mut Vec<u8>) -> Caution {
     let mut writer = Writer {
         now: from.identity(),
         switched: false,
         first: true,
+        amidst,
         out,
     };
     let changes = Changes::between(from, to);
@@ -115,6 +128,8 @@ struct Writer<'a> {
     /// User or role have been changed.
     switched: bool,
     first: bool,
+    /// What can be is set by SET.
+    amidst: bool,
     out: &'a mut Vec<u8>,
 }
 
@@ -127,22 +142,21 @@ impl Writer<'_> {
     }
 
     fn set(&mut self, name: &str, value: Option<&Value>) {
+        let amidst = self.amidst;
         let out = self.statement();
         match value {
             None => {
                 out.extend_from_slice(b"RESET ");
                 write_identifier(name, out);
             }
-            Some(Value::List(list)) => {
-                out.extend_from_slice(b"SET ");
-                write_identifier(name, out);
-                out.extend_from_slice(b" TO ");
-                out.extend_from_slice(list);
-            }
-            Some(Value::Text(text)) => {
-                out.extend_from_slice(b"SELECT ");
-                write_call(name, text, false, out);
-            }
+            Some(Value::List(list)) => write_set(b"SET ", name, list, out),
+            Some(Value::Text(text)) => match verbatim(name, text).filter(|_| amidst) {
+                Some(values) => write_set(b"SET ", name, &values, out),
+                None => {
+                    out.extend_from_slice(b"SELECT ");
+                    write_call(name, text, false, out);
+                }
+            },
         }
     }
 
@@ -168,9 +182,12 @@ impl Writer<'_> {
             std::iter::from_fn(move || all.find(|change| change.setter.as_ref() == setter))
         };
         for change in mine() {
-            if !matches!(change.value, Some(Value::Text(_))) {
+            if self.amidst || !matches!(change.value, Some(Value::Text(_))) {
                 self.set(change.name, change.value);
             }
+        }
+        if self.amidst {
+            return;
         }
         let mut select = false;
         for change in mine() {
@@ -187,20 +204,36 @@ impl Writer<'_> {
     }
 }
 
-/// Writes the SQL that gives a setting a value until the transaction ends, without terminator.
+/// Writes the SQL that gives a setting a value until the transaction ends, without terminator. As
+/// [`write_difference_amidst`], no query where that can be.
 pub fn write_local(name: &str, value: &Value, out: &mut Vec<u8>) {
     match value {
-        Value::List(list) => {
-            out.extend_from_slice(b"SET LOCAL ");
-            write_identifier(name, out);
-            out.extend_from_slice(b" TO ");
-            out.extend_from_slice(list);
-        }
-        Value::Text(text) => {
-            out.extend_from_slice(b"SELECT ");
-            write_call(name, text, true, out);
-        }
+        Value::List(list) => write_set(b"SET LOCAL ", name, list, out),
+        Value::Text(text) => match verbatim(name, text) {
+            Some(values) => write_set(b"SET LOCAL ", name, &values, out),
+            None => {
+                out.extend_from_slice(b"SELECT ");
+                write_call(name, text, true, out);
+            }
+        },
     }
+}
+
+fn write_set(verb: &[u8], name: &str, values: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(verb);
+    write_identifier(name, out);
+    out.extend_from_slice(b" TO ");
+    out.extend_from_slice(values);
+}
+
+/// What SET takes to leave the very text of a value; `None` if it would write that otherwise.
+fn verbatim(name: &str, text: &[u8]) -> Option<Vec<u8>> {
+    if guc::is_list_of_names(name) {
+        return are_plain_names(text).then(|| text.to_vec());
+    }
+    let mut literal = Vec::with_capacity(text.len() + 2);
+    write_literal(text, &mut literal);
+    Some(literal)
 }
 
 fn write_call(name: &str, value: &[u8], local: bool, out: &mut Vec<u8>) {
@@ -249,7 +282,7 @@ fn write_identifier(name: &str, out: &mut Vec<u8>) {
 mod tests {
     use std::sync::Arc;
 
-    use super::{Caution, write_difference};
+    use super::{Caution, write_difference, write_difference_amidst};
     use crate::protocol::postgres::settings::{Settings, Value};
 
     type Pairs<'a> = &'a [(&'a str, &'a [u8])];
@@ -298,6 +331,23 @@ mod tests {
         assert_eq!(
             sql(&Settings::none(), &to).0,
             "SET \"search_path\" TO '$user','a,b'"
+        );
+    }
+
+    #[test]
+    fn amidst_a_transaction_is_no_query_where_set_does() {
+        let pairs: Pairs<'_> = &[
+            ("app.tenant", b"o'r"),
+            ("search_path", b"one, two"),
+            ("temp_tablespaces", b"One"),
+        ];
+        let mut out = Vec::new();
+        let to = Settings::from_pairs(pairs.iter().copied());
+        write_difference_amidst(&Settings::none(), &to, &mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "SET \"app\".\"tenant\" TO 'o''r';SET \"search_path\" TO one, two;\
+             SELECT pg_catalog.set_config('temp_tablespaces','One',false)"
         );
     }
 

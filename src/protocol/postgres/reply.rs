@@ -299,11 +299,12 @@ impl Reader<'_> {
         match self.back.debts.first_mut() {
             Some(Owed::Mended(mended)) if mended.is_within() => {
                 mended.completed();
-                self.restored();
+                self.restored(false);
                 return Ok(Some(self.stream_for(message, Fate::Ours)));
             }
-            Some(Owed::Restored) => {
-                self.restored();
+            Some(Owed::Restored { lasts }) => {
+                let lasts = *lasts;
+                self.restored(lasts);
                 return self.answers(message, |_| true);
             }
             _ => {}
@@ -319,10 +320,15 @@ impl Reader<'_> {
         self.stream(message)
     }
 
-    /// What the client asked for at startup is in force again, behind its RESET.
-    fn restored(&mut self) {
+    /// What the client asked for at startup is in force again, behind its RESET. `lasts`: whatever
+    /// becomes of what follows.
+    fn restored(&mut self, lasts: bool) {
         if let Some(client) = &mut self.client {
-            client.front.settings.applied(false);
+            let settings = &mut client.front.settings;
+            settings.applied(false);
+            if lasts {
+                settings.commit();
+            }
             self.back.follow(client.front);
         }
     }

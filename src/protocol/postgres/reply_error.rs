@@ -79,7 +79,8 @@ pub(super) fn read(
             // may follow already: neither side can go on.
             reader.back.closing = true;
             if let Some(client) = &mut reader.client {
-                client.front.replay_failed = message.whole.map(Bytes::copy_from_slice);
+                let wire = message.whole.map(Bytes::copy_from_slice);
+                client.front.replay_failed = wire.map(Box::new);
             }
             reader.stream_for(message, fate)
         }

@@ -14,6 +14,7 @@ mod code;
 mod cursor;
 mod known;
 mod modes;
+mod names;
 mod reading;
 mod scan;
 mod set;
@@ -21,6 +22,7 @@ mod set_config;
 mod utility;
 mod words;
 
+pub use names::are_plain_names;
 pub use reading::{is_builtin, reading, reading_of_prepare};
 pub use words::path_has_temp_schema;
 

@@ -49,7 +49,7 @@ pub struct Inspection {
     answer: Option<Box<Answer>>,
     finding: Option<Box<Finding>>,
     /// Statements so far that may have run code of users.
-    calls: u64,
+    calls: u32,
 }
 
 impl Inspection {
@@ -75,11 +75,11 @@ impl Inspection {
         if !may_call && !policy.verify.is_all() {
             return false;
         }
-        self.calls += 1;
+        self.calls = self.calls.wrapping_add(1);
         // Clients do not draw in step.
         policy
             .verify
-            .includes(self.calls.wrapping_add(client << 20))
+            .includes(u64::from(self.calls).wrapping_add(client << 20))
     }
 
     /// What the session's settings and other state are is to be compared with the books.

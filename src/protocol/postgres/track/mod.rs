@@ -238,7 +238,8 @@ impl Tracked {
         self.failed = false;
     }
 
-    fn commit(&mut self) {
+    /// What has been set is committed.
+    pub(super) fn commit(&mut self) {
         self.now.local = 0;
         self.committed = self.now.clone();
         self.savepoints.clear();

@@ -25,6 +25,10 @@ pub fn known() -> Vec<(&'static str, Script<Act>)> {
         ("DISCARD ALL with more behind it", discard_amidst()),
         ("SET LOCAL TO DEFAULT of a startup option", local_default()),
         (
+            "a transaction's isolation behind RESET of a startup option",
+            isolation(),
+        ),
+        (
             "a name whose statement cannot be prepared any more",
             taken_for_good(),
         ),
@@ -112,7 +116,10 @@ fn resets_amidst() -> Script<Act> {
 }
 
 fn discard_amidst() -> Script<Act> {
-    let asked = vec![("options", "-c search_path=two -c work_mem=5MB")];
+    let asked = vec![
+        ("options", "-c search_path=two -c work_mem=5MB"),
+        ("TimeZone", "Europe/Rome"),
+    ];
     let show = "select current_setting('search_path'), current_setting('work_mem')";
     let discard = || run("", "discard all", 3).into_iter();
     let said = [
@@ -132,6 +139,29 @@ fn discard_amidst() -> Script<Act> {
             .into_iter()
             .chain(said.into_iter().map(|act| (0, act))),
     )
+}
+
+fn isolation() -> Script<Act> {
+    let asked = vec![
+        ("options", "-c search_path=two -c work_mem=5MB"),
+        ("client_encoding", "LATIN1"),
+        ("TimeZone", "Europe/Rome"),
+    ];
+    let show = "select current_setting('search_path'), current_setting('timezone'), \
+                current_setting('transaction_isolation')";
+    let texts = [
+        "set search_path = one; reset all; begin isolation level repeatable read",
+        "rollback",
+        "begin; set local timezone to default; set local search_path to default; \
+         set transaction isolation level serializable",
+        "rollback",
+    ];
+    let parts = run("", "reset timezone", 3).into_iter();
+    let parts = parts.chain(run("", "begin isolation level serializable", 3));
+    let login = (0, Act::LogIn(asked));
+    let said = texts.iter().flat_map(|sql| [query(sql), query(show)]);
+    let said = said.chain([batch(parts), query(show), query("commit"), query(show)]);
+    script([login].into_iter().chain(said.map(|act| (0, act))))
 }
 
 fn local_default() -> Script<Act> {

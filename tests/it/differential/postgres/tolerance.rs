@@ -34,22 +34,39 @@ fn is_earlier(direct: &Reply, proxied: &Reply) -> bool {
 }
 
 /// Whether the two sides go on from here in two ways, as `docs/session-state.md` tells: a plan was renewed that a
-/// direct connection refuses to; a statement that only a direct connection has could not be prepared; preparing one
-/// came before `SET TRANSACTION`; a name could not be shown to be taken.
+/// direct connection refuses to; a statement that only a direct connection has could not be prepared, or not be
+/// described as the transaction has failed, or behind the end of that in the same text; preparing one came before `SET
+/// TRANSACTION`; a name could not be shown to be taken; the server process has ended itself.
 pub fn parted(heard: &Pair<Vec<Reply>>) -> bool {
     let (direct, proxied) = (ordered(&heard.direct), ordered(&heard.proxied));
+    let failed = has_failed(&direct) && has_failed(&proxied);
+    let mut before: Option<&Reply> = None;
     let mut pairs = direct.iter().zip(&proxied);
-    let Some((direct, proxied)) = pairs.find(|(a, b)| a.bytes != b.bytes) else {
+    let Some((direct, proxied)) = pairs.find(|(a, b)| {
+        let differ = a.bytes != b.bytes;
+        if !differ {
+            before = Some(a);
+        }
+        differ
+    }) else {
         return false;
     };
+    let behind = |what: &str| before.is_some_and(|before| before.shown.contains(what));
+    let survived = behind(" SFATAL |") && direct.shown == "(closed)" && kind(proxied) == b'Z';
+    let unnamed = behind("Complete(ROLLBACK)") && is_refusal(proxied) && kind(direct) == b'C';
     let renewed = direct
         .shown
         .contains("Mcached plan must not change result type");
     let gone = proxied.shown.starts_with("Error(42");
+    let absent = is_refusal(proxied) || proxied.shown.starts_with("Error(26000)");
+    let undescribed = failed && absent && matches!(kind(direct), b't' | b'n');
     let late = proxied.shown.starts_with("Error(25001)") && direct.shown == "Complete(SET)";
     let untaken = direct.shown.starts_with("Error(42P05)") && proxied.shown == "Complete(PREPARE)";
     renewed && kind(proxied) != b'E'
         || gone && matches!(kind(direct), b't' | b'n' | b'1')
+        || undescribed
+        || survived
+        || unnamed
         || late
         || untaken
 }
@@ -67,6 +84,12 @@ fn ordered(replies: &[Reply]) -> Vec<Reply> {
         ordered.append(&mut group);
     }
     ordered
+}
+
+/// True if the last word is that a transaction has failed.
+fn has_failed(replies: &[Reply]) -> bool {
+    let last = replies.last();
+    last.is_some_and(|last| kind(last) == b'Z' && last.bytes.ends_with(b"E"))
 }
 
 fn is_refusal(reply: &Reply) -> bool {
@@ -119,6 +142,36 @@ fn only_what_is_told_parts() {
     assert!(one(&stale, &bound) && one(&types, &gone) && one(&set, &late));
     assert!(one(&taken, &prepared) && !one(&prepared, &taken) && !one(&taken, &set));
     assert!(!one(&stale, &gone) && !one(&bound, &stale) && !one(&gone, &types));
+    let two = |direct: &[&Reply], proxied: &[&Reply]| {
+        let replies = |those: &[&Reply]| those.iter().map(|&one| one.clone()).collect();
+        parted(&Pair {
+            direct: replies(direct),
+            proxied: replies(proxied),
+        })
+    };
+    let (failed, idle) = (reply(b'Z', "E"), reply(b'Z', "I"));
+    let (refused, absent) = (reply(b'E', "Error(25P02)"), reply(b'E', "Error(26000)"));
+    for error in [&refused, &absent] {
+        assert!(two(&[&types, &failed], &[error, &failed]));
+        assert!(!two(&[&types, &idle], &[error, &idle]));
+        assert!(!two(&[error, &failed], &[&types, &failed]));
+        assert!(!two(&[&bound, &failed], &[error, &failed]));
+    }
+    let fatal = reply(b'E', "Error(XX000) SFATAL | VFATAL | CXX000");
+    let closed = reply(0, "(closed)");
+    assert!(two(&[&fatal, &closed], &[&fatal, &idle]));
+    assert!(
+        !two(&[&absent, &closed], &[&absent, &idle]) && !two(&[&fatal, &idle], &[&fatal, &closed])
+    );
+    let (ended, gone_name) = (
+        reply(b'C', "Complete(ROLLBACK)"),
+        reply(b'C', "Complete(DEALLOCATE)"),
+    );
+    assert!(two(&[&ended, &gone_name], &[&ended, &refused]));
+    assert!(
+        !two(&[&set, &gone_name], &[&set, &refused])
+            && !two(&[&ended, &refused], &[&ended, &gone_name])
+    );
     assert!(!one(&bound, &late) && !one(&bound, &gone) && !one(&types, &types));
 }
 
