@@ -152,6 +152,11 @@ fn simple(
     if let Some(number) = numbered(reader.front, command.payload())
         && let Some(held) = reader.front.statements.get(&number)
         && !held.rooted
+        && reader
+            .back
+            .statements
+            .get(held.key(&reader.back.settings))
+            .is_none()
     {
         nothing_there(reader.front, command, shape, reader.replies);
         return Ok(reader.drop_command(command));
@@ -320,7 +325,7 @@ fn malformed(front: &mut MyFront, command: Command<'_>, why: Unread, replies: &m
         // ER_WRONG_ARGUMENTS
         Flavor::MariaDb => (1210, "Incorrect arguments to mysqld_stmt_execute"),
     };
-    answer::error(front, command.header.seq, code, "HY000", text, replies);
+    answer::no_statement(front, command.header.seq, code, "HY000", text, replies);
 }
 
 /// As a server says (MySQL: `ER_UNKNOWN_STMT_HANDLER`).

@@ -311,7 +311,9 @@ impl RequestReader<'_> {
         self.restore(&verdict);
         self.recalled(recalled);
         self.front.begin();
-        if !verdict.touches.intersects(ASKS_ABOUT_LAST) {
+        // Later statements ask about those before them in the same text.
+        let first = verdict.statements.first();
+        if first.is_none_or(|first| !first.touches.intersects(ASKS_ABOUT_LAST)) {
             self.front.forget_last();
         }
         self.front.affect(&verdict, || fingerprint(text, mode));

@@ -434,7 +434,8 @@ impl<'a> Current<'a> {
             variables: self.variables.into_vec().into(),
             read_only_candidate: effect.reads && !self.writes && !self.modifies && harmless,
             many_replies: effect.many_replies,
-            queries: self.queries || self.into && command != Command::Load,
+            queries: (self.queries || self.into)
+                && !matches!(command, Command::Load | Command::Create | Command::Set),
             counts: match command {
                 Command::Read | Command::Call | Command::Execute | Command::Unknown => true,
                 Command::Show => effect.counts,

@@ -75,7 +75,7 @@ fn mysql_compare(kind: Kind) {
     let author = move |seed| mysql::Author::new(seed, kind).script();
     compare(
         both,
-        100,
+        200,
         mysql::MOST_CLIENTS,
         author,
         |both| &both.proxy,

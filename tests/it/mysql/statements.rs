@@ -247,8 +247,8 @@ fn cursors_that_are_not_there_are_told_without_preparing(kind: Kind) {
         let fetched = client.simple(&[&of(0x1c)[..], &[1, 0, 0, 0]].concat());
         let failure = fetched.unwrap().failure().cloned().expect("an error");
         assert_eq!(failure.code, 1421);
-        let named = format!("The statement ({}) has no open cursor", insert.id);
-        assert!(failure.message.starts_with(&named), "{failure:?}");
+        let told = failure.message.contains("has no open cursor");
+        assert!(told, "{failure:?}");
         assert!(matches!(client.simple(&of(0x1a)).unwrap(), Reply::Ok(_)));
         assert_eq!(client.value("select row_count()"), "0");
     }

@@ -176,7 +176,7 @@ fn owner(server: &MySql) -> Wire {
     drop(Wire::connect(&app).unwrap());
     let login = Login::new(server.port, sql::SCHEMA, ADMIN).with_tls();
     let mut wire = Wire::connect(&login).unwrap();
-    wire.succeed("set lock_wait_timeout = 60, innodb_lock_wait_timeout = 60");
+    wire.succeed("set innodb_lock_wait_timeout = 60");
     wire
 }
 
@@ -272,10 +272,8 @@ impl Dialect for Mysql {
     /// Sluice says that it cannot tell any more, and keeps the connection from there on; or MariaDB wants a statement to
     /// be said again on a table that was emptied before the script.
     fn parted(&self, heard: &Pair<Vec<Reply>>) -> bool {
-        let says = |replies: &[Reply], what: &str| {
-            let last = replies.last();
-            last.is_some_and(|reply| reply.shown.contains(what))
-        };
+        let says =
+            |replies: &[Reply], what: &str| replies.iter().any(|reply| reply.shown.contains(what));
         says(&heard.proxied, "has gone to others; from now on")
             || [&heard.direct, &heard.proxied]
                 .into_iter()

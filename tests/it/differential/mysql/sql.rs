@@ -53,7 +53,7 @@ const ROUTINES: [&str; 11] = [
 
 /// What brings the databases back to where every script begins.
 pub fn each_time(all: bool) -> String {
-    let mut texts = Vec::new();
+    let mut texts = vec!["set lock_wait_timeout = 60".to_owned()];
     for schema in [SCHEMA, "test_other"] {
         for client in 0..MOST_CLIENTS {
             if all || schema == SCHEMA {
@@ -83,7 +83,7 @@ pub fn contents() -> String {
             ));
         }
     }
-    texts.join(" union all ")
+    format!("set lock_wait_timeout = 1; {}", texts.join(" union all "))
 }
 
 const VARIABLES: [&str; 26] = [

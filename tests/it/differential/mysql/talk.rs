@@ -29,6 +29,8 @@ pub struct Talk {
     said: Vec<Say>,
     /// A statement has failed since rows were counted last: see [`Doubt`].
     failed: bool,
+    /// Sluice reads no text any more.
+    oracle: bool,
     over: bool,
 }
 
@@ -54,6 +56,7 @@ impl Talk {
                     slots: vec![Slot::nobodys(); SLOTS],
                     said: Vec::new(),
                     failed: false,
+                    oracle: false,
                     over: false,
                 };
                 (Some(talk), vec![plain(&welcome)])
@@ -75,6 +78,7 @@ impl Talk {
         for say in all {
             let mariadb = self.wire.greeting.version.contains("MariaDB");
             let say = say.sensible(&self.slots, mariadb);
+            self.oracle |= matches!(&say, Say::Query(sql) if sql.contains("ORACLE"));
             self.said.push(say.clone());
             if say == Say::ChangeUser {
                 continue;
@@ -240,7 +244,8 @@ impl Listener<'_> {
     fn doubt(&self, mariadb: bool) -> Doubt {
         let null = |values: &[Value]| values.is_empty() || values.contains(&Value::Null);
         Doubt {
-            rows: self.talk.failed && self.counts_rows(),
+            rows: (self.talk.failed || self.talk.oracle) && self.counts_rows(),
+            schema: self.talk.failed,
             types: matches!(self.say, Say::Execute { values, .. } if mariadb || null(values)),
         }
     }
