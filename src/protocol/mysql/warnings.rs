@@ -39,14 +39,17 @@ impl Warnings {
         self.state = State::Open;
     }
 
-    /// Sluice itself has answered such a command with this error.
+    /// Sluice itself has answered such a command with this error. Left out where there is no more room, as a server
+    /// leaves out what is beyond `max_error_count`.
     pub fn add_error(&mut self, code: u16, text: &str) {
         let mut row = Vec::new();
         for value in ["Error", &code.to_string(), text] {
             put_lenenc_bytes(&mut row, value.as_bytes());
         }
-        self.bytes += row.len();
-        self.rows.push(row.into());
+        if self.bytes + row.len() <= MOST_BYTES {
+            self.bytes += row.len();
+            self.rows.push(row.into());
+        }
     }
 
     /// True if the last command has left some, which are kept here.
@@ -146,5 +149,15 @@ mod tests {
         assert!(warnings.are_too_many());
         warnings.clear();
         assert!(warnings.rows().is_empty() && !warnings.are_too_many());
+    }
+
+    #[test]
+    fn errors_of_our_own_are_kept_within_bounds() {
+        let mut warnings = Warnings::default();
+        for _ in 0..MOST_BYTES {
+            warnings.add_error(1243, "Unknown prepared statement handler");
+        }
+        assert!(warnings.are_kept() && !warnings.are_too_many());
+        assert!(warnings.rows().len() < MOST_BYTES / 32);
     }
 }
