@@ -23,6 +23,10 @@ pub fn inquire(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) {
     if (back.untracked || back.unnamed) && front.last.warnings.is_open() {
         ask_for_warnings(front, back, request);
     }
+    if back.untracked || back.unnamed {
+        // They count no rows themselves.
+        front.last.interrupted |= front.last.row_count != 0;
+    }
     // MariaDB's tracker needs the names behind it, see `TRACKERS`.
     let renamed = back.unnamed || back.untracked && back.flavor() == Flavor::MariaDb;
     if back.untracked {

@@ -283,6 +283,20 @@ fn place(reader: &mut RequestReader<'_>, command: Command<'_>) -> Result<Option<
     Ok(None)
 }
 
+/// An execution has failed before it could be tried here. MySQL goes to the schema of the statement and comes back,
+/// of which it tells with the next OK.
+pub(super) fn not_executed(front: &mut MyFront, payload: &[u8]) {
+    let held = numbered(front, payload).and_then(|number| front.statements.get(&number));
+    if let Some(held) = held
+        && front.flavor == Flavor::MySql
+        && let Some(schema) = front.settings.schema()
+        && held.settings.schema() != Some(schema)
+    {
+        let client = front.capabilities;
+        front.tracking.schema_again(schema, front.flavor, client);
+    }
+}
+
 /// Has the connection go from settings to others. What it is taken to be under does not change.
 fn detour(reader: &mut RequestReader<'_>, from: &Settings, to: &Settings, fate: fn() -> Fate) {
     let difference = settings::difference(from, to);

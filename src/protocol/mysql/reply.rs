@@ -411,8 +411,13 @@ impl ReplyReader<'_> {
         if matches!(owed.fate, Fate::Probe | Fate::Warnings)
             && let Some(watcher) = &mut self.watcher
         {
-            // What an error has not told.
-            watcher.front.status = ok.status.of_session();
+            // What an error has not told; MySQL tells it with the next OK.
+            let front = &mut *watcher.front;
+            front.status = ok.status.of_session();
+            if front.flavor == Flavor::MySql {
+                let client = front.capabilities;
+                front.tracking.put_off(ok.state, front.flavor, client);
+            }
         }
         if owed.is_clients() {
             if divide && !cursor {

@@ -175,6 +175,9 @@ impl RequestReader<'_> {
         self.front.request.preparing = false;
         self.front.begin();
         self.front.forget_last();
+        if command.payload().first() == Some(&command::STMT_EXECUTE) {
+            prepared::not_executed(self.front, command.payload());
+        }
         if let Some(err) = Err::read(payload) {
             let text = String::from_utf8_lossy(&err.message);
             let state = String::from_utf8_lossy(err.state);

@@ -101,15 +101,23 @@ impl Tracking {
         }
     }
 
+    /// The same of the schema that the session is in, which a statement has left and come back to.
+    pub fn schema_again(&mut self, schema: &[u8], flavor: Flavor, client: Capabilities) {
+        let (mut data, mut state) = (Vec::new(), Vec::new());
+        put_lenenc_bytes(&mut data, schema);
+        put_entry(&mut state, SCHEMA, &data);
+        self.put_off(&state, flavor, client);
+    }
+
     /// What the client is told with an OK of this `state`; `None`: all of it.
     pub fn told(&mut self, state: &[u8], flavor: Flavor, client: Capabilities) -> Option<Vec<u8>> {
         let now = self.filtered(state, flavor, client);
         if self.put_off.is_empty() {
             return now;
         }
-        let mut told = std::mem::take(&mut self.put_off);
-        told.extend_from_slice(now.as_deref().unwrap_or(state));
-        Some(told)
+        let before = std::mem::take(&mut self.put_off);
+        let now = now.as_deref().unwrap_or(state);
+        Some(together(&before, now).unwrap_or(before))
     }
 
     /// What of `state` the client is told; `None`: all of it.
@@ -179,6 +187,26 @@ impl Tracking {
     }
 }
 
+/// The entries of both in the order of servers, without those of `before` that are told anew.
+fn together(before: &[u8], now: &[u8]) -> Option<Vec<u8>> {
+    let mut all: Vec<(u8, &[u8])> = Vec::new();
+    for state in [before, now] {
+        let mut reader = Reader::new(state);
+        while !reader.is_empty() {
+            let (kind, data) = (reader.u8()?, reader.lenenc_bytes()?);
+            let name = |data| Reader::new(data).lenenc_bytes();
+            all.retain(|(k, d)| *k != kind || kind == VARIABLES && name(*d) != name(data));
+            all.push((kind, data));
+        }
+    }
+    all.sort_by_key(|(kind, _)| *kind);
+    let mut told = Vec::new();
+    for (kind, data) in all {
+        put_entry(&mut told, kind, data);
+    }
+    Some(told)
+}
+
 fn put_entry(out: &mut Vec<u8>, kind: u8, data: &[u8]) {
     put_lenenc(out, kind.into());
     put_lenenc_bytes(out, data);
@@ -246,9 +274,31 @@ mod tests {
         assert_eq!(tracking.told(b"", Flavor::MySql, TRACK), None);
         tracking.put_off(STATE, Flavor::MySql, TRACK);
         let first = told(&Tracking::default());
-        let both = [&first[..], &first[..]].concat();
-        assert_eq!(tracking.told(STATE, Flavor::MySql, TRACK), Some(both));
+        // Told once, the last of each kind, in the order of servers.
+        let all = tracking.told(
+            b"\x00\x0c\x09time_zone\x01y\x01\x03\x02b2",
+            Flavor::MySql,
+            TRACK,
+        );
+        let expected = b"\x00\x0c\x09time_zone\x01y\x01\x03\x02b2";
+        assert_eq!(all.as_deref(), Some(&expected[..]));
+        tracking.put_off(STATE, Flavor::MySql, TRACK);
+        let expected = b"\x00\x0c\x09time_zone\x01x\x01\x03\x02db";
+        assert_eq!(
+            tracking.told(STATE, Flavor::MySql, TRACK).as_deref(),
+            Some(&expected[..])
+        );
+        assert_eq!(first.len(), expected.len());
         assert_eq!(tracking.told(b"", Flavor::MySql, TRACK), None);
+    }
+
+    #[test]
+    fn a_schema_that_was_left_and_come_back_to_is_told_once() {
+        let mut tracking = Tracking::default();
+        tracking.schema_again(b"db", Flavor::MySql, TRACK);
+        tracking.schema_again(b"db", Flavor::MySql, TRACK);
+        let told = tracking.told(b"", Flavor::MySql, TRACK);
+        assert_eq!(told.as_deref(), Some(&b"\x01\x03\x02db"[..]));
     }
 
     #[test]

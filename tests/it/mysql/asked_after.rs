@@ -9,6 +9,8 @@ on_both!(
     warnings_of_others_are_not_shown,
     warnings_last_over_commands_that_are_no_statements,
     warnings_outlive_a_change_of_what_is_tracked,
+    changed_rows_outlive_a_change_of_what_is_tracked,
+    errors_of_cursors_stand_behind_the_last,
     rows_are_counted_as_by_the_server,
 );
 
@@ -133,6 +135,56 @@ fn warnings_outlive_a_change_of_what_is_tracked(kind: Kind) {
     // MariaDB adds where it was.
     let first = shown.first().expect("the error is shown");
     assert_eq!(first[2].as_deref(), Some("on purpose"));
+}
+
+fn changed_rows_outlive_a_change_of_what_is_tracked(kind: Kind) {
+    let database = Database::new(kind);
+    database.admin().succeed("create table written (a int)");
+    let proxy = Sluice::with_pool(&database, 1);
+    let mut client = proxy.connect(&database);
+    for begin in ["do 1", "begin", "set autocommit = 0"] {
+        client.succeed(begin);
+        for (text, count) in [
+            ("insert into written values (1), (2)", "2"),
+            ("select 1", "-1"),
+            ("do 1", "0"),
+        ] {
+            for reply in client
+                .query(&format!("set session_track_schema = 1; {text}"))
+                .unwrap()
+            {
+                assert!(reply.failure().is_none(), "{reply:?}");
+            }
+            let told = client.column("select row_count()");
+            assert_eq!(told, [count], "{begin}, {text}");
+        }
+        client.succeed("rollback");
+    }
+}
+
+fn errors_of_cursors_stand_behind_the_last(kind: Kind) {
+    let database = Database::new(kind);
+    database.admin().succeed("create table written (a int)");
+    let proxy = Sluice::with_pool(&database, 1);
+    let [mut direct, mut proxied] = [database.server_port, proxy.port]
+        .map(|port| Wire::connect(&database.login(port)).unwrap());
+    for begin in ["do 1", "insert into written values (1)"] {
+        let mut shown = Vec::new();
+        for client in [&mut direct, &mut proxied] {
+            let id = client.prepare("update written set a = 2").id;
+            client.succeed(begin);
+            client.ask("drop temporary table written");
+            let fetch = [&[0x1c][..], &id.to_le_bytes(), &[1, 0, 0, 0]].concat();
+            assert!(client.simple(&fetch).unwrap().failure().is_some());
+            let rows = client.ask("show warnings").text_rows();
+            shown.push(
+                rows.into_iter()
+                    .map(|row| row[1].clone())
+                    .collect::<Vec<_>>(),
+            );
+        }
+        assert_eq!(shown[0], shown[1], "{begin}");
+    }
 }
 
 /// Statements that return rows, of which only some count.
