@@ -8,6 +8,7 @@
 pub mod accept;
 mod again;
 pub mod back;
+mod behind_end;
 mod bereft;
 mod bound;
 mod by_name;

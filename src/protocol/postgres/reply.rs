@@ -298,8 +298,9 @@ impl Reader<'_> {
         }
         match self.back.debts.first_mut() {
             Some(Owed::Mended(mended)) if mended.is_within() => {
-                mended.completed();
-                self.restored(false);
+                if mended.completed_within() {
+                    self.restored(false);
+                }
                 return Ok(Some(self.stream_for(message, Fate::Ours)));
             }
             Some(Owed::Restored { lasts }) => {
@@ -356,9 +357,8 @@ impl Reader<'_> {
                 }
             }
             Some(Owed::Mended(mended)) => {
-                if let Some((verdict, done)) = mended.completed()
-                    && let Some(statement) = verdict.statements.get(done)
-                {
+                let (verdict, done) = mended.completed();
+                if let Some(statement) = verdict.statements.get(done) {
                     front.settings.complete(statement, tag);
                     by_name::complete(front, back, statement);
                 }
