@@ -47,6 +47,7 @@ mod sequence;
 pub mod settings;
 mod shape;
 mod shape_reply;
+mod skim;
 pub mod startup;
 mod statements;
 mod survey;

@@ -33,25 +33,74 @@ pub fn plain(text: &[u8]) -> Option<Plain> {
         return None;
     }
     while let Some((&byte, behind)) = rest.split_first() {
-        rest = match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'_' => behind_word(rest)?,
-            b' ' | b',' | b'.' | b'=' | b'<' | b'>' | b'*' | b'+' | b':' | b'%' | b'\n' | b'\t'
-            | b'\r' => behind,
-            b'0'..=b'9' => behind_number(behind)?,
-            b'\'' => behind_string(behind)?,
-            b'-' if behind.first() != Some(&b'-') => behind,
-            b';' if behind.iter().all(|byte| *byte == b' ') => break,
+        rest = match class(byte) {
+            Class::Letter => behind_word(rest)?,
+            Class::Mark => behind,
+            Class::Digit => behind_number(behind)?,
+            Class::Quote => behind_string(behind)?,
+            Class::Minus if behind.first() != Some(&b'-') => behind,
+            Class::End if behind.iter().all(|byte| *byte == b' ') => break,
             _ => return None,
         };
     }
     Some(plain)
 }
 
+/// What a byte is outside strings.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// Of a name, and may begin one.
+    Letter,
+    /// Of a name or number.
+    Digit,
+    /// Between names, and of no other meaning here.
+    Mark,
+    Quote,
+    /// Two begin a comment.
+    Minus,
+    End,
+    /// What is left to the scan.
+    Odd,
+}
+
+#[inline]
+fn class(byte: u8) -> Class {
+    // Has an entry for each byte: nothing is compared.
+    CLASSES
+        .get(usize::from(byte))
+        .map_or(Class::Odd, |class| *class)
+}
+
+static CLASSES: [Class; 256] = {
+    let mut classes = [Class::Odd; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "in a constant, and below the length"
+        )]
+        {
+            classes[byte as usize] = match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'_' => Class::Letter,
+                b'0'..=b'9' => Class::Digit,
+                b' ' | b',' | b'.' | b'=' | b'<' | b'>' | b'*' | b'+' | b':' | b'%' | b'\n'
+                | b'\t' | b'\r' => Class::Mark,
+                b'\'' => Class::Quote,
+                b'-' => Class::Minus,
+                b';' => Class::End,
+                _ => Class::Odd,
+            };
+        }
+        byte += 1;
+    }
+    classes
+};
+
 /// What follows the word at the start; `None` if it could mean more than a name.
 #[inline]
 fn behind_word(text: &[u8]) -> Option<&[u8]> {
-    let goes_on = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
-    let len = text.iter().position(|byte| !goes_on(byte));
+    let goes_on = |byte: u8| matches!(class(byte), Class::Letter | Class::Digit);
+    let len = text.iter().position(|byte| !goes_on(*byte));
     let (word, behind) = text.split_at(len.unwrap_or(text.len()));
     // Other letters and `$` go on with the name; a quote makes it the prefix of a string.
     if matches!(behind.first(), Some(b'\'' | b'"' | b'$' | b'\\' | 0x80..)) {
