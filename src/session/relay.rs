@@ -267,7 +267,7 @@ impl<E: Engine> Relay<E> {
             Missed::Borrow(BorrowError::Closed) => Err(End::Fault(shutting_down())),
             missed => {
                 let fault = missed.fault();
-                tracing::warn!(session = %self.handle.id, reason = ?missed, "no server connection");
+                tracing::warn!(session = %self.handle.id, reason = %missed, "no server connection");
                 self.decline(&fault);
                 Ok(())
             }
