@@ -7,6 +7,8 @@
 //! not seen at once to be so is left to the scan: a parenthesis, a comment, a backslash, a quoted name,
 //! a word that could make it more.
 
+use smallvec::SmallVec;
+
 use super::words::names_temp_schema;
 
 /// What a text is seen to be.
@@ -45,6 +47,37 @@ pub fn plain(text: &[u8]) -> Option<Plain> {
     }
     Some(plain)
 }
+
+/// A query that is plainly a read, with its numbers and strings made equal: what is read from where by
+/// which functions is that of the text. `None` if it is not seen to be such a query.
+#[must_use]
+pub fn skeleton(text: &[u8]) -> Option<SmallVec<[u8; 256]>> {
+    if plain(text) != Some(Plain::Read) {
+        return None;
+    }
+    let mut out = SmallVec::new();
+    let mut rest = text;
+    while let Some((&byte, behind)) = rest.split_first() {
+        let (after, instead): (_, Option<&[u8]>) = match class(byte) {
+            Class::Letter => (behind_word(rest)?, None),
+            Class::Digit => {
+                let after = behind_number(behind)?;
+                // A larger one is of another type, which other operators take.
+                let small = rest.len() - after.len() <= INT4_DIGITS;
+                (after, small.then_some(b"0"))
+            }
+            Class::Quote => (behind_string(behind)?, Some(b"''")),
+            _ => (behind, None),
+        };
+        let piece = rest.get(..rest.len() - after.len())?;
+        out.extend_from_slice(instead.unwrap_or(piece));
+        rest = after;
+    }
+    Some(out)
+}
+
+/// So many digits are an `integer`, whichever they are.
+const INT4_DIGITS: usize = 9;
 
 /// What a byte is outside strings.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -145,8 +178,9 @@ mod tests {
     use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, proptest};
     use proptest::sample::select;
 
-    use super::{Plain, plain};
-    use crate::sql::postgres::classify;
+    use super::{Plain, plain, skeleton};
+    use crate::sql::postgres::{classify, reading};
+    use crate::sql::reading::Catalogue;
     use crate::sql::statement::{Detail, TransactionControl};
 
     #[test]
@@ -192,6 +226,21 @@ mod tests {
         ] {
             assert_eq!(plain(text.as_bytes()), None, "{text}");
         }
+    }
+
+    #[test]
+    fn numbers_and_strings_do_not_tell_skeletons_apart() {
+        let of = |text: &str| {
+            let skeleton = skeleton(text.as_bytes())?;
+            Some(String::from_utf8(skeleton.to_vec()).unwrap())
+        };
+        assert_eq!(
+            of("SELECT a1 FROM t2 WHERE b = 'it''s' AND c > -12.5 AND d = 12345678901").as_deref(),
+            Some("SELECT a1 FROM t2 WHERE b = '''' AND c > -0.0 AND d = 12345678901")
+        );
+        assert_eq!(of("select 7 limit 123456789"), of("select 9 limit 1"));
+        assert_eq!(of("select 1 -- 2"), None);
+        assert_eq!(of("update t set a = 1"), None);
     }
 
     fn sql() -> impl Strategy<Value = String> {
@@ -269,6 +318,15 @@ mod tests {
             prop_assert_eq!(&one.control, &TransactionControl::None);
             prop_assert_eq!(one.writes, plain == Plain::Change);
             prop_assert_eq!(verdict.may_call, plain == Plain::Change);
+        }
+
+        #[test]
+        fn a_skeleton_is_read_as_its_text(text in sql()) {
+            if let Some(skeleton) = skeleton(text.as_bytes()) {
+                let catalogue = Catalogue::new();
+                let of = |text: &[u8]| reading(text, Some(&catalogue));
+                prop_assert_eq!(of(text.as_bytes()), of(&skeleton));
+            }
         }
     }
 }
