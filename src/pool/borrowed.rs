@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::lending::{Pool, close};
 use super::manager::Loan;
 use super::metrics::CloseReason;
@@ -44,7 +46,12 @@ impl<E: Engine> Borrowed<E> {
     /// Gives the connection back at a point where nothing is owed and no transaction is open;
     /// otherwise it is closed. State that a session has left is reset first, in a task of its
     /// own; until that is done the connection counts as borrowed.
-    pub fn give_back(mut self) {
+    pub fn give_back(self) {
+        self.give_back_at(Instant::now());
+    }
+
+    /// The same for who has just read the clock.
+    pub fn give_back_at(mut self, now: Instant) {
         let conn = self.conn();
         let progress = conn.back.progress();
         if progress.closing {
@@ -56,7 +63,7 @@ impl<E: Engine> Borrowed<E> {
         if conn.back.is_dirty() {
             return self.restore();
         }
-        self.put();
+        self.put(now);
     }
 
     /// Gives the connection back for a client that has vanished: what can be undone is undone,
@@ -98,9 +105,9 @@ impl<E: Engine> Borrowed<E> {
         }
     }
 
-    fn put(mut self) {
+    fn put(mut self, now: Instant) {
         if let Some(loan) = self.loan.take() {
-            self.pool.put(loan);
+            self.pool.put(loan, now);
         }
     }
 
@@ -113,7 +120,7 @@ impl<E: Engine> Borrowed<E> {
         tasks.spawn(async move {
             let work = restore(self.conn(), limit, options.init_query.as_deref());
             match tokio::time::timeout(limit, work).await {
-                Ok(Ok(())) => self.put(),
+                Ok(Ok(())) => self.put(Instant::now()),
                 Ok(Err(error)) => {
                     tracing::warn!(pool = %pool.key, %error, "server connection could not be reset");
                     self.close(CloseReason::ResetFailed);

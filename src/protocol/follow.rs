@@ -81,6 +81,15 @@ impl Script {
         })
     }
 
+    /// The piece to write, where it is just one.
+    pub fn only_piece<'a>(&'a self, input: &'a [u8]) -> Option<&'a [u8]> {
+        match &*self.ops {
+            [Op::Pass(range)] => input.get(range.clone()),
+            [Op::Insert(range)] => self.inserted.get(range.clone()),
+            _ => None,
+        }
+    }
+
     /// How many bytes the pieces hold together.
     pub fn output_len(&self) -> usize {
         self.ops
@@ -109,5 +118,10 @@ mod tests {
         let pieces: Vec<_> = script.pieces(b"abcdef").collect();
         assert_eq!(pieces, [&b"abcd"[..], b"XY", b"f"]);
         assert_eq!(script.output_len(), 7);
+        assert_eq!(script.only_piece(b"abcdef"), None);
+        script.clear();
+        assert_eq!(script.only_piece(b"abcdef"), None);
+        script.pass(1..3);
+        assert_eq!(script.only_piece(b"abcdef"), Some(&b"bc"[..]));
     }
 }

@@ -39,13 +39,16 @@ impl<E: Engine> Lent<E> {
 }
 
 /// Why no connection was borrowed.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum Missed<I> {
     /// None was to be had.
+    #[error("{0}")]
     Borrow(BorrowError),
     /// The group has no replica at all.
+    #[error("the target group has no replica")]
     NoReplica,
     /// Something else came first.
+    #[error("interrupted")]
     Interrupted(I),
 }
 

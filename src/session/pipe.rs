@@ -61,7 +61,34 @@ impl Outbox {
     }
 
     /// Writes the pieces of a script over `input`, keeping what the socket does not take.
+    // One copy for both directions: see `poll_read`.
+    #[inline(never)]
     pub(super) fn send(
+        &mut self,
+        stream: &mut Stream,
+        cx: &mut Context<'_>,
+        script: &Script,
+        input: &[u8],
+    ) -> io::Result<()> {
+        let Some(piece) = script.only_piece(input).filter(|_| self.bytes.is_empty()) else {
+            return self.send_pieces(stream, cx, script, input);
+        };
+        if piece.is_empty() {
+            return Ok(());
+        }
+        let sent = match Pin::new(&mut *stream).poll_write(cx, piece) {
+            Poll::Ready(sent) => sent?,
+            Poll::Pending => 0,
+        };
+        if sent == piece.len() && !stream.holds_output() {
+            return Ok(());
+        }
+        self.unflushed |= stream.holds_output();
+        self.push(piece.get(sent..).unwrap_or_default());
+        self.poll_now(stream, cx)
+    }
+
+    fn send_pieces(
         &mut self,
         stream: &mut Stream,
         cx: &mut Context<'_>,
@@ -73,22 +100,19 @@ impl Outbox {
         }
         if self.bytes.is_empty() {
             let pieces: SmallVec<[&[u8]; 8]> = script.pieces(input).collect();
-            let sent = match &*pieces {
-                [piece] => Pin::new(&mut *stream).poll_write(cx, piece),
-                // Several small pieces cost less to copy together than to hand over one by one.
-                _ if script.output_len() <= COPY_LIMIT => Poll::Pending,
-                pieces => {
-                    let slices: SmallVec<[IoSlice<'_>; 8]> =
-                        pieces.iter().map(|piece| IoSlice::new(piece)).collect();
-                    Pin::new(&mut *stream).poll_write_vectored(cx, &slices)
+            // Small pieces cost less to copy together than to hand over one by one.
+            let mut sent = if script.output_len() <= COPY_LIMIT {
+                0
+            } else {
+                let slices: SmallVec<[IoSlice<'_>; 8]> =
+                    pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+                match Pin::new(&mut *stream).poll_write_vectored(cx, &slices) {
+                    Poll::Ready(sent) => {
+                        self.unflushed |= stream.holds_output();
+                        sent?
+                    }
+                    Poll::Pending => 0,
                 }
-            };
-            let mut sent = match sent {
-                Poll::Ready(sent) => {
-                    self.unflushed |= stream.holds_output();
-                    sent?
-                }
-                Poll::Pending => 0,
             };
             for piece in pieces {
                 let skip = sent.min(piece.len());
@@ -100,6 +124,11 @@ impl Outbox {
                 self.push(piece);
             }
         }
+        self.poll_now(stream, cx)
+    }
+
+    /// Writes what it can.
+    fn poll_now(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> io::Result<()> {
         match self.poll(stream, cx) {
             Poll::Ready(result) => result,
             Poll::Pending => Ok(()),
@@ -108,6 +137,9 @@ impl Outbox {
 }
 
 /// Reads what the socket has into `buffer`. `Ready(0)` is the end of the stream.
+// One copy for all who read: between two reads the system's code runs, and code that was pushed out of
+// the processor's cache meanwhile costs more than a call.
+#[inline(never)]
 pub(super) fn poll_read(
     stream: &mut Stream,
     cx: &mut Context<'_>,

@@ -267,7 +267,7 @@ impl<E: Engine> Relay<E> {
             Missed::Borrow(BorrowError::Closed) => Err(End::Fault(shutting_down())),
             missed => {
                 let fault = missed.fault();
-                tracing::warn!(session = %self.handle.id, reason = ?missed, "no server connection");
+                tracing::warn!(session = %self.handle.id, reason = %missed, "no server connection");
                 self.decline(&fault);
                 Ok(())
             }
@@ -353,7 +353,7 @@ impl<E: Engine> Relay<E> {
         }
         match end {
             Ok(()) if front.outlives_reset() => {}
-            Ok(()) => lent.give_back(),
+            Ok(()) => lent.give_back_at(self.tally.answered().into()),
             Err(Some(_)) if half_sent || front.outlives_reset() => {}
             Err(_) => Box::pin(part(lent, canceller, &self.route.options)).await,
         }

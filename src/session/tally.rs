@@ -15,12 +15,14 @@ pub(super) struct Tally {
     pub(super) meter: ClientMeter,
     handle: Arc<Handle>,
     registry: Arc<Registry>,
-    /// When the request at hand came in.
+    /// When the request at hand came in; if `answered`, when the last one was.
     arrived: Option<Instant>,
     /// When it was passed on.
     passed_on: Option<Instant>,
     requests: u64,
     pins: Pins,
+    /// Nothing has come since the last answer.
+    answered: bool,
 }
 
 impl Tally {
@@ -34,6 +36,7 @@ impl Tally {
             passed_on: None,
             requests: 0,
             pins: Pins::NONE,
+            answered: false,
         }
     }
 
@@ -51,6 +54,7 @@ impl Tally {
     pub(super) fn arrived(&mut self) -> Instant {
         let now = Instant::now();
         self.arrived = Some(now);
+        self.answered = false;
         self.passed_on = None;
         self.enter(Phase::Waiting);
         now
@@ -64,6 +68,9 @@ impl Tally {
     /// A request goes to the server.
     pub(super) fn begun(&mut self) {
         self.passed_on.get_or_insert_with(Instant::now);
+        if std::mem::take(&mut self.answered) {
+            self.arrived = None;
+        }
         self.enter(Phase::Active);
     }
 
@@ -73,6 +80,7 @@ impl Tally {
             let now = Instant::now();
             let arrived = self.arrived.take().unwrap_or(passed_on);
             self.meter.responded(now - arrived, now - passed_on);
+            (self.arrived, self.answered) = (Some(now), true);
         }
         self.handle.note_transaction(tx != TxStatus::Idle);
         self.enter(Phase::Held);
@@ -81,6 +89,12 @@ impl Tally {
         self.meter.requests(requests.saturating_sub(self.requests));
         self.requests = requests;
         self.handle.note_requests(requests);
+    }
+
+    /// When everything was answered, for whoever goes on at once: saves a reading of the clock.
+    pub(super) fn answered(&self) -> Instant {
+        let at = self.arrived.filter(|_| self.answered);
+        at.unwrap_or_else(Instant::now)
     }
 
     /// The server connection is kept, though no transaction is open.

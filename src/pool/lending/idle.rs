@@ -26,9 +26,8 @@ impl<E: Engine> Pool<E> {
         }
     }
 
-    /// Takes back a connection that is idle and clean: for the line, another pool, or the store.
-    pub(in crate::pool) fn put(self: &Arc<Self>, mut loan: Loan<E>) {
-        let now = Instant::now();
+    /// Takes back, `now`, a connection that is idle and clean: for the line, another pool, or the store.
+    pub(in crate::pool) fn put(self: &Arc<Self>, mut loan: Loan<E>, now: Instant) {
         loan.terms.idle_since = now;
         loan.terms.idle_for = Duration::ZERO;
         self.touch(now);

@@ -157,7 +157,7 @@ impl<E: Engine> Pool<E> {
         let former = self.store.swap(Arc::new(Store::new(store.0, store.1)));
         while let Some(loan) = former.take() {
             match loan.terms.verdict {
-                Ok(()) => self.put(loan),
+                Ok(()) => self.put(loan, Instant::now()),
                 Err(reason) => close(loan, reason),
             }
         }

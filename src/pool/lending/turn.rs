@@ -205,7 +205,7 @@ impl<E: Engine> Pool<E> {
 
     fn pass_on(self: &Arc<Self>, handed: Handed<E>) {
         if let Handed::Conn(loan) = handed {
-            self.put(loan);
+            self.put(loan, Instant::now());
         }
     }
 

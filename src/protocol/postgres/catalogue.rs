@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::sql::cache::{CacheLimits, VerdictCache};
-use crate::sql::postgres::{is_builtin, reading, reading_of_prepare};
+use crate::sql::postgres::{is_builtin, reading, reading_of_prepare, skeleton};
 use crate::sql::reading::{Catalogue, Reading};
 
 /// Verdicts on the texts of one database's clients.
@@ -38,7 +38,11 @@ impl PgReadings {
 
     /// The verdict on a text.
     pub fn get(&self, text: &[u8], form: Form) -> Arc<Reading> {
-        self.cache.get(text, form)
+        // Of queries that differ in their values alone, one is parsed.
+        match skeleton(text) {
+            Some(skeleton) => self.cache.get(&skeleton, form),
+            None => self.cache.get(text, form),
+        }
     }
 }
 

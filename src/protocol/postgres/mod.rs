@@ -8,6 +8,7 @@
 pub mod accept;
 mod again;
 pub mod back;
+mod behind_end;
 mod bereft;
 mod bound;
 mod by_name;
@@ -46,6 +47,7 @@ mod sequence;
 pub mod settings;
 mod shape;
 mod shape_reply;
+mod skim;
 pub mod startup;
 mod statements;
 mod survey;

@@ -31,6 +31,8 @@ pub struct Mended {
     put_in: Vec<PutIn>,
     /// Statements under way that are not the client's.
     within: usize,
+    /// How many of them, at first, set nothing.
+    quiet: usize,
 }
 
 /// A statement put in.
@@ -40,6 +42,8 @@ struct PutIn {
     behind: usize,
     /// How many statements it is.
     count: usize,
+    /// How many of them, at first, set nothing.
+    quiet: usize,
     /// Where it begins in the longer text, in characters.
     start: usize,
     /// Its length in characters.
@@ -48,12 +52,14 @@ struct PutIn {
 
 impl Mended {
     /// The text to send in place of the client's, and what becomes of its answers. `None` if nothing
-    /// is to be put in. `open`: a transaction is.
+    /// is to be put in. `open`: a transaction is. `behind_first`: what follows the first statement in any
+    /// case, and sets nothing.
     pub fn of(
         text: &[u8],
         verdict: &Arc<Verdict>,
         settings: &Tracked,
         open: bool,
+        behind_first: &[Vec<u8>],
     ) -> Option<(Vec<u8>, Self)> {
         // Alone and outside a transaction, SET LOCAL does nothing, and the server says so.
         let lasts = open || verdict.statements.len() > 1;
@@ -61,7 +67,7 @@ impl Mended {
         if !verdict.complete
             || verdict.touches.contains(Touch::Unknown)
             || !lasts
-            || !statements.any(|one| returns(settings, one))
+            || behind_first.is_empty() && !statements.any(|one| returns(settings, one))
         {
             return None;
         }
@@ -72,7 +78,13 @@ impl Mended {
             let last = place + 1 == verdict.statements.len();
             foreseen.complete(statement, usual_tag(statement));
             let mut sql = Vec::new();
-            let count = behind(statement, &mut foreseen, last, &mut sql);
+            let quiet = if place == 0 { behind_first } else { &[] };
+            for text in quiet {
+                // The line's end, as it may end with a comment.
+                sql.extend_from_slice(&[b";", &text[..], b"\n"].concat());
+            }
+            let quiet = quiet.len();
+            let count = quiet + behind(statement, &mut foreseen, last, &mut sql);
             if count == 0 {
                 continue;
             }
@@ -81,6 +93,7 @@ impl Mended {
             put_in.push(PutIn {
                 behind: place + 1,
                 count,
+                quiet,
                 start: characters(&longer),
                 len: characters(&sql),
             });
@@ -95,6 +108,7 @@ impl Mended {
             done: 0,
             put_in,
             within: 0,
+            quiet: 0,
         };
         Some((longer, mended))
     }
@@ -104,17 +118,21 @@ impl Mended {
         self.within > 0
     }
 
-    /// A statement is complete: the client's, if it is returned.
-    pub fn completed(&mut self) -> Option<(Arc<Verdict>, usize)> {
-        if let Some(left) = self.within.checked_sub(1) {
-            self.within = left;
-            return None;
-        }
+    /// A statement of Sluice's own is complete; true if it has set something.
+    pub fn completed_within(&mut self) -> bool {
+        self.within = self.within.saturating_sub(1);
+        let quiet = self.quiet.checked_sub(1);
+        self.quiet = quiet.unwrap_or_default();
+        quiet.is_none()
+    }
+
+    /// A statement of the client's is complete: which one.
+    pub fn completed(&mut self) -> (Arc<Verdict>, usize) {
         let done = self.done;
         self.done += 1;
         let next = self.put_in.iter().find(|one| one.behind == self.done);
-        self.within = next.map_or(0, |next| next.count);
-        Some((Arc::clone(&self.verdict), done))
+        (self.within, self.quiet) = next.map_or((0, 0), |next| (next.count, next.quiet));
+        (Arc::clone(&self.verdict), done)
     }
 
     /// An error message, with the place that it names in the client's own text; `None` if it may
@@ -211,6 +229,7 @@ fn returns(settings: &Tracked, statement: &Statement) -> bool {
 /// statement; returns how many these are. Should one fail, the client's next do not run. `last`: what
 /// is of the session waits for the next request.
 fn behind(statement: &Statement, foreseen: &mut Tracked, last: bool, out: &mut Vec<u8>) -> usize {
+    let before = out.len();
     if !last && foreseen.returns_to_startup(statement) {
         let mut sql = Vec::new();
         write_difference_amidst(foreseen.actual(), foreseen.wanted(), &mut sql);
@@ -224,7 +243,7 @@ fn behind(statement: &Statement, foreseen: &mut Tracked, last: bool, out: &mut V
         out.push(b';');
         write_local(name, value, out);
     }
-    ends(out).len()
+    ends(out.get(before..).unwrap_or_default()).len()
 }
 
 /// The tag with which a statement completes, as far as settings depend on it.
@@ -268,7 +287,7 @@ mod tests {
     fn mended(text: &str) -> Option<(String, Mended)> {
         let settings = Tracked::new(Settings::from_pairs([("search_path", &b"two"[..])]));
         let verdict = Arc::new(classify(text.as_bytes()));
-        let (longer, mended) = Mended::of(text.as_bytes(), &verdict, &settings, false)?;
+        let (longer, mended) = Mended::of(text.as_bytes(), &verdict, &settings, false, &[])?;
         Some((String::from_utf8(longer).unwrap(), mended))
     }
 
@@ -294,13 +313,29 @@ mod tests {
             error(place - added)
         );
 
-        assert_eq!(mended.completed().unwrap().1, 0);
+        assert_eq!(mended.completed().1, 0);
         assert!(!mended.is_within());
-        assert_eq!(mended.completed().unwrap().1, 1);
+        assert_eq!(mended.completed().1, 1);
         assert!(mended.is_within());
-        assert!(mended.completed().is_none());
+        assert!(mended.completed_within());
         assert!(!mended.is_within());
-        assert_eq!(mended.completed().unwrap().1, 2);
+        assert_eq!(mended.completed().1, 2);
+    }
+
+    #[test]
+    fn what_sets_nothing_follows_the_first_statement() {
+        let settings = Tracked::new(Settings::from_pairs([("search_path", &b"two"[..])]));
+        let text = b"rollback; reset search_path; select 1";
+        let verdict = Arc::new(classify(text));
+        let names = [b"prepare q as select 1 --".to_vec()];
+        let (longer, mut mended) = Mended::of(text, &verdict, &settings, false, &names).unwrap();
+        let longer = String::from_utf8(longer).unwrap();
+        let start = "rollback;prepare q as select 1 --\n; reset search_path;";
+        assert!(longer.starts_with(start), "{longer}");
+        assert_eq!(mended.completed().1, 0);
+        assert!(mended.is_within() && !mended.completed_within() && !mended.is_within());
+        assert_eq!(mended.completed().1, 1);
+        assert!(mended.is_within() && mended.completed_within() && !mended.is_within());
     }
 
     #[test]

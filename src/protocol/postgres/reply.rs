@@ -17,7 +17,7 @@ use super::owed::{Fate, Owed, Undo};
 use super::rename;
 use super::reported::Reported;
 use super::track::ROLLED_BACK;
-use super::{inspect, listen, reply_error, shape_reply};
+use super::{inspect, listen, reply_error, shape_reply, skim};
 
 /// A client that watches, and the edits to what it will see.
 pub struct Watcher<'a> {
@@ -31,6 +31,7 @@ pub struct Watcher<'a> {
 pub fn read(back: &mut PgBack, client: Option<Watcher<'_>>, input: &[u8]) -> Result<usize, Breach> {
     let mut reader = Reader { back, client };
     let mut at = reader.continue_body(input);
+    at += skim::skim(&mut reader, input, at);
     while let Some(rest) = input.get(at..)
         && !rest.is_empty()
         && reader.back.body.left == 0
@@ -298,8 +299,9 @@ impl Reader<'_> {
         }
         match self.back.debts.first_mut() {
             Some(Owed::Mended(mended)) if mended.is_within() => {
-                mended.completed();
-                self.restored(false);
+                if mended.completed_within() {
+                    self.restored(false);
+                }
                 return Ok(Some(self.stream_for(message, Fate::Ours)));
             }
             Some(Owed::Restored { lasts }) => {
@@ -356,9 +358,8 @@ impl Reader<'_> {
                 }
             }
             Some(Owed::Mended(mended)) => {
-                if let Some((verdict, done)) = mended.completed()
-                    && let Some(statement) = verdict.statements.get(done)
-                {
+                let (verdict, done) = mended.completed();
+                if let Some(statement) = verdict.statements.get(done) {
                     front.settings.complete(statement, tag);
                     by_name::complete(front, back, statement);
                 }
@@ -664,4 +665,4 @@ pub(super) const HOLD_LIMIT: usize = 64 * 1024;
 const CHORE_ROW_LIMIT: usize = 8 * 1024 * 1024;
 
 /// No message of a server is longer: an Int32 counts its bytes.
-const LONGEST_BODY: usize = 0x7fff_ffff;
+pub(super) const LONGEST_BODY: usize = 0x7fff_ffff;

@@ -11,6 +11,7 @@ use crate::protocol::{Script, Wants};
 use crate::sql::statement::Verdict;
 
 use super::back::{CopyIn, PgBack};
+use super::behind_end::line_up_behind;
 use super::bereft::{self, Loss};
 use super::frame::{self, HEADER_LEN, Header};
 use super::front::{Barrier, PgFront};
@@ -263,6 +264,7 @@ impl Reader<'_> {
         if let Some(dealt) = self.execute_by_name(message) {
             return Ok(Some(dealt));
         }
+        let failed = self.back.stays_failed();
         let effects = self.effects_of_query(message);
         let script = effects.script.clone();
         if script
@@ -276,13 +278,18 @@ impl Reader<'_> {
         {
             return Ok(Some(dealt));
         }
+        let mut behind_end = Vec::new();
         if let Some(verdict) = &script {
-            line_up(self, verdict, Way::Simple);
+            if failed {
+                behind_end = line_up_behind(self, verdict);
+            } else {
+                line_up(self, verdict, Way::Simple);
+            }
         }
         sequence::note(self, &effects, Way::Simple);
         if let Some(verdict) = &script
             && message.is_whole()
-            && let Some((longer, mended)) = self.mended(message, verdict)
+            && let Some((longer, mended)) = self.mended(message, verdict, &behind_end)
         {
             let dealt = self.pass_query_as(message, &longer, Owed::Mended(Box::new(mended)));
             return Ok(Some(dealt));
@@ -294,11 +301,17 @@ impl Reader<'_> {
         Ok(Some(self.pass_query(message, owed)))
     }
 
-    /// The text with what its RESETs need put in, if anything.
-    fn mended(&self, message: &Message<'_>, verdict: &Arc<Verdict>) -> Option<(Vec<u8>, Mended)> {
+    /// The text with what its RESETs need put in, and `behind_end` behind its first statement, if
+    /// anything.
+    fn mended(
+        &self,
+        message: &Message<'_>,
+        verdict: &Arc<Verdict>,
+        behind_end: &[Vec<u8>],
+    ) -> Option<(Vec<u8>, Mended)> {
         let text = message.body().strip_suffix(b"\0")?;
         let open = self.back.tx == TxStatus::Open;
-        Mended::of(text, verdict, &self.front.settings, open)
+        Mended::of(text, verdict, &self.front.settings, open, behind_end)
     }
 
     /// True if requests behind these statements must wait for their outcome.

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use crate::model::{PinReason, Pins};
 use crate::sql::cache::{CacheLimits, VerdictCache};
 use crate::sql::lexer::{Lexer, Quoting};
-use crate::sql::postgres::classify;
+use crate::sql::postgres::{Plain, classify, plain};
 use crate::sql::statement::{
     CopyFlow, Detail, SettingAction, SettingScope, Statement, TransactionControl, Verdict, Which,
 };
@@ -70,6 +70,17 @@ pub fn executed(text: &[u8]) -> Option<Box<str>> {
 /// What executing `text` does.
 pub fn effects(text: &[u8]) -> Effects {
     if text.len() <= CACHED_TEXT {
+        match plain(text) {
+            Some(Plain::Read) => return Effects::default(),
+            Some(Plain::Change) => {
+                return Effects {
+                    advances: true,
+                    may_call: true,
+                    ..Effects::default()
+                };
+            }
+            None => {}
+        }
         let verdict = classify(text);
         if !matters(&verdict) {
             return Effects {

@@ -15,6 +15,7 @@ mod cursor;
 mod known;
 mod modes;
 mod names;
+mod plain;
 mod reading;
 mod scan;
 mod set;
@@ -23,6 +24,7 @@ mod utility;
 mod words;
 
 pub use names::are_plain_names;
+pub use plain::{Plain, plain, skeleton};
 pub use reading::{is_builtin, reading, reading_of_prepare};
 pub use words::path_has_temp_schema;
 

@@ -32,6 +32,10 @@ pub fn known() -> Vec<(&'static str, Script<Act>)> {
             "a name whose statement cannot be prepared any more",
             taken_for_good(),
         ),
+        (
+            "names in a text that ends a failed transaction",
+            behind_the_end(),
+        ),
     ]
 }
 
@@ -251,4 +255,36 @@ fn prepare() -> Script<Act> {
         (1, query("execute s1")),
         (0, query("execute s1; execute q1")),
     ])
+}
+
+fn behind_the_end() -> Script<Act> {
+    let typed = Say::Parse {
+        name: "s1",
+        sql: "select id, word from shared where id = $1 -- the end".into(),
+        types: vec![23],
+    };
+    let prepared = [
+        batch([parse("q1", "select 1 as one"), typed]),
+        query("prepare \"S_1\" as select 'sql'"),
+        query("savepoint nowhere"),
+    ];
+    let ends = [
+        "commit; execute q1; execute \"S_1\"; execute s1 (1)",
+        "rollback; prepare q1 as select 2; select 3",
+        "commit and chain; execute s1 (2); select nowhere; execute q1",
+        "rollback; execute q1; select 'é', nowhere",
+        "rollback to a; execute s1 (1); commit",
+        "rollback to b; execute s1 (1); commit",
+        "rollback; execute q1; select (",
+        "select 1; rollback; execute q1",
+        "rollback; deallocate q1; execute q1",
+        "rollback; deallocate \"S_1\"; prepare \"S_1\" as select 'new'; execute \"S_1\"",
+        "commit; deallocate all; execute s1 (1)",
+    ];
+    let said = ends.iter().flat_map(|end| {
+        let begins = ["begin; savepoint a", "select 1/0", end, "rollback"];
+        let looks = ["execute q1", "execute \"S_1\"", "execute s1 (1)"];
+        begins.into_iter().chain(looks).map(query)
+    });
+    script(prepared.into_iter().chain(said).map(|act| (0, act)))
 }

@@ -35,8 +35,7 @@ fn is_earlier(direct: &Reply, proxied: &Reply) -> bool {
 
 /// Whether the two sides go on from here in two ways, as `docs/session-state.md` tells: a plan was renewed that a
 /// direct connection refuses to; a statement that only a direct connection has could not be prepared, or not be
-/// described as the transaction has failed, or behind the end of that in the same text; preparing one came before `SET
-/// TRANSACTION`; a name could not be shown to be taken; the server process has ended itself.
+/// described as the transaction has failed; preparing one came before `SET TRANSACTION`; a name could not be shown to be taken; the server process has ended itself.
 pub fn parted(heard: &Pair<Vec<Reply>>) -> bool {
     let (direct, proxied) = (ordered(&heard.direct), ordered(&heard.proxied));
     let failed = has_failed(&direct) && has_failed(&proxied);
@@ -53,7 +52,6 @@ pub fn parted(heard: &Pair<Vec<Reply>>) -> bool {
     };
     let behind = |what: &str| before.is_some_and(|before| before.shown.contains(what));
     let survived = behind(" SFATAL |") && direct.shown == "(closed)" && kind(proxied) == b'Z';
-    let unnamed = behind("Complete(ROLLBACK)") && is_refusal(proxied) && kind(direct) == b'C';
     let renewed = direct
         .shown
         .contains("Mcached plan must not change result type");
@@ -66,7 +64,6 @@ pub fn parted(heard: &Pair<Vec<Reply>>) -> bool {
         || gone && matches!(kind(direct), b't' | b'n' | b'1')
         || undescribed
         || survived
-        || unnamed
         || late
         || untaken
 }
@@ -162,15 +159,6 @@ fn only_what_is_told_parts() {
     assert!(two(&[&fatal, &closed], &[&fatal, &idle]));
     assert!(
         !two(&[&absent, &closed], &[&absent, &idle]) && !two(&[&fatal, &idle], &[&fatal, &closed])
-    );
-    let (ended, gone_name) = (
-        reply(b'C', "Complete(ROLLBACK)"),
-        reply(b'C', "Complete(DEALLOCATE)"),
-    );
-    assert!(two(&[&ended, &gone_name], &[&ended, &refused]));
-    assert!(
-        !two(&[&set, &gone_name], &[&set, &refused])
-            && !two(&[&ended, &refused], &[&ended, &gone_name])
     );
     assert!(!one(&bound, &late) && !one(&bound, &gone) && !one(&types, &types));
 }
