@@ -210,8 +210,8 @@ impl RequestReader<'_> {
         request.preparing = false;
         self.front.next_seq = command.header.seq.wrapping_add(1);
         if let Some(owed) = owed {
-            // Preparing leaves what was known before.
-            self.front.last.interrupted &= owed.shape == Shape::Prepared;
+            // Preparing and COM_STATISTICS leave what was known before.
+            self.front.last.interrupted &= matches!(owed.shape, Shape::Prepared | Shape::Line);
             self.back.owe(owed);
         }
         here

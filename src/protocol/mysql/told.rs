@@ -117,7 +117,7 @@ impl Tracking {
         }
         let before = std::mem::take(&mut self.put_off);
         let now = now.as_deref().unwrap_or(state);
-        Some(together(&before, now).unwrap_or(before))
+        Some(together(&before, now).unwrap_or_else(|| [&before, now].concat()))
     }
 
     /// What of `state` the client is told; `None`: all of it.
