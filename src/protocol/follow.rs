@@ -72,22 +72,23 @@ impl Script {
 
     /// The pieces to write, in order. A range outside `input` yields an empty piece.
     pub fn pieces<'a>(&'a self, input: &'a [u8]) -> impl Iterator<Item = &'a [u8]> + Clone {
-        self.ops.iter().map(move |op| {
-            let piece = match op {
-                Op::Pass(range) => input.get(range.clone()),
-                Op::Insert(range) => self.inserted.get(range.clone()),
-            };
-            piece.unwrap_or_default()
-        })
+        self.ops.iter().map(move |op| self.piece(op, input))
     }
 
     /// The piece to write, where it is just one.
     pub fn only_piece<'a>(&'a self, input: &'a [u8]) -> Option<&'a [u8]> {
         match &*self.ops {
-            [Op::Pass(range)] => input.get(range.clone()),
-            [Op::Insert(range)] => self.inserted.get(range.clone()),
+            [op] => Some(self.piece(op, input)),
             _ => None,
         }
+    }
+
+    fn piece<'a>(&'a self, op: &Op, input: &'a [u8]) -> &'a [u8] {
+        let piece = match op {
+            Op::Pass(range) => input.get(range.clone()),
+            Op::Insert(range) => self.inserted.get(range.clone()),
+        };
+        piece.unwrap_or_default()
     }
 
     /// How many bytes the pieces hold together.

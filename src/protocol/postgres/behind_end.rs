@@ -11,7 +11,9 @@ use super::request::Reader;
 use super::request_statement::text_of;
 use super::statements::Statement;
 use crate::sql::lexer::{Lexer, Quoting};
+use crate::sql::postgres::classify;
 use crate::sql::statement::{TransactionControl, Verdict};
+use crate::sql::touches::Touch;
 
 /// Lines the connection up for a text that is sent in a transaction which has failed, as far as that
 /// can be done ahead of it; returns what has to be put in behind its first statement. Nothing if the
@@ -72,11 +74,11 @@ fn prepare(
             .then(|| [&head()[..], b" AS SELECT"].concat());
     }
     if let Some(own) = own {
-        return Some(own.text.to_vec());
+        return is_one(&own.text).then(|| own.text.to_vec());
     }
     let body = &statement?.body;
     let text = text_of(body);
-    if !may_be_prepared(text) {
+    if !may_be_prepared(text) || !is_one(text) {
         return None;
     }
     let types = types(body.get(text.len() + 1..)?)?;
@@ -89,6 +91,12 @@ fn may_be_prepared(text: &[u8]) -> bool {
     let mut tokens = Lexer::new(text, Quoting::Standard);
     let first = tokens.next();
     first.is_some_and(|first| PREPARABLE.iter().any(|word| first.is_word(word)))
+}
+
+/// True if the text is one statement however the server reads backslashes: the rest of it would be run.
+fn is_one(text: &[u8]) -> bool {
+    let verdict = classify(text);
+    verdict.complete && !verdict.touches.contains(Touch::Unknown) && verdict.statements.len() == 1
 }
 
 /// The types of parameters in the rest of a Parse message's body (a count and so many OIDs), as PREPARE
@@ -165,6 +173,8 @@ mod tests {
             &b"show x\0\0\0"[..],
             b"\0\0\0",
             b"select $1\0\0\x01\0\0\x40\0",
+            // Two statements, unless a backslash keeps the quote from ending the string.
+            b"select 'a\\'; drop table t; --'\0\0\0",
         ] {
             assert_eq!(by_protocol(body, false), None);
         }

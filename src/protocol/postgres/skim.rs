@@ -27,7 +27,7 @@ pub(super) fn skim(reader: &mut Reader<'_>, input: &[u8], at: usize) -> usize {
     let (mut end, mut ran, mut shown) = (at, false, false);
     while let Some(rest) = input.get(end..)
         && let Ok(Some(header)) = frame::header(rest, LONGEST_BODY)
-        && let Some(body) = rest.get(HEADER_LEN..HEADER_LEN + header.len)
+        && let Some(body) = rest.get(HEADER_LEN..header.total())
     {
         match header.kind {
             // DataRow.
@@ -38,7 +38,7 @@ pub(super) fn skim(reader: &mut Reader<'_>, input: &[u8], at: usize) -> usize {
             b'C' if TAGS.iter().any(|tag| body.starts_with(tag)) => ran = true,
             _ => break,
         }
-        end += HEADER_LEN + header.len;
+        end += header.total();
     }
     if end > at {
         client.front.ran |= ran;

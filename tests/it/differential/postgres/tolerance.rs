@@ -35,7 +35,8 @@ fn is_earlier(direct: &Reply, proxied: &Reply) -> bool {
 
 /// Whether the two sides go on from here in two ways, as `docs/session-state.md` tells: a plan was renewed that a
 /// direct connection refuses to; a statement that only a direct connection has could not be prepared, or not be
-/// described as the transaction has failed; preparing one came before `SET TRANSACTION`; a name could not be shown to be taken; the server process has ended itself.
+/// described as the transaction has failed; preparing one came before `SET TRANSACTION`; a name could not be shown to be
+/// taken; the server process has ended itself.
 pub fn parted(heard: &Pair<Vec<Reply>>) -> bool {
     let (direct, proxied) = (ordered(&heard.direct), ordered(&heard.proxied));
     let failed = has_failed(&direct) && has_failed(&proxied);
