@@ -8,7 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::runtime::{Builder, Runtime};
+
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -37,6 +37,7 @@ mod surroundings;
 mod tokens;
 mod vault;
 mod ward;
+mod workers;
 mod world;
 
 pub use world::{BuildError, dialer};
@@ -86,24 +87,13 @@ pub fn run(file: &Path) -> Result<(), DaemonError> {
         warn!("{warning}");
     }
     lifecycle::raise_file_limit(&plan);
-    let runtime = runtime(plan.general.worker_threads)?;
-    let result = runtime.block_on(async {
-        let process = Arc::new(Process::new(&plan, inherited)?);
+    let threads = plan.general.worker_threads;
+    // Cleaning tasks that are still at work then are cut off.
+    workers::run(threads, Duration::from_secs(1), async |workers| {
+        let process = Arc::new(Process::new(&plan, inherited, workers)?);
         let daemon = Daemon::build(file, plan, process, logs)?;
         daemon.serve().await
-    });
-    // Cleaning tasks that are still at work are cut off.
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    result
-}
-
-/// One thread needs no work stealing, and is cheaper without it.
-fn runtime(threads: usize) -> std::io::Result<Runtime> {
-    let mut builder = match threads {
-        1 => Builder::new_current_thread(),
-        _ => Builder::new_multi_thread(),
-    };
-    builder.worker_threads(threads).enable_all().build()
+    })?
 }
 
 /// Everything, while it runs.

@@ -17,6 +17,7 @@ use crate::topology::TopologyMetrics;
 use super::places::Places;
 use super::tokens::TokenMetrics;
 use super::vault::Vault;
+use super::workers::Workers;
 
 /// Shared by all engines and listeners.
 pub(super) struct Process {
@@ -30,15 +31,21 @@ pub(super) struct Process {
     /// Where credentials come from.
     pub(super) vault: Arc<Vault>,
     pub(super) topology_metrics: TopologyMetrics,
+    /// Who serves clients.
+    pub(super) workers: Arc<Workers>,
     inherited: Mutex<Vec<Inherited>>,
 }
 
 impl Process {
-    /// For a process that starts with this plan and these inherited sockets.
+    /// For a process that starts with this plan, these inherited sockets, and these threads.
     ///
     /// # Errors
     /// A metric is declared twice: a bug.
-    pub(super) fn new(plan: &Plan, inherited: Vec<Inherited>) -> prometheus::Result<Self> {
+    pub(super) fn new(
+        plan: &Plan,
+        inherited: Vec<Inherited>,
+        workers: Arc<Workers>,
+    ) -> prometheus::Result<Self> {
         let registry = MetricRegistry::new()?;
         let sources = SourceMetrics::register(registry.prometheus())?;
         Ok(Self {
@@ -51,6 +58,7 @@ impl Process {
             vault: Arc::new(Vault::new(plan, sources)),
             sessions: Arc::default(),
             limits: Limits::new(quotas(plan)),
+            workers,
             inherited: Mutex::new(inherited),
         })
     }

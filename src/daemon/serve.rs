@@ -28,6 +28,7 @@ use crate::session::{Hall, last_words, serve, tell};
 use super::desk::ListenerDesk;
 use super::process::Process;
 use super::ward::Wards;
+use super::workers::Workers;
 use super::world::{BuildError, World};
 
 /// One engine at work.
@@ -43,7 +44,8 @@ pub(super) struct House<E: Engine> {
 impl<E: Engine> House<E> {
     /// Builds what the plan says for this engine. Must run inside the runtime.
     pub(super) fn build(plan: &Arc<Plan>, process: &Process) -> Result<Self, BuildError> {
-        let pools = Pools::new(Arc::clone(&process.pool_metrics));
+        let metrics = Arc::clone(&process.pool_metrics);
+        let pools = Pools::on_reactors(metrics, process.workers.count());
         let feeds = Arc::new(Feeds::new(process.session_metrics.feeds()));
         let shelves = Arc::new(Shelves::new(process.session_metrics.clone()));
         let wards = Wards::new(
@@ -139,6 +141,7 @@ impl<E: Engine> House<E> {
                 desk: Arc::clone(desk),
                 sessions: Arc::clone(&process.sessions),
                 limits: Arc::clone(&process.limits),
+                workers: Arc::clone(&process.workers),
                 metrics: process.session_metrics.listener(&listener.name),
             };
             let socket = socket(listener, process)?;
@@ -192,6 +195,7 @@ struct Reception<E: Engine> {
     desk: Arc<ArcSwap<ListenerDesk<E>>>,
     sessions: Arc<Registry>,
     limits: Arc<Limits>,
+    workers: Arc<Workers>,
     metrics: Arc<ListenerMetrics>,
 }
 
@@ -222,7 +226,10 @@ impl<E: Engine> Reception<E> {
         let entry = self.sessions.enter(peer);
         let desk: Arc<dyn Desk<E>> = self.desk.load_full();
         let hall = Arc::clone(&self.hall);
-        tokio::spawn(serve(hall, desk, stream, entry, meter, place));
+        let task = |stream, seat| serve(hall, desk, stream, entry, meter, (place, seat));
+        if let Err(error) = self.workers.employ(stream, task) {
+            warn!(listener = %self.hall.listener, %peer, %error, "client lost at the door");
+        }
     }
 }
 

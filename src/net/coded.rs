@@ -37,6 +37,10 @@ impl Coded {
         &self.below
     }
 
+    pub(super) fn below_mut(&mut self) -> &mut Stream {
+        &mut self.below
+    }
+
     /// Decodes into `buf` what has been read; true if that has filled any of it.
     fn decode(&mut self, buf: &mut ReadBuf<'_>) -> io::Result<bool> {
         let before = buf.filled().len();

@@ -14,6 +14,7 @@ pub mod keepalive;
 pub mod limits;
 pub mod listener;
 pub mod options;
+pub mod reactor;
 pub mod reloadable;
 pub mod scratch;
 pub mod server_tls;

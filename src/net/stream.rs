@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -83,6 +84,24 @@ impl Stream {
         Self {
             inner: Inner::Plain(tcp),
         }
+    }
+
+    /// Moves the socket to the reactor of the runtime entered: for a connection that goes on in a
+    /// task of another thread. Costs four system calls, and the first poll afterwards waits for the
+    /// reactor to report.
+    ///
+    /// # Errors
+    /// What the system returns. Nothing has changed then: it goes on where it was, at the cost of
+    /// waking one thread from another.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn move_here(&mut self) -> io::Result<()> {
+        let tcp = self.tcp_mut().ok_or_else(barred)?;
+        // A second descriptor: the layers above hold the socket, and have no room for its absence.
+        let twin = tcp.as_fd().try_clone_to_owned()?;
+        *tcp = TcpStream::from_std(twin.into())?;
+        Ok(())
     }
 
     /// Reads into `buf`; ready with nothing read means the peer has closed. On plain sockets one
@@ -290,6 +309,16 @@ impl Stream {
             Inner::Client(tls) => Some(tls.get_ref().0),
             Inner::Coded(coded) => coded.below().tcp(),
             Inner::Barred(tcp) => tcp.as_ref(),
+        }
+    }
+
+    fn tcp_mut(&mut self) -> Option<&mut TcpStream> {
+        match &mut self.inner {
+            Inner::Plain(tcp) => Some(tcp),
+            Inner::Server(side) => Some(side.tls.get_mut().0),
+            Inner::Client(tls) => Some(tls.get_mut().0),
+            Inner::Coded(coded) => coded.below_mut().tcp_mut(),
+            Inner::Barred(tcp) => tcp.as_mut(),
         }
     }
 

@@ -39,6 +39,7 @@ pub mod quota;
 mod server;
 mod slot;
 mod snapshot;
+mod stores;
 mod target;
 mod tasks;
 #[cfg(test)]
@@ -84,6 +85,7 @@ struct Shared<E: Engine> {
     next_id: AtomicU64,
     metrics: Arc<PoolMetrics>,
     tasks: Arc<Tasks>,
+    reactors: usize,
 }
 
 impl<E: Engine> Drop for Shared<E> {
@@ -103,14 +105,22 @@ pub struct UnknownTarget {
 }
 
 impl<E: Engine> Pools<E> {
-    /// Pools without targets. To be called inside the runtime that logins and upkeep will run on.
+    /// Pools without targets, for the tasks of one thread, or of one runtime with several. To be
+    /// called inside the runtime that upkeep will run on.
     pub fn new(metrics: Arc<PoolMetrics>) -> Self {
+        Self::on_reactors(metrics, 1)
+    }
+
+    /// The same for tasks on so many runtimes, each with a thread and a
+    /// [reactor](crate::net::reactor) of its own.
+    pub fn on_reactors(metrics: Arc<PoolMetrics>, reactors: usize) -> Self {
         let shared = Arc::new(Shared {
             targets: Mutex::default(),
             pools: Mutex::default(),
             next_id: AtomicU64::new(1),
             metrics: Arc::clone(&metrics),
             tasks: Arc::new(Tasks::new()),
+            reactors,
         });
         let source: Weak<Shared<E>> = Arc::downgrade(&shared);
         metrics.attach(source);
@@ -207,7 +217,8 @@ impl<E: Engine> Pools<E> {
             })?;
         let id = PoolId(self.shared.next_id.fetch_add(1, Ordering::Relaxed));
         let meters = self.shared.metrics.meters(key);
-        let pool = Pool::new(id, key.clone(), target, login, options, meters);
+        let reactors = self.shared.reactors;
+        let pool = Pool::new(id, key.clone(), target, login, options, meters, reactors);
         if self.shared.tasks.is_stopped() {
             pool.close();
         }

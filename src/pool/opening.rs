@@ -12,6 +12,7 @@ use super::server::{self, ChoreError, ServerConn, Terms};
 use super::slot::Slot;
 use super::target::Failure;
 use super::{entropy, lock};
+use crate::net::reactor;
 use crate::protocol::{Back, Chore, Engine};
 
 impl<E: Engine> Pool<E> {
@@ -90,6 +91,7 @@ impl<E: Engine> Pool<E> {
             expires: expiry(now, options.lifetime, options.lifetime_jitter),
             epoch,
             store: 0,
+            reactor: reactor::here(),
             idle_since: now,
             idle_for: Duration::ZERO,
             verdict: Ok(()),

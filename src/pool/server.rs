@@ -45,6 +45,8 @@ pub(super) struct Terms {
     pub(super) epoch: u64,
     /// The store it lives in.
     pub(super) store: u64,
+    /// The reactor that reports its socket; see [`reactor`](crate::net::reactor).
+    pub(super) reactor: usize,
     /// Last lent or returned.
     pub(super) idle_since: Instant,
     /// How long it had been idle when it was last examined to be lent.

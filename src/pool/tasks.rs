@@ -18,7 +18,7 @@ pub(super) struct Tasks {
 }
 
 impl Tasks {
-    /// Tasks will run on the calling task's runtime.
+    /// Idle work will run on the calling task's runtime.
     pub(super) fn new() -> Self {
         Self {
             runtime: Handle::current(),
@@ -38,7 +38,11 @@ impl Tasks {
             canary.run();
             work.await;
         };
-        self.tracker.spawn_on(work, &self.runtime);
+        // On the runtime of whoever starts it, where the socket at hand is registered.
+        match Handle::try_current() {
+            Ok(here) => self.tracker.spawn_on(work, &here),
+            Err(_) => self.tracker.spawn_on(work, &self.runtime),
+        };
     }
 
     /// True once the runtime drops tasks instead of running them.

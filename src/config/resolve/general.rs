@@ -27,8 +27,8 @@ pub(super) fn resolve(source: &Source<'_>) -> Result<GeneralPlan, ConfigError> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(GeneralPlan {
         worker_threads: match raw.worker_threads {
-            // Up to two cores, a second thread costs more in coordination than it brings, and the
-            // kernel's share of the work needs a place too.
+            // Most of a proxy's work is the kernel's, and the database or its clients are often on the
+            // same machine: of two cores one is left to them.
             0 if cores <= 2 => 1,
             0 => cores.min(MOST_THREADS),
             n => n,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Handed, Pool};
+use crate::net::reactor;
 use crate::pool::manager::Loan;
 use crate::pool::metrics::CloseReason;
 use crate::pool::server::ServerConn;
@@ -16,9 +17,14 @@ impl<E: Engine> Pool<E> {
     /// The idle connection whose turn it is and that is fit to be lent; unfit ones are closed on
     /// the way.
     pub(super) fn take_idle(&self) -> Option<Loan<E>> {
-        let store = self.store.load();
+        self.take_fit().map(bring_here)
+    }
+
+    /// The same, wherever it is.
+    fn take_fit(&self) -> Option<Loan<E>> {
+        let stores = self.stores.load();
         loop {
-            let loan = store.take()?;
+            let loan = stores.take()?;
             match loan.terms.verdict {
                 Ok(()) => return Some(loan),
                 Err(reason) => close(loan, reason),
@@ -34,7 +40,7 @@ impl<E: Engine> Pool<E> {
         if let Err(reason) = self.welcome(&mut loan, now) {
             return close(loan, reason);
         }
-        if self.store.load().owns(&loan) {
+        if self.stores.load().own(&loan) {
             self.place(loan);
         } else {
             self.admit(Loan::take(loan));
@@ -58,7 +64,8 @@ impl<E: Engine> Pool<E> {
 
     /// Takes a connection into the store, or to whoever waits.
     pub(in crate::pool) fn admit(self: &Arc<Self>, conn: Box<ServerConn<E>>) {
-        let store = self.store.load_full();
+        let stores = self.stores.load_full();
+        let store = stores.of(&conn);
         store.leave(conn);
         // Idle ones lie before it: they are lifted off and put back.
         let mut lifted = Vec::new();
@@ -81,7 +88,7 @@ impl<E: Engine> Pool<E> {
 
     pub(in crate::pool) fn place(&self, loan: Loan<E>) {
         let handed = if self.line.waiting() > 0 {
-            self.line.hand(Handed::Conn(loan))
+            self.hand(loan)
         } else {
             Err(Handed::Conn(loan))
         };
@@ -102,23 +109,23 @@ impl<E: Engine> Pool<E> {
     pub(super) fn serve_line(&self) {
         fence(Ordering::SeqCst);
         while !self.line.is_empty() {
-            let Some(loan) = self.take_idle() else {
+            let Some(loan) = self.take_fit() else {
                 return;
             };
-            if let Err(rejected) = self.line.hand(Handed::Conn(loan)) {
+            if let Err(rejected) = self.hand(loan) {
                 drop(rejected);
             }
         }
     }
 
+    fn hand(&self, loan: Loan<E>) -> Result<(), Handed<E>> {
+        let near = loan.terms.reactor;
+        self.line.hand_near(near, Handed::Conn(loan))
+    }
+
     /// Closes the oldest idle connection, for another pool's sake.
     pub(in crate::pool) fn evict(&self) {
-        let mut evicted = false;
-        let removed = self
-            .store
-            .load()
-            .retain(|_| std::mem::replace(&mut evicted, true));
-        for mut conn in removed {
+        if let Some(mut conn) = self.stores.load().remove_oldest() {
             conn.slot.close_as(CloseReason::GivenUp);
         }
     }
@@ -127,7 +134,7 @@ impl<E: Engine> Pool<E> {
     pub(in crate::pool) fn sweep(&self, now: Instant) {
         let closed = self.closed.load(Ordering::SeqCst);
         let keep = |conn: &ServerConn<E>| !closed && conn.outdated(now).is_ok();
-        for mut conn in self.store.load().retain(keep) {
+        for mut conn in self.stores.load().retain(keep) {
             let reason = conn.outdated(now).err().unwrap_or(CloseReason::Shutdown);
             conn.slot.close_as(reason);
         }
@@ -139,10 +146,22 @@ impl<E: Engine> Pool<E> {
         reason: CloseReason,
         keep: impl FnMut(&ServerConn<E>) -> bool,
     ) {
-        for mut conn in self.store.load().retain(keep) {
+        for mut conn in self.stores.load().retain(keep) {
             conn.slot.close_as(reason);
         }
     }
+}
+
+/// Moves a connection that has been taken to the reactor of this thread, if it is elsewhere. It is
+/// given back to the store of its new reactor ([`Stores::own`](crate::pool::stores::Stores::own)).
+pub(super) fn bring_here<E: Engine>(mut loan: Loan<E>) -> Loan<E> {
+    let here = reactor::here();
+    if loan.terms.reactor != here {
+        // Where it cannot be moved it works as it is, only dearer.
+        let _ = loan.stream.move_here();
+        loan.terms.reactor = here;
+    }
+    loan
 }
 
 /// Closes a connection that was lent or idle.

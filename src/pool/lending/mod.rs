@@ -14,13 +14,14 @@ use tokio::time::Instant;
 use super::greeting::Greetings;
 use super::line::Line;
 use super::lock;
-use super::manager::{Loan, Store};
+use super::manager::Loan;
 use super::metrics::PoolMeters;
 use super::open::{BorrowError, ServerLogin};
 use super::options::PoolOptions;
 use super::quota::{Held, Idle, PoolId, Terms};
 use super::slot::Tally;
 use super::snapshot::PoolSnapshot;
+use super::stores::Stores;
 use super::target::{Failure, Target};
 use super::trial::Trials;
 use crate::model::PoolKey;
@@ -37,7 +38,8 @@ pub struct Pool<E: Engine> {
     pub(super) key: PoolKey,
     pub(super) target: Arc<Target<E>>,
     pub(super) tally: Arc<Tally>,
-    store: ArcSwap<Store<E>>,
+    stores: ArcSwap<Stores<E>>,
+    reactors: usize,
     line: Line<Handed<E>>,
     options: ArcSwap<PoolOptions>,
     login: ArcSwap<ServerLogin>,
@@ -64,6 +66,7 @@ impl<E: Engine> Pool<E> {
         login: ServerLogin,
         options: PoolOptions,
         meters: PoolMeters,
+        reactors: usize,
     ) -> Arc<Self> {
         target.set_terms(id, terms(&key, &options));
         let pool = Arc::new(Self {
@@ -71,7 +74,8 @@ impl<E: Engine> Pool<E> {
             tally: Arc::new(Tally::new(key.clone(), meters)),
             key,
             target,
-            store: ArcSwap::from_pointee(Store::new(options.size, options.round_robin)),
+            stores: ArcSwap::from_pointee(Stores::new(options.size, options.round_robin, reactors)),
+            reactors,
             line: Line::default(),
             options: ArcSwap::from_pointee(options),
             login: ArcSwap::from_pointee(login),
@@ -109,7 +113,7 @@ impl<E: Engine> Pool<E> {
     /// Counts of this moment.
     pub fn snapshot(&self) -> PoolSnapshot {
         let held = self.tally.held();
-        let idle = self.store.load().idle().min(held.live());
+        let idle = self.stores.load().idle().min(held.live());
         let meters = &self.tally.meters;
         PoolSnapshot {
             key: self.key.clone(),
@@ -154,7 +158,9 @@ impl<E: Engine> Pool<E> {
         }
         self.ask();
         // Lent ones come over when they are given back.
-        let former = self.store.swap(Arc::new(Store::new(store.0, store.1)));
+        let former = self
+            .stores
+            .swap(Arc::new(Stores::new(store.0, store.1, self.reactors)));
         while let Some(loan) = former.take() {
             match loan.terms.verdict {
                 Ok(()) => self.put(loan, Instant::now()),
@@ -183,7 +189,7 @@ impl<E: Engine> Pool<E> {
 
     /// For the ledger; `None` if nothing is idle.
     pub(super) fn idle_view(&self) -> Option<Idle> {
-        let count = self.store.load().idle();
+        let count = self.stores.load().idle();
         (count > 0).then(|| Idle {
             pool: self.id,
             count,

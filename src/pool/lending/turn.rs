@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::idle::bring_here;
 use super::{Handed, Pool};
 use crate::pool::borrowed::Borrowed;
 use crate::pool::line::Ticket;
@@ -145,7 +146,7 @@ impl<E: Engine> Pool<E> {
             match handed? {
                 Handed::Failed(error) => return Err(error),
                 Handed::Conn(loan) => {
-                    let borrowed = Borrowed::new(loan, Arc::clone(self));
+                    let borrowed = Borrowed::new(bring_here(loan), Arc::clone(self));
                     if let Some(alive) = self.checked(borrowed, options).await {
                         return Ok(alive);
                     }

@@ -15,6 +15,7 @@ mod borrowing;
 mod failures;
 pub(super) mod fake;
 mod giving_back;
+mod reactors;
 mod sharing;
 mod storm;
 mod trials;

@@ -230,7 +230,7 @@ async fn many_threads_lose_nothing() {
     assert_eq!(bed.server.live(), seen.idle);
 }
 
-async fn hasty(pool: Arc<Pool<Fake>>, seed: u64) {
+pub(super) async fn hasty(pool: Arc<Pool<Fake>>, seed: u64) {
     let mut dice = Dice(seed);
     for _ in 0..400 {
         let leaves = dice.roll(8) == 0;

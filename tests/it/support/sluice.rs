@@ -78,7 +78,7 @@ impl Settings {
             section([("name", (*name).into()), ("password", (*password).into())])
         };
         Self {
-            general: section([("log_level", "info".into())]),
+            general: section([("log_level", "info".into()), ("worker_threads", 2.into())]),
             listener: section(listener),
             group: section(group),
             target: Section::new(),

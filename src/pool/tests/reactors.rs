@@ -1,0 +1,169 @@
+//! Threads with a runtime, and so a reactor, each.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use prometheus::Registry;
+use tokio::io::AsyncReadExt;
+use tokio::runtime::{Builder, Runtime};
+
+use super::fake::{Fake, FakeOpener, FakeServer};
+use super::storm::hasty;
+use super::{Bed, Borrowed, Pool, PoolMetrics, Pools, options, target_options};
+use crate::net::reactor;
+
+impl Bed {
+    fn on_reactors(reactors: usize) -> Self {
+        let server = FakeServer::start(100);
+        let registry = Registry::new();
+        let metrics = PoolMetrics::register(&registry).unwrap();
+        let pools = Pools::on_reactors(metrics, reactors);
+        let opener = Arc::new(FakeOpener(Arc::clone(&server)));
+        pools.set_target(&"main".into(), &"db:5432".into(), target_options(), opener);
+        Self {
+            server,
+            pools,
+            registry,
+        }
+    }
+}
+
+/// A runtime for the calling thread, which runs reactor `number`.
+fn runtime(number: usize) -> Runtime {
+    reactor::run_here(number);
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// On a thread of its own, while the others' reactors stand still.
+fn on_thread<T: Send>(number: usize, work: impl AsyncFnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| runtime(number).block_on(work()));
+        thread.join().unwrap()
+    })
+}
+
+async fn borrow(pool: &Arc<Pool<Fake>>) -> Borrowed<Fake> {
+    pool.borrow().await.unwrap()
+}
+
+/// Which connection, on which reactor.
+fn which(borrowed: &mut Borrowed<Fake>) -> (u32, usize) {
+    let conn = borrowed.conn();
+    (conn.back.pid, conn.terms.reactor)
+}
+
+/// Borrows and gives back.
+async fn visit(pool: &Arc<Pool<Fake>>) -> (u32, usize) {
+    let mut borrowed = borrow(pool).await;
+    let which = which(&mut borrowed);
+    borrowed.give_back();
+    which
+}
+
+#[test]
+fn a_connection_goes_on_where_it_is_taken() {
+    let home = runtime(0);
+    let (bed, pool) = home.block_on(async {
+        let bed = Bed::on_reactors(2);
+        let pool = bed.pool("app", options(1));
+        assert_eq!(visit(&pool).await, (1, 0));
+        (bed, pool)
+    });
+    // Nobody turns the reactor that it was opened on.
+    on_thread(1, async || {
+        let mut borrowed = borrow(&pool).await;
+        assert_eq!(which(&mut borrowed), (1, 1));
+        bed.server.say(1, b"n");
+        let mut said = [0];
+        let reading = borrowed.conn().stream.read(&mut said);
+        let read = tokio::time::timeout(Duration::from_secs(10), reading).await;
+        assert_eq!((read.unwrap().unwrap(), said), (1, *b"n"));
+        borrowed.give_back();
+        assert_eq!(visit(&pool).await, (1, 1), "it stays there");
+    });
+    assert_eq!(home.block_on(visit(&pool)), (1, 0));
+    assert_eq!(bed.server.logins(), 1);
+}
+
+/// Two connections: the first lies idle on reactor 0, the second, given back first, on reactor 1.
+fn two_apart(options: super::PoolOptions) -> (Runtime, Bed, Arc<Pool<Fake>>) {
+    let home = runtime(0);
+    let (bed, pool, first) = home.block_on(async {
+        let bed = Bed::on_reactors(2);
+        let pool = bed.pool("app", options);
+        let (first, second) = (borrow(&pool).await, borrow(&pool).await);
+        second.give_back();
+        (bed, pool, first)
+    });
+    on_thread(1, async || assert_eq!(visit(&pool).await, (2, 1)));
+    home.block_on(async { first.give_back() });
+    assert_eq!(pool.snapshot().idle, 2);
+    (home, bed, pool)
+}
+
+#[test]
+fn each_thread_takes_its_own_first() {
+    let (home, bed, pool) = two_apart(options(2));
+    for _ in 0..3 {
+        assert_eq!(home.block_on(visit(&pool)), (1, 0));
+        on_thread(1, async || assert_eq!(visit(&pool).await, (2, 1)));
+    }
+    assert_eq!(bed.server.logins(), 2);
+}
+
+#[test]
+fn the_one_idle_for_longest_goes_first_whichever_reactor_has_it() {
+    for oldest in [1, 2] {
+        let (home, bed, pool) = two_apart(options(2));
+        std::thread::sleep(Duration::from_millis(2));
+        match oldest {
+            1 => on_thread(1, async || drop(visit(&pool).await)),
+            _ => drop(home.block_on(visit(&pool))),
+        }
+        home.block_on(async { pool.evict() });
+        // It has ended, or this would find nothing.
+        drop(bed.server.heard(oldest));
+        assert_eq!(pool.snapshot().idle, 1);
+    }
+}
+
+#[test]
+fn another_size_leaves_each_where_it_is() {
+    let (home, bed, pool) = two_apart(options(2));
+    home.block_on(async { drop(bed.pool("app", options(5))) });
+    assert_eq!(pool.snapshot().idle, 2);
+    on_thread(1, async || assert_eq!(visit(&pool).await, (2, 1)));
+    assert_eq!(home.block_on(visit(&pool)), (1, 0));
+}
+
+/// As `many_threads_lose_nothing`, apart.
+#[test]
+fn many_reactors_lose_nothing() {
+    let home = runtime(0);
+    let (bed, pool) = home.block_on(async {
+        let bed = Bed::on_reactors(4);
+        let pool = bed.pool("app", options(3));
+        (bed, pool)
+    });
+    std::thread::scope(|scope| {
+        for number in 0..4 {
+            let pool = Arc::clone(&pool);
+            scope.spawn(move || {
+                runtime(number).block_on(async {
+                    let mut clients = tokio::task::JoinSet::new();
+                    for seed in 0..12 {
+                        clients.spawn(hasty(Arc::clone(&pool), 12 * number as u64 + seed));
+                    }
+                    while let Some(done) = clients.join_next().await {
+                        done.unwrap();
+                    }
+                });
+            });
+        }
+    });
+    let seen = pool.snapshot();
+    assert_eq!((seen.waiting, seen.borrowed), (0, 0));
+    assert!(bed.server.most_live.load(Ordering::SeqCst) <= 3);
+    assert_eq!(bed.server.live(), seen.idle);
+}
