@@ -21,7 +21,7 @@ use super::recall::{AFTER_NONE, Recall, recall};
 use super::rules;
 use super::statements::{Draft, Statement};
 use super::status::Status;
-use super::{fault, prepared, relogin};
+use super::{fault, inquire, prepared, relogin};
 use crate::model::{Fault, PinReason};
 use crate::protocol::Script;
 use crate::sql::mysql::{Touch, Touches, Verdict, fingerprint};
@@ -250,6 +250,9 @@ impl RequestReader<'_> {
 
     /// What Sluice deals with itself, or refuses.
     fn local(&mut self, command: Command<'_>) -> Result<usize, Fault> {
+        if command.payload().first() != Some(&command::QUIT) && self.hears_warnings() {
+            return Ok(0);
+        }
         match idle::local(self.front, command.header, command.payload(), self.replies) {
             Local::More => Ok(0),
             Local::Done => Ok(self.drop_command(command)),
@@ -382,6 +385,19 @@ impl RequestReader<'_> {
             self.front.last.found_elsewhere = true;
             self.run_before(AFTER_NONE);
         }
+    }
+
+    /// Before Sluice answers a command that is no statement: has the server connection tell the warnings of the last that
+    /// was, behind which the answer stands. True if they are yet to be waited for.
+    pub(super) fn hears_warnings(&mut self) -> bool {
+        let open = self.front.last.warnings.is_open();
+        self.front.request.preparing = open;
+        if open {
+            let mut request = Vec::new();
+            inquire::ask_for_warnings(self.front, self.back, &mut request);
+            self.script.insert(&request);
+        }
+        open
     }
 
     /// Has the server connection know `LAST_INSERT_ID()` where it matters.

@@ -2,7 +2,7 @@
 
 use crate::support::{
     mysql::{Database, Kind, wire::Wire},
-    sluice::Sluice,
+    sluice::{Settings, Sluice},
 };
 
 on_both!(
@@ -10,7 +10,7 @@ on_both!(
     warnings_last_over_commands_that_are_no_statements,
     warnings_outlive_a_change_of_what_is_tracked,
     changed_rows_outlive_a_change_of_what_is_tracked,
-    errors_of_cursors_stand_behind_the_last,
+    errors_that_are_no_statements_stand_behind_the_last,
     rows_are_counted_as_by_the_server,
     rows_that_are_not_returned_are_counted_as_by_the_server,
 );
@@ -163,28 +163,58 @@ fn changed_rows_outlive_a_change_of_what_is_tracked(kind: Kind) {
     }
 }
 
-fn errors_of_cursors_stand_behind_the_last(kind: Kind) {
+/// Commands that are no statements, about one that has neither a cursor nor types of its parameters, and about none.
+/// Servers answer some with an error, Sluice itself where the statement is not on the server connection at hand.
+fn unanswerable(id: u32) -> [Vec<u8>; 6] {
+    let of = |command: u8, id: u32, rest: &[u8]| [&[command], &id.to_le_bytes()[..], rest].concat();
+    [
+        of(0x1a, id, &[]),
+        of(0x1c, id, &[1, 0, 0, 0]),
+        of(0x17, id, &[0, 1, 0, 0, 0, 0, 0]),
+        of(0x1c, 77, &[1, 0, 0, 0]),
+        of(0x17, 77, &[0, 1, 0, 0, 0]),
+        vec![0x77],
+    ]
+}
+
+fn errors_that_are_no_statements_stand_behind_the_last(kind: Kind) {
     let database = Database::new(kind);
     database.admin().succeed("create table written (a int)");
-    let proxy = Sluice::with_pool(&database, 1);
+    // The statement is prepared on one connection, and asked for on the other.
+    let proxy = Sluice::start(
+        &Settings::for_mysql(database.server_port)
+            .group("server_round_robin", true)
+            .group("default_pool_size", 2),
+    );
     let [mut direct, mut proxied] = [database.server_port, proxy.port]
         .map(|port| Wire::connect(&database.login(port)).unwrap());
-    for begin in ["do 1", "insert into written values (1)"] {
-        let mut shown = Vec::new();
-        for client in [&mut direct, &mut proxied] {
-            let id = client.prepare("update written set a = 2").id;
-            client.succeed(begin);
-            client.ask("drop temporary table written");
-            let fetch = [&[0x1c][..], &id.to_le_bytes(), &[1, 0, 0, 0]].concat();
-            assert!(client.simple(&fetch).unwrap().failure().is_some());
-            let rows = client.ask("show warnings").text_rows();
-            shown.push(
-                rows.into_iter()
-                    .map(|row| row[1].clone())
-                    .collect::<Vec<_>>(),
-            );
+    let mut other = proxy.connect(&database);
+    for text in ["begin", "rollback"] {
+        for client in [&mut proxied, &mut other] {
+            client.succeed(text);
         }
-        assert_eq!(shown[0], shown[1], "{begin}");
+    }
+    for begin in ["do 1", "begin", "insert into written values (1)"] {
+        for last in ["drop temporary table written", "select a from written"] {
+            for number in 0..unanswerable(0).len() {
+                let mut shown = Vec::new();
+                for client in [&mut direct, &mut proxied] {
+                    let id = client.prepare("update written set a = ?").id;
+                    client.succeed(begin);
+                    client.ask(last);
+                    let failure = client.simple(&unanswerable(id)[number]).unwrap();
+                    let failure = failure.failure().map(|failure| failure.code);
+                    let rows = client.ask("show warnings").text_rows();
+                    let codes: Vec<_> = rows.into_iter().map(|row| row[1].clone()).collect();
+                    shown.push((failure, codes));
+                    client.succeed("rollback");
+                    client
+                        .command(&[&[0x19], &id.to_le_bytes()[..]].concat())
+                        .unwrap();
+                }
+                assert_eq!(shown[0], shown[1], "{begin}, {last}, {number}");
+            }
+        }
     }
 }
 
