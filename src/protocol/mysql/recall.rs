@@ -89,6 +89,10 @@ pub fn recall(
     }
     let errors = words.eq_ignore_ascii_case("show errors");
     let asked = errors || words.eq_ignore_ascii_case("show warnings");
+    // What has not been asked for yet the connection still knows.
+    if asked && front.last.warnings.is_open() {
+        return Recall::Server;
+    }
     if asked && !front.last.warnings.are_none() {
         show_warnings(front, header.seq, errors, replies);
         return Recall::Answered;

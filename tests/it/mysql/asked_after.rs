@@ -1,7 +1,10 @@
 //! What a client asks about the command before, on a connection that others have used: never an answer about theirs.
 
 use crate::support::{
-    mysql::{Database, Kind, wire::Wire},
+    mysql::{
+        Database, Kind,
+        wire::{Wire, packets},
+    },
     sluice::{Settings, Sluice},
 };
 
@@ -13,6 +16,7 @@ on_both!(
     errors_that_are_no_statements_stand_behind_the_last,
     rows_are_counted_as_by_the_server,
     rows_that_are_not_returned_are_counted_as_by_the_server,
+    questions_that_are_not_waited_for_are_answered,
 );
 
 /// Warnings that MariaDB keeps until a statement with tables.
@@ -373,5 +377,49 @@ fn rows_that_are_not_returned_are_counted_as_by_the_server(kind: Kind) {
             }
         }
         assert_eq!(counted[0], counted[1], "{text}");
+    }
+}
+
+/// A question behind what it asks about, in the same write.
+fn questions_that_are_not_waited_for_are_answered(kind: Kind) {
+    let database = Database::new(kind);
+    let mut admin = database.admin();
+    admin.succeed("create table asked (a int)");
+    admin.succeed("insert into asked values (1), (2), (3)");
+    let proxy = Sluice::with_pool(&database, 1);
+    let [mut direct, mut proxied] = [database.server_port, proxy.port]
+        .map(|port| Wire::connect(&database.login(port)).unwrap());
+    let mut other = proxy.connect(&database);
+    for text in [
+        "select cast('12x' as signed) from asked",
+        "select nothing from asked",
+        "select a from asked",
+        "select sql_calc_found_rows a from asked limit 1",
+        "update asked set a = a + 1",
+        "insert into asked select 7 from asked limit 1",
+        "do 1",
+    ] {
+        for question in [
+            "show warnings",
+            "show errors",
+            "select row_count()",
+            "select found_rows()",
+        ] {
+            let mut heard = Vec::new();
+            for client in [&mut direct, &mut proxied] {
+                other.ask(WARNS);
+                let mut bytes = Vec::new();
+                for text in [text, question] {
+                    let payload = [&[0x03], text.as_bytes()].concat();
+                    bytes.extend(packets(&mut 0, &payload));
+                }
+                client.send(&bytes).unwrap();
+                client.sequence = 1;
+                client.read_replies().unwrap();
+                client.sequence = 1;
+                heard.push(client.read_replies().unwrap()[0].text_rows());
+            }
+            assert_eq!(heard[0], heard[1], "{text}, {question}");
+        }
     }
 }
