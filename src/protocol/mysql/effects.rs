@@ -298,11 +298,17 @@ fn track(front: &mut MyFront, detail: &Detail, in_transaction: bool) {
         },
         Detail::Deallocate(Which::One(name)) => {
             front.objects.prepared.remove(name);
-            if front.objects.prepared.is_empty() && !front.objects.prepared_unclear {
-                front.unpin(PinReason::SqlPrepare);
-            }
+            deallocated(front);
         }
         _ => {}
+    }
+}
+
+/// A prepared statement is gone; perhaps none is left that lies on the server connection.
+pub fn deallocated(front: &mut MyFront) {
+    let held = front.statements.values().any(|held| held.schemaless);
+    if !held && front.objects.prepared.is_empty() && !front.objects.prepared_unclear {
+        front.unpin(PinReason::SqlPrepare);
     }
 }
 

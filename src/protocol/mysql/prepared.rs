@@ -6,6 +6,7 @@ use super::answer;
 use super::capability::Capabilities;
 use super::chore::{put_command, put_query};
 use super::command;
+use super::effects;
 use super::execute::{Execution, NUMBER, Unread, number};
 use super::fault;
 use super::frame::{HEADER_LEN, Header, MAX_PAYLOAD};
@@ -217,9 +218,10 @@ pub(super) fn close(reader: &mut RequestReader<'_>, command: Command<'_>) -> Res
         return Ok(0);
     };
     let number = numbered(reader.front, payload).ok_or_else(fault::malformed)?;
-    if let Some(held) = reader.front.statements.remove(&number)
-        && held.rooted
-    {
+    let Some(held) = reader.front.statements.remove(&number) else {
+        return Ok(reader.drop_command(command));
+    };
+    if held.rooted {
         let key = held.key(&reader.back.settings);
         if let Some(gone) = reader.back.statements.remove(key) {
             let body = gone.to_le_bytes();
@@ -227,7 +229,12 @@ pub(super) fn close(reader: &mut RequestReader<'_>, command: Command<'_>) -> Res
                 .script
                 .insert_with(|out| put_command(out, command::STMT_CLOSE, &body));
         }
+    }
+    if held.rooted {
         uproot(reader.front);
+    }
+    if held.schemaless {
+        effects::deallocated(reader.front);
     }
     Ok(reader.drop_command(command))
 }

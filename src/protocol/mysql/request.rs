@@ -24,7 +24,7 @@ use super::status::Status;
 use super::{fault, inquire, prepared, relogin};
 use crate::model::{Fault, PinReason};
 use crate::protocol::Script;
-use crate::sql::mysql::{Touch, Touches, Verdict, fingerprint};
+use crate::sql::mysql::{Touch, Touches, Verdict, asks_for_schema, fingerprint};
 
 /// Reads client bytes; returns how many were dealt with.
 pub fn read(
@@ -448,11 +448,13 @@ impl RequestReader<'_> {
 
     fn prepare(&mut self, command: Command<'_>) -> usize {
         let limit = self.front.policy.max_statement_bytes;
+        let rootless = self.front.settings.schema().is_none();
         let draft = if command.header.len > limit {
             self.front.pin(PinReason::OversizedStatement);
             Draft {
                 statement: Statement::kept_elsewhere(),
                 verdict: Verdict::unknown().into(),
+                schemaless: rootless,
             }
         } else {
             let Some(payload) = command.whole() else {
@@ -463,6 +465,7 @@ impl RequestReader<'_> {
             Draft {
                 statement: Statement::of(text),
                 verdict: rules::verdict(text, mode),
+                schemaless: rootless && asks_for_schema(text, mode),
             }
         };
         self.front.begin();
