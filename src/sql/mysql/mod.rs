@@ -84,7 +84,7 @@ pub fn asks_for_schema(text: &[u8], mode: Mode) -> bool {
     }
     let mut lexer = Lexer::new(text, mode);
     let mut named = false;
-    while let Some(token) = lexer.next() {
+    for token in lexer.by_ref() {
         if named && token.kind == Kind::Open {
             return true;
         }
