@@ -6,6 +6,7 @@ use super::attributes;
 use super::bereft;
 use super::capability::Capabilities;
 use super::command;
+use super::effects;
 use super::execute::number;
 use super::frame::{HEADER_LEN, Header};
 use super::front::MyFront;
@@ -137,8 +138,11 @@ pub fn local(front: &mut MyFront, header: Header, payload: &[u8], replies: &mut 
         }
         command::STMT_CLOSE if !whole => Local::More,
         command::STMT_CLOSE => {
-            if let Some(number) = numbered(front, payload) {
-                front.statements.remove(&number);
+            if let Some(number) = numbered(front, payload)
+                && let Some(held) = front.statements.remove(&number)
+                && held.schemaless
+            {
+                effects::deallocated(front);
             }
             Local::Done
         }

@@ -116,7 +116,8 @@ fn may_leave(front: &MyFront, back: &MyBack) -> bool {
     !front.is_pinned() && !back.status.has(Status::IN_TRANS)
 }
 
-fn ask_for_warnings(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) {
+/// Asks for the warnings of the client's last command.
+pub(super) fn ask_for_warnings(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) {
     put_query(request, back.capabilities, b"SHOW WARNINGS");
     back.owe(Owed::new(Fate::Warnings, Shape::Results));
     front.last.warnings.asked();

@@ -6,6 +6,7 @@ use super::answer;
 use super::capability::Capabilities;
 use super::chore::{put_command, put_query};
 use super::command;
+use super::effects;
 use super::execute::{Execution, NUMBER, Unread, number};
 use super::fault;
 use super::frame::{HEADER_LEN, Header, MAX_PAYLOAD};
@@ -49,6 +50,7 @@ pub(super) fn execute(
     let execution = match read {
         Ok(execution) => execution,
         Err(Unread::More) => return Ok(0),
+        Err(_) if reader.hears_warnings() => return Ok(0),
         Err(why) => {
             malformed(reader.front, command, why, reader.replies);
             return Ok(reader.drop_command(command));
@@ -56,6 +58,9 @@ pub(super) fn execute(
     };
     // Types that the server knows are those of other clients.
     if execution.types.is_none() && execution.flag_at.is_some() && held.types.is_none() {
+        if reader.hears_warnings() {
+            return Ok(0);
+        }
         malformed(reader.front, command, Unread::Malformed, reader.replies);
         return Ok(reader.drop_command(command));
     }
@@ -158,6 +163,9 @@ fn simple(
             .get(held.key(&reader.back.settings))
             .is_none()
     {
+        if reader.hears_warnings() {
+            return Ok(0);
+        }
         nothing_there(reader.front, command, shape, reader.replies);
         return Ok(reader.drop_command(command));
     }
@@ -210,9 +218,10 @@ pub(super) fn close(reader: &mut RequestReader<'_>, command: Command<'_>) -> Res
         return Ok(0);
     };
     let number = numbered(reader.front, payload).ok_or_else(fault::malformed)?;
-    if let Some(held) = reader.front.statements.remove(&number)
-        && held.rooted
-    {
+    let Some(held) = reader.front.statements.remove(&number) else {
+        return Ok(reader.drop_command(command));
+    };
+    if held.rooted {
         let key = held.key(&reader.back.settings);
         if let Some(gone) = reader.back.statements.remove(key) {
             let body = gone.to_le_bytes();
@@ -220,7 +229,12 @@ pub(super) fn close(reader: &mut RequestReader<'_>, command: Command<'_>) -> Res
                 .script
                 .insert_with(|out| put_command(out, command::STMT_CLOSE, &body));
         }
+    }
+    if held.rooted {
         uproot(reader.front);
+    }
+    if held.schemaless {
+        effects::deallocated(reader.front);
     }
     Ok(reader.drop_command(command))
 }
@@ -255,6 +269,9 @@ fn place(reader: &mut RequestReader<'_>, command: Command<'_>) -> Result<Option<
     let Some(held) = reader.front.statements.get(&number) else {
         let silent = command.payload().first() == Some(&command::STMT_SEND_LONG_DATA);
         if !silent {
+            if reader.hears_warnings() {
+                return Ok(None);
+            }
             unknown(reader.front, command, reader.replies);
         }
         return Ok(Some(Place::Dealt(reader.drop_command(command))));
@@ -264,8 +281,11 @@ fn place(reader: &mut RequestReader<'_>, command: Command<'_>) -> Result<Option<
         return Ok(Some(Place::Here(key)));
     }
     let text = held.statement.text.clone();
+    let settings = Arc::clone(&held.settings);
+    // Preparing leaves none on the server connection.
+    reader.hears_warnings();
     let now = Arc::clone(&reader.back.settings);
-    let then = (key.1 != now.meaning()).then(|| now.with_meaning_of(&held.settings));
+    let then = (key.1 != now.meaning()).then(|| now.with_meaning_of(&settings));
     if let Some(then) = &then {
         detour(reader, &now, then, || Fate::Detour);
     }

@@ -21,10 +21,10 @@ use super::recall::{AFTER_NONE, Recall, recall};
 use super::rules;
 use super::statements::{Draft, Statement};
 use super::status::Status;
-use super::{fault, prepared, relogin};
+use super::{fault, inquire, prepared, relogin};
 use crate::model::{Fault, PinReason};
 use crate::protocol::Script;
-use crate::sql::mysql::{Touch, Touches, Verdict, fingerprint};
+use crate::sql::mysql::{Touch, Touches, Verdict, asks_for_schema, fingerprint};
 
 /// Reads client bytes; returns how many were dealt with.
 pub fn read(
@@ -250,6 +250,9 @@ impl RequestReader<'_> {
 
     /// What Sluice deals with itself, or refuses.
     fn local(&mut self, command: Command<'_>) -> Result<usize, Fault> {
+        if command.payload().first() != Some(&command::QUIT) && self.hears_warnings() {
+            return Ok(0);
+        }
         match idle::local(self.front, command.header, command.payload(), self.replies) {
             Local::More => Ok(0),
             Local::Done => Ok(self.drop_command(command)),
@@ -364,6 +367,10 @@ impl RequestReader<'_> {
     pub(super) fn recalled(&mut self, recalled: Recall) {
         let (sql, fate) = match recalled {
             Recall::After(sql) => (sql, Fate::Replay),
+            Recall::Count(sql) => {
+                self.front.last.found_elsewhere = false;
+                return self.run_for(sql.as_bytes(), Fate::Replay);
+            }
             Recall::Raise(sql) => (sql, Fate::Raise),
             Recall::Server | Recall::Answered => return,
         };
@@ -375,8 +382,22 @@ impl RequestReader<'_> {
     pub(super) fn set_warnings_aside(&mut self) {
         if self.back.warned && self.front.last.warnings.are_kept() {
             self.back.warned = false;
+            self.front.last.found_elsewhere = true;
             self.run_before(AFTER_NONE);
         }
+    }
+
+    /// Before Sluice answers a command that is no statement: has the server connection tell the warnings of the last that
+    /// was, behind which the answer stands. True if they are yet to be waited for.
+    pub(super) fn hears_warnings(&mut self) -> bool {
+        let open = self.front.last.warnings.is_open();
+        self.front.request.preparing = open;
+        if open {
+            let mut request = Vec::new();
+            inquire::ask_for_warnings(self.front, self.back, &mut request);
+            self.script.insert(&request);
+        }
+        open
     }
 
     /// Has the server connection know `LAST_INSERT_ID()` where it matters.
@@ -427,11 +448,13 @@ impl RequestReader<'_> {
 
     fn prepare(&mut self, command: Command<'_>) -> usize {
         let limit = self.front.policy.max_statement_bytes;
+        let rootless = self.front.settings.schema().is_none();
         let draft = if command.header.len > limit {
             self.front.pin(PinReason::OversizedStatement);
             Draft {
                 statement: Statement::kept_elsewhere(),
                 verdict: Verdict::unknown().into(),
+                schemaless: rootless,
             }
         } else {
             let Some(payload) = command.whole() else {
@@ -442,6 +465,7 @@ impl RequestReader<'_> {
             Draft {
                 statement: Statement::of(text),
                 verdict: rules::verdict(text, mode),
+                schemaless: rootless && asks_for_schema(text, mode),
             }
         };
         self.front.begin();

@@ -52,7 +52,11 @@ pub(super) fn hold(reader: &mut ReplyReader<'_>, reply: &PreparedReply) -> u32 {
     let Then::Prepared(draft) = std::mem::replace(then, Then::Nothing) else {
         return 0;
     };
-    let Draft { statement, verdict } = *draft;
+    let Draft {
+        statement,
+        verdict,
+        schemaless,
+    } = *draft;
     let settings = std::sync::Arc::clone(&reader.back.settings);
     let key = (statement.id, settings.meaning());
     reader.back.statements.add(key, reply.number);
@@ -62,6 +66,9 @@ pub(super) fn hold(reader: &mut ReplyReader<'_>, reply: &PreparedReply) -> u32 {
     if reply.warnings > 0 {
         watcher.front.last.warnings.open();
     }
+    if schemaless {
+        watcher.front.pin(PinReason::SqlPrepare);
+    }
     watcher.front.hold(Held {
         statement,
         settings,
@@ -69,6 +76,7 @@ pub(super) fn hold(reader: &mut ReplyReader<'_>, reply: &PreparedReply) -> u32 {
         parameters: reply.parameters,
         types: None,
         rooted: false,
+        schemaless,
     })
 }
 
@@ -292,7 +300,8 @@ pub(super) fn failed(reader: &mut ReplyReader<'_>, packet: &Packet<'_>, err: &Er
         }
         Fate::Client(_) => {
             if let Some(watcher) = &mut reader.watcher {
-                effects::failed(watcher.front, reader.back);
+                let begun = owed.stage != super::grammar::Stage::First;
+                effects::failed(watcher.front, reader.back, begun);
             }
         }
     }

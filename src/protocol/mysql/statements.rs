@@ -52,6 +52,8 @@ pub struct Draft {
     pub statement: Arc<Statement>,
     /// What executing it does.
     pub verdict: Arc<Verdict>,
+    /// See [`Held::schemaless`].
+    pub schemaless: bool,
 }
 
 /// A client's statement.
@@ -69,15 +71,18 @@ pub struct Held {
     pub types: Option<Arc<[u8]>>,
     /// Parts of parameters have been sent, or a cursor is open: it lives on the server connection.
     pub rooted: bool,
+    /// It was prepared without a schema, and what it returns depends on that: it lives on the server connection, which
+    /// cannot go back to having none.
+    pub schemaless: bool,
 }
 
 impl Held {
     /// What it is known by on a connection that is under these settings. One that was prepared without a
-    /// schema has that of whoever executes it.
+    /// schema, and cannot tell, has that of whoever executes it.
     pub fn key(&self, now: &Settings) -> Key {
         let own = &self.settings;
         let meaning = match (own.schema(), now.schema()) {
-            (None, Some(schema)) => own.with_schema(Some(schema)).meaning(),
+            (None, Some(schema)) if !self.schemaless => own.with_schema(Some(schema)).meaning(),
             _ => own.meaning(),
         };
         (self.statement.id, meaning)

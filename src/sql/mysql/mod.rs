@@ -33,7 +33,7 @@ pub use touch::{Touch, Touches};
 pub use verdict::Verdict;
 
 use crate::sql::fingerprint;
-use lexer::Lexer;
+use lexer::{Kind, Lexer};
 use scan::Scan;
 use verdict::Assignment;
 
@@ -74,6 +74,30 @@ pub fn classify(text: &[u8], mode: Mode) -> Verdict {
         }
     }
     verdict
+}
+
+/// Whether a text calls `DATABASE()` or `SCHEMA()`, or cannot be read with certainty.
+#[must_use]
+pub fn asks_for_schema(text: &[u8], mode: Mode) -> bool {
+    if mode.oracle || mode.charset == ClientCharset::Treacherous && !text.is_ascii() {
+        return true;
+    }
+    let mut lexer = Lexer::new(text, mode);
+    let mut named = false;
+    for token in lexer.by_ref() {
+        if named && token.kind == Kind::Open {
+            return true;
+        }
+        named = match token.kind {
+            Kind::Word => token.is_word(b"database") || token.is_word(b"schema"),
+            Kind::Quoted => cursor::name(&token).is_some_and(|name| {
+                name.eq_ignore_ascii_case("database") || name.eq_ignore_ascii_case("schema")
+            }),
+            _ => false,
+        };
+    }
+    let doubt = lexer.doubt();
+    doubt.incomplete || doubt.ambiguous
 }
 
 /// Whether the statements behind this one in the same text may be read in another mode than it.

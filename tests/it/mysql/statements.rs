@@ -13,6 +13,8 @@ use crate::support::{
 on_both!(
     a_statement_keeps_the_schema_and_the_mode_that_it_was_prepared_in,
     a_statement_whose_schema_is_gone_says_so,
+    a_statement_prepared_without_a_schema_stays_without,
+    a_schema_that_a_statement_has_left_is_told_behind_its_failure,
     a_client_that_asks_to_be_released_is,
     modes_of_the_next_transaction_are_left_to_nobody,
     server_connections_have_attributes_of_their_own,
@@ -96,6 +98,91 @@ fn a_statement_whose_schema_is_gone_says_so(kind: Kind) {
         let code = replies[0].failure().map(|failure| failure.code);
         assert!(matches!(code, Some(1049 | 1146)), "{replies:?}");
         assert_eq!(client.value("select database()"), here.name);
+    }
+}
+
+/// Servers go to the schema of a statement, come back, and tell with the next OK what an error has no place for.
+fn a_schema_that_a_statement_has_left_is_told_behind_its_failure(kind: Kind) {
+    let (here, there) = (Database::new(kind), Database::new(kind));
+    let mut admin = here.admin();
+    admin.succeed("create table t (i int primary key)");
+    admin.succeed("insert into t values (1)");
+    admin.succeed("create table gone (i int)");
+    let proxy = in_turn(&here);
+    let mut other = proxy.connect(&here);
+    let mut clients =
+        [here.server_port, proxy.port].map(|port| Wire::connect(&here.login(port)).unwrap());
+    // One fails while it runs, one where it is to be prepared.
+    let fails = clients.each_mut().map(|client| {
+        ["insert into t values (1)", "select i from gone"].map(|text| client.prepare(text).id)
+    });
+    admin.succeed("drop table gone");
+    let mut told = Vec::new();
+    for (client, ids) in clients.iter_mut().zip(fails) {
+        client.succeed(&format!("use {}", there.name));
+        let mut heard = Vec::new();
+        for id in ids.into_iter().chain(ids) {
+            other.succeed("select 1");
+            let replies = client.execute(id, &[]).unwrap();
+            let code = replies[0].failure().map(|failure| failure.code);
+            for _ in 0..2 {
+                let Reply::Ok(success) = client.ask("do 1") else {
+                    panic!("no OK");
+                };
+                let schemas = success.changes.into_iter().filter(|(kind, _)| *kind == 1);
+                heard.push((code, schemas.collect::<Vec<_>>()));
+            }
+        }
+        told.push(heard);
+    }
+    assert_eq!(told[0], told[1]);
+}
+
+/// What asks for the schema in ways of which a text shows.
+const ASK: [&str; 4] = [
+    "select database()",
+    "select ifnull(schema (), null)",
+    "select /*! database( */ )",
+    "select count(*) + database() from information_schema.engines where engine = schema()",
+];
+
+fn a_statement_prepared_without_a_schema_stays_without(kind: Kind) {
+    let database = Database::new(kind);
+    let proxy = in_turn(&database);
+    let login = |port| Login {
+        database: String::new(),
+        ..database.login(port)
+    };
+    let null = vec![vec![0, 4]];
+    for text in ASK {
+        for port in [database.server_port, proxy.port] {
+            let mut client = Wire::connect(&login(port)).unwrap();
+            let mut other = Wire::connect(&login(port)).unwrap();
+            let asks = client.prepare(text);
+            let name = &database.name;
+            client.simple(&[&[2], name.as_bytes()].concat()).unwrap();
+            for _ in 0..3 {
+                other.succeed("select 1");
+                assert_eq!(rows(&client.execute(asks.id, &[]).unwrap()), null, "{text}");
+                assert_eq!(client.value("select database()"), *name);
+            }
+            // What is prepared now is of now.
+            let now = client.prepare("select database()");
+            assert_eq!(rows(&client.execute(now.id, &[]).unwrap()), row(name));
+            client
+                .command(&[&[0x19], &asks.id.to_le_bytes()[..]].concat())
+                .unwrap();
+            assert_eq!(client.value("select 1"), "1");
+        }
+    }
+    if !is_direct() {
+        let pins =
+            |reason: &str| proxy.metric("sluice_pins_total", &format!("reason=\"{reason}\""));
+        assert_eq!(pins("sql_prepare"), ASK.len() as f64);
+        assert_eq!(
+            proxy.metric("sluice_database_connections_session_pinned", ""),
+            0.0
+        );
     }
 }
 

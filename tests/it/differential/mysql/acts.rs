@@ -140,10 +140,6 @@ impl Author {
                 if eof && self.kind == Kind::MySql && text.contains("p_out(?)") {
                     text = "do 1".into();
                 }
-                // It stays NULL where there is no schema yet, and a schema once chosen cannot be left for none.
-                if !self.bound.schema && text.contains("database()") {
-                    text = "do 1".into();
-                }
                 Say::Prepare(slot, text)
             }
             67..=82 => {
