@@ -35,4 +35,4 @@ pub use stream::Stream;
 pub use tls::{TlsError, TlsSetupError};
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

@@ -126,7 +126,7 @@ pub(super) fn no_keepalive() -> Keepalive {
     }
 }
 
-pub(super) fn dial_options(host: &str, port: u16) -> DialOptions {
+pub(crate) fn dial_options(host: &str, port: u16) -> DialOptions {
     DialOptions {
         host: host.into(),
         port,

@@ -43,7 +43,7 @@ mod stores;
 mod target;
 mod tasks;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod trial;
 mod upkeep;
 mod visit;

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::metrics::CloseReason;
 use super::open::Opened;
 use super::slot::Slot;
-use crate::net::Stream;
+use crate::net::{Stream, reactor};
 use crate::protocol::{Back, Breach, Chore, Engine, Script, ServerError};
 
 /// A server connection. Closed when dropped; dropping it frees its slot.
@@ -113,7 +113,9 @@ impl<E: Engine> ServerConn<E> {
             return Err(CloseReason::Unclean);
         }
         self.outdated(now)?;
-        let quiet = if self.idle_for(now) >= PEEK_AFTER {
+        // Another thread's event loop may be anywhere in its round.
+        let elsewhere = self.terms.reactor != reactor::here();
+        let quiet = if elsewhere || self.idle_for(now) >= PEEK_AFTER {
             !self.stream.readable_now()
         } else {
             !self.stream.readable_by_reactor()

@@ -75,7 +75,21 @@ pub(super) const fn usual_aim(role: TargetRole) -> Role {
 }
 
 /// Borrows what lies idle where the aim is; `None` if it has to be waited for.
+///
+/// The group is looked at again with the connection in hand: whoever holds requests back
+/// ([`switchover`](crate::topology::switchover)) says so first and then counts connections lent.
+/// Either it sees this one among them, or this session sees the word (both take the store's lock
+/// in between), however long this thread was kept from running.
 pub(super) fn borrow_at_once<E: Engine>(route: &mut Route<E>, aim: Role) -> Option<Lent<E>> {
+    let lent = lend_at_once(route, aim)?;
+    if route.destinations.is_current() {
+        return Some(lent);
+    }
+    lent.server.give_back();
+    None
+}
+
+fn lend_at_once<E: Engine>(route: &mut Route<E>, aim: Role) -> Option<Lent<E>> {
     match aim {
         Role::Primary => {
             let way = route.destinations.primary()?;
@@ -187,14 +201,26 @@ async fn wait_at<E: Engine, I>(
 ) -> Wait<E, I> {
     let roster = Arc::clone(destinations.access().roster());
     let mut borrow = pin!(way.pool.borrow_since(start));
+    // Lent, and looked at again: see `borrow_at_once`.
+    let mut lent = None;
     loop {
         let seen = destinations.epoch();
         let result = std::future::poll_fn(|cx| {
-            if let Poll::Ready(result) = borrow.as_mut().poll(cx) {
-                return Poll::Ready(Some(match result {
-                    Ok(server) => Wait::Lent(server),
-                    Err(error) => Wait::Failed(error),
-                }));
+            if lent.is_none()
+                && let Poll::Ready(result) = borrow.as_mut().poll(cx)
+            {
+                match result {
+                    Ok(server) => lent = Some(server),
+                    Err(error) => return Poll::Ready(Some(Wait::Failed(error))),
+                }
+            }
+            if roster.epoch() == seen
+                && let Some(server) = lent.take()
+            {
+                return Poll::Ready(Some(Wait::Lent(server)));
+            }
+            if lent.is_some() {
+                return Poll::Ready(None);
             }
             if let Poll::Ready(what) = interrupt(cx) {
                 return Poll::Ready(Some(Wait::Interrupted(what)));
@@ -218,6 +244,9 @@ async fn wait_at<E: Engine, I>(
             Role::Replica => destinations.serves(&way.site.name),
         };
         if !stays {
+            if let Some(server) = lent {
+                server.give_back();
+            }
             return Wait::Moved;
         }
     }
@@ -257,3 +286,117 @@ pub(super) async fn rest<E: Engine, I>(
 
 /// A server that could not be reached is tried again after this long by those who wait.
 const TRY_AGAIN: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::task::Poll;
+    use std::time::Duration;
+
+    use tokio::time::{Instant, timeout};
+
+    use super::{Lent, borrow_in_turn};
+    use crate::model::{Credential, PoolKey, Role, Snapshot};
+    use crate::net::testing::dial_options;
+    use crate::pool::tests::fake::{Fake, FakeOpener, FakeServer};
+    use crate::pool::{Dialer, PoolMetrics, PoolOptions, Pools, ServerLogin, TargetOptions};
+    use crate::session::destination::{Access, Destinations, Terms};
+    use crate::session::metrics::SessionMetrics;
+    use crate::session::roster::{Roster, Site, View};
+    use crate::telemetry::MetricRegistry;
+
+    fn options() -> PoolOptions {
+        PoolOptions {
+            size: 1,
+            min_size: 0,
+            borrow_timeout: Duration::from_secs(30),
+            max_waiting: 0,
+            lifetime: Duration::ZERO,
+            lifetime_jitter: Duration::ZERO,
+            round_robin: false,
+            idle_timeout: Duration::ZERO,
+            check_delay: Duration::from_secs(30),
+            init_query: None,
+            reset_timeout: Duration::from_secs(5),
+        }
+    }
+
+    /// A group of one server, with one connection.
+    fn access() -> Arc<Access<Fake>> {
+        let registry = MetricRegistry::new().unwrap();
+        let metrics = SessionMetrics::new(&registry).unwrap();
+        let pools = Pools::new(PoolMetrics::register(registry.prometheus()).unwrap());
+        let target = TargetOptions {
+            max_connections_percent: 100,
+            max_idle_connections_percent: 100,
+            max_db_connections: 0,
+            max_user_connections: 0,
+            login_concurrency: 8,
+            login_retry: Duration::from_secs(1),
+        };
+        let opener = Arc::new(FakeOpener(FakeServer::start(100)));
+        pools.set_target(&"main".into(), &"db:1".into(), target, opener);
+        let dialer = Arc::new(Dialer::new(dial_options("db", 1)).unwrap());
+        let site = Site::new("db:1".into(), dialer, metrics.target("main", "db:1"));
+        let roster = Arc::new(Roster::new("main".into()));
+        publish(&roster, Some(Arc::new(site)), 1, false);
+        let key = PoolKey {
+            group: "main".into(),
+            target: "db:1".into(),
+            user: "app".into(),
+            database: "app".into(),
+            variant: 0,
+        };
+        let terms = Terms {
+            primary: options(),
+            replica: options(),
+            patient: true,
+            reads_fall_back: true,
+        };
+        let login = ServerLogin::Fixed(Credential::None);
+        Arc::new(Access::new(pools, roster, key, login, terms))
+    }
+
+    fn publish(roster: &Roster, site: Option<Arc<Site>>, epoch: u64, paused: bool) {
+        let site = site.or_else(|| roster.site("db:1")).unwrap();
+        let snapshot = Snapshot {
+            epoch,
+            primary: Some("db:1".into()),
+            paused,
+            members: Vec::new(),
+        };
+        roster.publish(View {
+            snapshot: Arc::new(snapshot),
+            sites: [("db:1".into(), site)].into(),
+        });
+    }
+
+    async fn borrow(access: &Arc<Access<Fake>>) -> Lent<Fake> {
+        let mut destinations = Destinations::new(Arc::clone(access), 1);
+        let never = |_: &mut std::task::Context<'_>| Poll::<()>::Pending;
+        let lent = borrow_in_turn(&mut destinations, Role::Primary, Instant::now(), never);
+        lent.await.ok().unwrap()
+    }
+
+    /// Who is served in the very moment in which requests are held back does not begin.
+    #[tokio::test]
+    async fn a_connection_that_comes_with_a_hold_goes_back() {
+        let access = access();
+        let first = borrow(&access).await;
+        let pool = Arc::clone(first.server.pool());
+        let waiter = Arc::clone(&access);
+        let waiting = tokio::spawn(async move { borrow(&waiter).await });
+        while pool.waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+        // Both before the waiter runs again: this runtime has one thread.
+        publish(access.roster(), None, 2, true);
+        first.server.give_back();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert_eq!((pool.snapshot().borrowed, pool.snapshot().idle), (0, 1));
+        assert!(!waiting.is_finished());
+        publish(access.roster(), None, 3, false);
+        let lent = timeout(Duration::from_secs(10), waiting).await;
+        drop(lent.unwrap().unwrap());
+    }
+}

@@ -215,6 +215,11 @@ impl<E: Engine> Destinations<E> {
         self.epoch
     }
 
+    /// True if nothing has changed since its servers were looked up.
+    pub fn is_current(&self) -> bool {
+        self.access.roster.epoch() == self.epoch
+    }
+
     /// The way to the primary; `None` while there is none, or traffic is held.
     pub fn primary(&mut self) -> Option<&Arc<Way<E>>> {
         self.refresh();

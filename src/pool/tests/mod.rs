@@ -13,7 +13,7 @@ use crate::model::{Credential, PoolKey};
 
 mod borrowing;
 mod failures;
-pub(super) mod fake;
+pub(crate) mod fake;
 mod giving_back;
 mod reactors;
 mod sharing;

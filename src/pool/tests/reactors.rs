@@ -118,8 +118,8 @@ fn the_one_idle_for_longest_goes_first_whichever_reactor_has_it() {
         let (home, bed, pool) = two_apart(options(2));
         std::thread::sleep(Duration::from_millis(2));
         match oldest {
-            1 => on_thread(1, async || drop(visit(&pool).await)),
-            _ => drop(home.block_on(visit(&pool))),
+            1 => on_thread(1, async || assert_eq!(visit(&pool).await, (2, 1))),
+            _ => assert_eq!(home.block_on(visit(&pool)), (1, 0)),
         }
         home.block_on(async { pool.evict() });
         // It has ended, or this would find nothing.

@@ -130,8 +130,6 @@ pub fn carried_out(
                 front.last.found_rows = rows;
                 front.last.found_rows_open = open;
                 front.last.found_elsewhere = false;
-            } else if statement.is_some_and(|it| it.queries) {
-                count(front);
             }
         }
         None => {
@@ -152,7 +150,8 @@ pub fn carried_out(
                 front.last.found_rows_open = false;
                 front.last.found_elsewhere = false;
             } else if statement.is_some_and(|it| it.queries) {
-                count(front);
+                front.last.found_rows_open = true;
+                front.last.found_elsewhere = false;
             }
         }
     }
@@ -187,12 +186,6 @@ pub fn carried_out(
     if more {
         front.running = Some(running);
     }
-}
-
-/// The server connection may have counted rows of which the reply tells nothing.
-fn count(front: &mut MyFront) {
-    front.last.found_rows_open = true;
-    front.last.found_elsewhere = false;
 }
 
 /// The number in `Rows matched: 1  Changed: 0  Warnings: 0`.
@@ -354,14 +347,9 @@ fn warned(front: &mut MyFront) {
     }
 }
 
-/// The client's command has ended with an error. `begun`: behind the front of a result.
-pub fn failed(front: &mut MyFront, back: &mut MyBack, begun: bool) {
+/// The client's command has ended with an error.
+pub fn failed(front: &mut MyFront, back: &mut MyBack) {
     front.last.row_count = -1;
-    let unseen = running_statement(front).is_some_and(|it| it.queries);
-    // MariaDB counts rows as it finds them, and a statement that may count any goes on from the client's own count.
-    if front.flavor == Flavor::MariaDb && begun || unseen && !front.last.found_elsewhere {
-        count(front);
-    }
     warned(front);
     if front.last.asks {
         front.pin(PinReason::Diagnostics);

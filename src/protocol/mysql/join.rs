@@ -33,10 +33,9 @@ pub fn attach(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) -> 
             back.warned = false;
         }
     }
-    let elsewhere = other || back.number != front.last.connection;
-    front.last.found_elsewhere |= elsewhere || std::mem::take(&mut back.recounted);
-    if elsewhere {
+    if other || back.number != front.last.connection {
         front.last.connection = back.number;
+        front.last.found_elsewhere = true;
         front.last.id_elsewhere = true;
     }
     back.statements.limit_to(front.policy.max_server_statements);

@@ -367,10 +367,6 @@ impl RequestReader<'_> {
     pub(super) fn recalled(&mut self, recalled: Recall) {
         let (sql, fate) = match recalled {
             Recall::After(sql) => (sql, Fate::Replay),
-            Recall::Count(sql) => {
-                self.front.last.found_elsewhere = false;
-                return self.run_for(sql.as_bytes(), Fate::Replay);
-            }
             Recall::Raise(sql) => (sql, Fate::Raise),
             Recall::Server | Recall::Answered => return,
         };
@@ -382,7 +378,6 @@ impl RequestReader<'_> {
     pub(super) fn set_warnings_aside(&mut self) {
         if self.back.warned && self.front.last.warnings.are_kept() {
             self.back.warned = false;
-            self.front.last.found_elsewhere = true;
             self.run_before(AFTER_NONE);
         }
     }

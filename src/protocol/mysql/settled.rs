@@ -300,8 +300,7 @@ pub(super) fn failed(reader: &mut ReplyReader<'_>, packet: &Packet<'_>, err: &Er
         }
         Fate::Client(_) => {
             if let Some(watcher) = &mut reader.watcher {
-                let begun = owed.stage != super::grammar::Stage::First;
-                effects::failed(watcher.front, reader.back, begun);
+                effects::failed(watcher.front, reader.back);
             }
         }
     }

@@ -25,9 +25,16 @@ pub const QUESTIONS: &[&str] = &[
 
 /// New transactions only read, also those of sessions that are there already. A standby may be told
 /// too: it is written to a file.
+///
+/// What has been committed with `synchronous_commit = off` need not have been written yet, and
+/// `pg_current_wal_lsn` tells of what has: a transaction of our own that is flushed takes all before
+/// it along (PostgreSQL documentation, "Asynchronous Commit"). Without it a replica could be
+/// promoted that lacks the last of them.
 pub const FENCE: &[&str] = &[
     "ALTER SYSTEM SET default_transaction_read_only = on",
     "SELECT pg_reload_conf()",
+    "BEGIN; SET LOCAL synchronous_commit = local; \
+     SELECT CASE WHEN pg_is_in_recovery() THEN 0 ELSE txid_current() END; COMMIT",
 ];
 
 /// The opposite.

@@ -15,7 +15,6 @@ on_both!(
     changed_rows_outlive_a_change_of_what_is_tracked,
     errors_that_are_no_statements_stand_behind_the_last,
     rows_are_counted_as_by_the_server,
-    rows_that_are_not_returned_are_counted_as_by_the_server,
     questions_that_are_not_waited_for_are_answered,
 );
 
@@ -276,110 +275,6 @@ fn rows_are_counted_as_by_the_server(kind: Kind) {
     }
 }
 
-/// Statements of which a reply does not tell what they have counted, or whether.
-const UNSEEN: [&str; 48] = [
-    "create temporary table if not exists temporary as select a from counted",
-    "create temporary table if not exists temporary as select a from counted",
-    "drop temporary table temporary",
-    "create table made_{i} as select a from counted limit 2",
-    "create table if not exists made_{i} as select a from counted",
-    "drop table made_{i}",
-    "set @a = (select max(a) from counted)",
-    "set @a = (select a from counted where a = 77)",
-    "set @a = (select 7)",
-    "set @a = (select a from counted)",
-    "set div_precision_increment = (select max(a) from counted)",
-    "set div_precision_increment = (select 7)",
-    "do (select max(a) from counted)",
-    "do (select 7)",
-    "do (select a from counted)",
-    "insert into kept_{i} select a from counted",
-    "insert into kept_{i} values ((select max(a) from counted))",
-    "insert into kept_{i} values ((select 7))",
-    "replace into kept_{i} (a) (select a from counted limit 2)",
-    "insert into kept_{i} select exp(a * 1000) from counted",
-    "insert into key_{i} select 1 from counted",
-    "insert into key_{i} values (1)",
-    "update kept_{i} set a = (select 7)",
-    "update kept_{i} set a = 1 where a in (select a from counted)",
-    "update kept_{i} set a = 1 where a in (select 7)",
-    "update kept_{i}, counted set kept_{i}.a = 3",
-    "update kept_{i} join counted on kept_{i}.a = counted.a set kept_{i}.a = 1",
-    "update kept_{i} set a = (select a from counted)",
-    "delete from kept_{i} where a in (select 7)",
-    "delete kept_{i} from kept_{i} join counted",
-    "delete from kept_{i} using kept_{i}, counted",
-    "delete low_priority from kept_{i} where a = 77",
-    "call counts()",
-    "call counts_into()",
-    "call counts_not()",
-    "call counts_and_fails()",
-    "select a into @a from counted where a = 2",
-    "select a into @a from counted where a = 77",
-    "select a into @a from counted",
-    "select 1 into @a",
-    "select exp(a * 1000) from counted",
-    "select nothing from counted",
-    "select a from nowhere",
-    "select from from",
-    "signal sqlstate '45000'",
-    "create table counted as select 1",
-    "create view counted as select 1",
-    "kill 4000000000",
-];
-
-/// Whether it counts or not: the count of another client is never told.
-fn rows_that_are_not_returned_are_counted_as_by_the_server(kind: Kind) {
-    let database = Database::new(kind);
-    let mut admin = database.admin();
-    for text in [
-        "create table counted (a int)",
-        "insert into counted values (1), (2), (3)",
-        "create procedure counts() insert into kept_0 select a from counted",
-        "create procedure counts_into() begin declare x int; select a into x from counted where a = 2; end",
-        "create procedure counts_not() begin declare x int; end",
-        "create procedure counts_and_fails() begin select a from counted; signal sqlstate '45000'; end",
-        "create table kept_0 (a int)",
-        "create table kept_1 (a int)",
-        "create table key_0 (a int primary key)",
-        "create table key_1 (a int primary key)",
-    ] {
-        admin.succeed(text);
-    }
-    let proxy = Sluice::with_pool(&database, 1);
-    let [mut direct, mut proxied] = [database.server_port, proxy.port]
-        .map(|port| Wire::connect(&database.login(port)).unwrap());
-    let mut other = proxy.connect(&database);
-    for text in UNSEEN {
-        let mut counted = Vec::new();
-        for (number, client) in [&mut direct, &mut proxied].into_iter().enumerate() {
-            client.succeed("select 1 union select 2 union select 3 union select 4 union select 5");
-            // What these make keeps the connection.
-            let variables = text.contains("@a") || kind == Kind::MySql && text.starts_with("call");
-            let alone = !text.contains("temporary") && !variables;
-            if alone {
-                other.succeed("select 1 union select 2");
-            }
-            let replies = client
-                .query(&text.replace("{i}", &number.to_string()))
-                .unwrap();
-            if alone {
-                other.succeed("select 1 union select 2");
-            }
-            let failed = replies.iter().find_map(|reply| reply.failure());
-            counted.push((
-                client.value("select found_rows()"),
-                failed.map(|failure| failure.code),
-            ));
-            if variables {
-                // COM_RESET_CONNECTION
-                client.simple(&[0x1f]).unwrap();
-            }
-        }
-        assert_eq!(counted[0], counted[1], "{text}");
-    }
-}
-
 /// A question behind what it asks about, in the same write.
 fn questions_that_are_not_waited_for_are_answered(kind: Kind) {
     let database = Database::new(kind);
@@ -394,17 +289,11 @@ fn questions_that_are_not_waited_for_are_answered(kind: Kind) {
         "select cast('12x' as signed) from asked",
         "select nothing from asked",
         "select a from asked",
-        "select sql_calc_found_rows a from asked limit 1",
         "update asked set a = a + 1",
         "insert into asked select 7 from asked limit 1",
         "do 1",
     ] {
-        for question in [
-            "show warnings",
-            "show errors",
-            "select row_count()",
-            "select found_rows()",
-        ] {
+        for question in ["show warnings", "show errors", "select row_count()"] {
             let mut heard = Vec::new();
             for client in [&mut direct, &mut proxied] {
                 other.ask(WARNS);
