@@ -29,12 +29,14 @@ pub const QUESTIONS: &[&str] = &[
 /// What has been committed with `synchronous_commit = off` need not have been written yet, and
 /// `pg_current_wal_lsn` tells of what has: a transaction of our own that is flushed takes all before
 /// it along (PostgreSQL documentation, "Asynchronous Commit"). Without it a replica could be
-/// promoted that lacks the last of them.
+/// promoted that lacks the last of them. It has to log something: one that has a number and nothing
+/// else is not waited for (`RecordTransactionCommit` in `src/backend/access/transam/xact.c`).
 pub const FENCE: &[&str] = &[
     "ALTER SYSTEM SET default_transaction_read_only = on",
     "SELECT pg_reload_conf()",
     "BEGIN; SET LOCAL synchronous_commit = local; \
-     SELECT CASE WHEN pg_is_in_recovery() THEN 0 ELSE txid_current() END; COMMIT",
+     SELECT CASE WHEN pg_is_in_recovery() THEN NULL \
+     ELSE pg_logical_emit_message(true, 'sluice', 'fence') END; COMMIT",
 ];
 
 /// The opposite.
