@@ -7,8 +7,8 @@
 //! There a task wakes wherever a thread is free, and finds its memory in another core's cache. Apart,
 //! threads meet in the pools alone (see [`pool`](crate::pool)): two cost 3 % more than one for each
 //! transaction where clients find connections (16 clients, 20 connections). Where clients of both
-//! wait in one line (64), connections still change threads too often, and two cost 29 % more, as
-//! many as with shared work (21 %) or more. And one acceptor instead of a listening socket for
+//! wait in one line (64), two cost 29 % more, which is no gain over shared work (21 %); single rounds
+//! differ by up to a fifth. And one acceptor instead of a listening socket for
 //! each thread (`SO_REUSEPORT`), because the kernel deals clients out by a hash, whatever each thread
 //! has already: a few long-lived clients end on one thread.
 
@@ -121,7 +121,7 @@ impl Workers {
     {
         let clients = |(_, worker): &(usize, &Worker)| worker.clients.load(Ordering::Relaxed);
         let Some((number, worker)) = self.0.iter().enumerate().min_by_key(clients) else {
-            return Ok(());
+            return Err(io::Error::other("there are no threads"));
         };
         if number != reactor::here() {
             let _entered = worker.runtime.enter();

@@ -216,7 +216,7 @@ fn next_near<T>(queue: &mut VecDeque<Waiter<T>>, reactor: usize) -> Option<Waite
 }
 
 /// So often a waiter is passed over by those of the reactor that a connection is on, and so many are
-/// looked at for one. A connection that moves costs about as much as a fifth of a transaction.
+/// looked at for one.
 const MOST_PASSES: usize = 16;
 /// So many may have left before anyone is removed.
 const SWEEP_ABOVE: usize = 32;

@@ -299,43 +299,20 @@ mod tests {
     use crate::model::{Credential, PoolKey, Role, Snapshot};
     use crate::net::testing::dial_options;
     use crate::pool::tests::fake::{Fake, FakeOpener, FakeServer};
-    use crate::pool::{Dialer, PoolMetrics, PoolOptions, Pools, ServerLogin, TargetOptions};
+    use crate::pool::tests::{options, target_options};
+    use crate::pool::{Dialer, PoolMetrics, Pools, ServerLogin};
     use crate::session::destination::{Access, Destinations, Terms};
     use crate::session::metrics::SessionMetrics;
     use crate::session::roster::{Roster, Site, View};
     use crate::telemetry::MetricRegistry;
-
-    fn options() -> PoolOptions {
-        PoolOptions {
-            size: 1,
-            min_size: 0,
-            borrow_timeout: Duration::from_secs(30),
-            max_waiting: 0,
-            lifetime: Duration::ZERO,
-            lifetime_jitter: Duration::ZERO,
-            round_robin: false,
-            idle_timeout: Duration::ZERO,
-            check_delay: Duration::from_secs(30),
-            init_query: None,
-            reset_timeout: Duration::from_secs(5),
-        }
-    }
 
     /// A group of one server, with one connection.
     fn access() -> Arc<Access<Fake>> {
         let registry = MetricRegistry::new().unwrap();
         let metrics = SessionMetrics::new(&registry).unwrap();
         let pools = Pools::new(PoolMetrics::register(registry.prometheus()).unwrap());
-        let target = TargetOptions {
-            max_connections_percent: 100,
-            max_idle_connections_percent: 100,
-            max_db_connections: 0,
-            max_user_connections: 0,
-            login_concurrency: 8,
-            login_retry: Duration::from_secs(1),
-        };
         let opener = Arc::new(FakeOpener(FakeServer::start(100)));
-        pools.set_target(&"main".into(), &"db:1".into(), target, opener);
+        pools.set_target(&"main".into(), &"db:1".into(), target_options(), opener);
         let dialer = Arc::new(Dialer::new(dial_options("db", 1)).unwrap());
         let site = Site::new("db:1".into(), dialer, metrics.target("main", "db:1"));
         let roster = Arc::new(Roster::new("main".into()));
@@ -348,8 +325,8 @@ mod tests {
             variant: 0,
         };
         let terms = Terms {
-            primary: options(),
-            replica: options(),
+            primary: options(1),
+            replica: options(1),
             patient: true,
             reads_fall_back: true,
         };

@@ -32,7 +32,7 @@ struct Bed {
     registry: Registry,
 }
 
-fn target_options() -> TargetOptions {
+pub(crate) fn target_options() -> TargetOptions {
     TargetOptions {
         max_connections_percent: 100,
         max_idle_connections_percent: 100,
@@ -43,7 +43,7 @@ fn target_options() -> TargetOptions {
     }
 }
 
-fn options(size: u32) -> PoolOptions {
+pub(crate) fn options(size: u32) -> PoolOptions {
     PoolOptions {
         size,
         min_size: 0,
@@ -61,9 +61,18 @@ fn options(size: u32) -> PoolOptions {
 
 impl Bed {
     fn new(capacity: u32, options: TargetOptions) -> Self {
+        Self::made(capacity, options, 1)
+    }
+
+    fn on_reactors(reactors: usize) -> Self {
+        Self::made(100, target_options(), reactors)
+    }
+
+    fn made(capacity: u32, options: TargetOptions, reactors: usize) -> Self {
         let server = FakeServer::start(capacity);
         let registry = Registry::new();
-        let pools = Pools::new(PoolMetrics::register(&registry).unwrap());
+        let metrics = PoolMetrics::register(&registry).unwrap();
+        let pools = Pools::on_reactors(metrics, reactors);
         let opener = Arc::new(FakeOpener(Arc::clone(&server)));
         pools.set_target(&"main".into(), &"db:5432".into(), options, opener);
         Self {

@@ -1,33 +1,15 @@
 //! Threads with a runtime, and so a reactor, each.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use prometheus::Registry;
 use tokio::io::AsyncReadExt;
 use tokio::runtime::{Builder, Runtime};
 
-use super::fake::{Fake, FakeOpener, FakeServer};
-use super::storm::hasty;
-use super::{Bed, Borrowed, Pool, PoolMetrics, Pools, options, target_options};
+use super::fake::Fake;
+use super::storm::{all_are_back, crowd};
+use super::{Bed, Borrowed, Pool, options};
 use crate::net::reactor;
-
-impl Bed {
-    fn on_reactors(reactors: usize) -> Self {
-        let server = FakeServer::start(100);
-        let registry = Registry::new();
-        let metrics = PoolMetrics::register(&registry).unwrap();
-        let pools = Pools::on_reactors(metrics, reactors);
-        let opener = Arc::new(FakeOpener(Arc::clone(&server)));
-        pools.set_target(&"main".into(), &"db:5432".into(), target_options(), opener);
-        Self {
-            server,
-            pools,
-            registry,
-        }
-    }
-}
 
 /// A runtime for the calling thread, which runs reactor `number`.
 fn runtime(number: usize) -> Runtime {
@@ -147,23 +129,10 @@ fn many_reactors_lose_nothing() {
         (bed, pool)
     });
     std::thread::scope(|scope| {
-        for number in 0..4 {
-            let pool = Arc::clone(&pool);
-            scope.spawn(move || {
-                runtime(number).block_on(async {
-                    let mut clients = tokio::task::JoinSet::new();
-                    for seed in 0..12 {
-                        clients.spawn(hasty(Arc::clone(&pool), 12 * number as u64 + seed));
-                    }
-                    while let Some(done) = clients.join_next().await {
-                        done.unwrap();
-                    }
-                });
-            });
+        for (number, first) in (0..4).zip((0..).step_by(12)) {
+            let pool = &pool;
+            scope.spawn(move || runtime(number).block_on(crowd(pool, first..first + 12)));
         }
     });
-    let seen = pool.snapshot();
-    assert_eq!((seen.waiting, seen.borrowed), (0, 0));
-    assert!(bed.server.most_live.load(Ordering::SeqCst) <= 3);
-    assert_eq!(bed.server.live(), seen.idle);
+    all_are_back(&bed, &pool);
 }

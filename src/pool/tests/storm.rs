@@ -5,6 +5,7 @@
     reason = "all numbers here are small"
 )]
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
@@ -217,20 +218,30 @@ async fn no_wakeup_is_lost_between_threads() {
 async fn many_threads_lose_nothing() {
     let bed = Bed::new(100, target_options());
     let pool = bed.pool("app", options(3));
+    crowd(&pool, 0..48).await;
+    all_are_back(&bed, &pool);
+}
+
+/// As many clients as there are seeds.
+pub(super) async fn crowd(pool: &Arc<Pool<Fake>>, seeds: Range<u64>) {
     let mut clients = tokio::task::JoinSet::new();
-    for seed in 0..48 {
-        clients.spawn(hasty(Arc::clone(&pool), seed));
+    for seed in seeds {
+        clients.spawn(hasty(Arc::clone(pool), seed));
     }
     while let Some(done) = clients.join_next().await {
         done.unwrap();
     }
+}
+
+/// After a crowd on a pool of three.
+pub(super) fn all_are_back(bed: &Bed, pool: &Pool<Fake>) {
     let seen = pool.snapshot();
     assert_eq!((seen.waiting, seen.borrowed), (0, 0));
     assert!(bed.server.most_live.load(Ordering::SeqCst) <= 3);
     assert_eq!(bed.server.live(), seen.idle);
 }
 
-pub(super) async fn hasty(pool: Arc<Pool<Fake>>, seed: u64) {
+async fn hasty(pool: Arc<Pool<Fake>>, seed: u64) {
     let mut dice = Dice(seed);
     for _ in 0..400 {
         let leaves = dice.roll(8) == 0;

@@ -229,8 +229,6 @@ pub(super) fn close(reader: &mut RequestReader<'_>, command: Command<'_>) -> Res
                 .script
                 .insert_with(|out| put_command(out, command::STMT_CLOSE, &body));
         }
-    }
-    if held.rooted {
         uproot(reader.front);
     }
     if held.schemaless {
