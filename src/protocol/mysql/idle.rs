@@ -10,6 +10,7 @@ use super::effects;
 use super::execute::number;
 use super::frame::{HEADER_LEN, Header};
 use super::front::MyFront;
+use super::login::Flavor;
 use super::prepared::numbered;
 use super::{fault, relogin, rules};
 use crate::model::Fault;
@@ -174,6 +175,10 @@ pub fn local(front: &mut MyFront, header: Header, payload: &[u8], replies: &mut 
         }
         _ if front.bereft && needs_server(kind) => bereft::local(front, header, payload, replies),
         _ if needs_server(kind) => Local::Server,
+        // A server's connection shows this error behind the one that Sluice has given before.
+        _ if front.flavor == Flavor::MySql && front.last.raised.is_some() && !front.bereft => {
+            Local::Server
+        }
         _ => {
             front.begin();
             refuse(front, header.seq, kind, replies);

@@ -148,7 +148,7 @@ fn kill(front: &mut MyFront, header: Header, verdict: &Verdict, replies: &mut Ve
 }
 
 /// SQL that raises the error that the client has got from Sluice itself, if that is asked about.
-fn raised(front: &MyFront, touches: Touches) -> Option<String> {
+pub(super) fn raised(front: &MyFront, touches: Touches) -> Option<String> {
     let raised = front.last.raised.as_ref()?;
     if !touches.contains(Touch::Diagnostics) {
         return None;

@@ -17,7 +17,7 @@ use super::idle::{self, Local};
 use super::login::Flavor;
 use super::message::Err;
 use super::owed::{Fate, Owed, Then};
-use super::recall::{AFTER_NONE, Recall, recall};
+use super::recall::{AFTER_NONE, Recall, raised, recall};
 use super::rules;
 use super::statements::{Draft, Statement};
 use super::status::Status;
@@ -376,6 +376,9 @@ impl RequestReader<'_> {
 
     /// Has the server connection tell only of warnings that are new, where those of the last statement are kept.
     pub(super) fn set_warnings_aside(&mut self) {
+        if self.raise_again() {
+            return;
+        }
         if self.back.warned && self.front.last.warnings.are_kept() {
             self.back.warned = false;
             self.run_before(AFTER_NONE);
@@ -385,14 +388,34 @@ impl RequestReader<'_> {
     /// Before Sluice answers a command that is no statement: has the server connection tell the warnings of the last that
     /// was, behind which the answer stands. True if they are yet to be waited for.
     pub(super) fn hears_warnings(&mut self) -> bool {
-        let open = self.front.last.warnings.is_open();
+        // MySQL goes on from an error that Sluice itself has given.
+        let raised = self.raise_again();
+        let open = raised || self.front.last.warnings.is_open();
         self.front.request.preparing = open;
+        if raised {
+            self.front.last.raised = None;
+        }
         if open {
             let mut request = Vec::new();
             inquire::ask_for_warnings(self.front, self.back, &mut request);
             self.script.insert(&request);
         }
         open
+    }
+
+    /// Has a connection to MySQL know the error that the client has got from Sluice itself, if any, so that what a command
+    /// that is no statement leaves stands behind it.
+    fn raise_again(&mut self) -> bool {
+        let raised = match self.front.flavor {
+            Flavor::MySql => raised(self.front, Touches::of(Touch::Diagnostics)),
+            Flavor::MariaDb => None,
+        };
+        let Some(sql) = raised else {
+            return false;
+        };
+        self.back.warned = true;
+        self.run_for(sql.as_bytes(), Fate::Raise);
+        true
     }
 
     /// Has the server connection know `LAST_INSERT_ID()` where it matters.

@@ -14,6 +14,7 @@ on_both!(
     warnings_outlive_a_change_of_what_is_tracked,
     changed_rows_outlive_a_change_of_what_is_tracked,
     errors_that_are_no_statements_stand_behind_the_last,
+    errors_of_the_proxy_stand_behind_one_another,
     rows_are_counted_as_by_the_server,
     questions_that_are_not_waited_for_are_answered,
 );
@@ -218,6 +219,41 @@ fn errors_that_are_no_statements_stand_behind_the_last(kind: Kind) {
                 assert_eq!(shown[0], shown[1], "{begin}, {last}, {number}");
             }
         }
+    }
+}
+
+/// Some by a statement, some by commands that are none, some by the server in between.
+fn errors_of_the_proxy_stand_behind_one_another(kind: Kind) {
+    let database = Database::new(kind);
+    let proxy = Sluice::with_pool(&database, 1);
+    let [mut direct, mut proxied] = [database.server_port, proxy.port]
+        .map(|port| Wire::connect(&database.login(port)).unwrap());
+    let mut other = proxy.connect(&database);
+    let unknown: &[u8] = &[0x1a, 77, 0, 0, 0];
+    let kill = b"\x03kill 4000000000";
+    let schema = b"\x02test_of_nobody";
+    for commands in [
+        &[unknown, unknown][..],
+        &[unknown, &[0x77], unknown],
+        &[kill, unknown],
+        &[kill, &[0x77]],
+        &[kill, &[0x0e], &[0x77]],
+        &[unknown, schema, unknown],
+        &[unknown, kill],
+    ] {
+        let mut shown = Vec::new();
+        for client in [&mut direct, &mut proxied] {
+            client.succeed("do 1");
+            for command in commands {
+                other.ask(WARNS);
+                client.simple(command).unwrap();
+            }
+            other.ask(WARNS);
+            let rows = client.ask("show warnings").text_rows();
+            let codes = rows.into_iter().map(|row| row[1].clone());
+            shown.push(codes.collect::<Vec<_>>());
+        }
+        assert_eq!(shown[0], shown[1], "{commands:?}");
     }
 }
 

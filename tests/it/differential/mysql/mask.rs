@@ -31,13 +31,11 @@ pub enum Context {
 #[derive(Clone, Copy, Debug)]
 pub struct Doubt {
     /// `FOUND_ROWS()` after a statement that has failed: the number of the last result until another statement has
-    /// run, Sluice's own ones included, and then perhaps another.
+    /// run, Sluice's own ones included, and then perhaps another. Under another grammar Sluice reads nothing.
     pub rows: bool,
     /// Columns made of parameters are described by earlier executions, too, if the connection has seen any: on MySQL
     /// those of parameters that are NULL, on MariaDB all.
     pub types: bool,
-    /// The schema is told again with the next OK behind a statement that was prepared in another and has failed.
-    pub schema: bool,
 }
 
 /// The packet as it is compared.
@@ -52,8 +50,6 @@ pub fn reply(
     let mut body = packet.body.clone();
     let first = body.first().copied();
     match (context, first) {
-        // Which of its arguments cannot be read MySQL tells in two ways.
-        _ if is_unread(&body) => body = b"malformed".to_vec(),
         (_, Some(0xff)) => body = without_statement(&body, id),
         (Context::Line, _) => body = b"figures".to_vec(),
         (Context::Prepared, Some(0)) => body[1..5].fill(0),
@@ -65,23 +61,23 @@ pub fn reply(
         }
         // Commands that are no statements may still count the warnings of the last.
         (Context::End, Some(0)) => {
-            body = told(&body, say, capabilities, doubt);
+            body = told(&body, say, capabilities);
             if let Some(warnings) = body.get_mut(5..7) {
                 warnings.fill(0);
             }
         }
         (Context::End, Some(0xfe)) if matches!(say, Say::SetOption(_)) => body.truncate(1),
-        (Context::First, Some(0)) => body = told(&body, say, capabilities, doubt),
+        (Context::First, Some(0)) => body = told(&body, say, capabilities),
         // An EOF has no place for what has changed; MariaDB says there that something has.
         (Context::Row | Context::Definition, Some(0xfe)) if body.len() == 5 => {
             body[4] &= !(status::SESSION_STATE_CHANGED >> 8) as u8;
         }
         (Context::Row | Context::Definition, Some(0xfe)) if body.len() < 0xff_ffff => {
-            body = told(&body, say, capabilities, doubt)
+            body = told(&body, say, capabilities)
         }
         (Context::Definition, Some(3)) => definition(&mut body, capabilities, doubt.types),
         (Context::Row, Some(0..0xfe)) if doubt.rows => body = b"a number".to_vec(),
-        (Context::Row, _) if shows_number(&body) => body = b"no open cursor".to_vec(),
+        (Context::Row, _) if shows_number(&body) => body = without_digits(&body),
         (Context::Row, _) if asks_for_number(say) => body = without_number(&body, id),
         _ => {}
     }
@@ -99,7 +95,7 @@ pub fn reply(
 
 /// An OK without what servers tell in their own ways: MySQL of transactions though it is not
 /// asked to, MariaDB of variables in any order and some though they have not changed.
-fn told(body: &[u8], say: &Say, capabilities: u32, doubt: Doubt) -> Vec<u8> {
+fn told(body: &[u8], say: &Say, capabilities: u32) -> Vec<u8> {
     const CHANGED: u16 = status::SESSION_STATE_CHANGED;
     if capabilities & capability::SESSION_TRACK == 0 || body.len() < 7 {
         return body.to_vec();
@@ -120,16 +116,12 @@ fn told(body: &[u8], say: &Say, capabilities: u32, doubt: Doubt) -> Vec<u8> {
         let kind = entries.int(1) as u8;
         let data = entries.string().unwrap_or_default();
         // Servers tell the schema again after a statement that was prepared without any.
-        let again = capabilities & NO_SCHEMA != 0 || doubt.schema;
-        let again = again && !matches!(say, Say::InitDb(_));
+        let again = capabilities & NO_SCHEMA != 0 && !matches!(say, Say::InitDb(_));
         // MariaDB forgets what it could not tell in an EOF; which packet that is differs.
         let eof = capabilities & (IS_MARIADB | capability::DEPRECATE_EOF) == IS_MARIADB;
         // It tells what SET STATEMENT has given back with a later reply, or not at all.
         let untold = kind == 2 && capabilities & IS_MARIADB != 0;
-        // Sluice tells it twice where it has put off what an EOF had no place for.
-        let twice = kind == 1 && kept.first() == Some(&1);
-        let again =
-            twice || untold || kind == 1 && (again || eof && matches!(say, Say::Execute { .. }));
+        let again = untold || kind == 1 && (again || eof && matches!(say, Say::Execute { .. }));
         if !again && kind < 4 && (kind > 0 || capabilities & IS_MARIADB == 0) {
             kept.push(kind);
             put_string(&mut kept, data);
@@ -181,18 +173,16 @@ fn definition(body: &mut [u8], capabilities: u32, typeless: bool) {
     }
 }
 
-/// `The statement (3) has no open cursor.`, among warnings.
+/// `The statement (3) has no open cursor.`, `Unknown prepared statement handler (3) given to …`, among warnings.
 fn shows_number(body: &[u8]) -> bool {
-    body.ends_with(b") has no open cursor.")
+    let text = String::from_utf8_lossy(body);
+    text.contains(") has no open cursor") || text.contains("statement handler (")
 }
 
-fn is_unread(body: &[u8]) -> bool {
-    [
-        &b"Malformed communication packet."[..],
-        b"Incorrect arguments to mysqld_stmt_execute",
-    ]
-    .iter()
-    .any(|text| body.ends_with(text))
+/// Sluice's numbers of statements are its own, and their lengths with them.
+fn without_digits(body: &[u8]) -> Vec<u8> {
+    let text = body.iter().filter(|byte| byte.is_ascii_alphabetic());
+    text.copied().collect()
 }
 
 fn asks_for_number(say: &Say) -> bool {

@@ -245,7 +245,6 @@ impl Listener<'_> {
         let null = |values: &[Value]| values.is_empty() || values.contains(&Value::Null);
         Doubt {
             rows: (self.talk.failed || self.talk.oracle) && self.counts_rows(),
-            schema: self.talk.failed && mariadb,
             types: matches!(self.say, Say::Execute { values, .. } if mariadb || null(values)),
         }
     }
