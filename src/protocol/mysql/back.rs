@@ -49,6 +49,8 @@ pub struct MyBack {
     /// A statement has left warnings or an error there, which later commands that are no statements do not take away,
     /// and on MariaDB not even all that are.
     pub(super) warned: bool,
+    /// Sluice itself has had it run something between clients, which may have counted rows.
+    pub(super) recounted: bool,
     /// What it may hold of others than its holder.
     pub(super) leftovers: Leftovers,
     /// Unique in this process.
@@ -119,6 +121,7 @@ impl MyBack {
             blind: false,
             suspect: false,
             warned: false,
+            recounted: false,
             leftovers: Leftovers::default(),
             holder: 0,
             modes: false,

@@ -63,6 +63,7 @@ fn rollback(back: &mut MyBack, out: &mut Vec<u8>) {
 /// Everything but the schema is as after the login (MySQL protocol, `COM_RESET_CONNECTION`);
 /// session tracking is switched off with the rest, and the character sets are the server's own.
 fn reset(back: &mut MyBack, out: &mut Vec<u8>) {
+    back.recounted = true;
     put_command(out, command::RESET_CONNECTION, &[]);
     back.owe(Owed::new(Fate::Chore, Shape::Plain));
     put_query(out, back.capabilities, TRACKERS.as_bytes());
@@ -75,6 +76,7 @@ fn reset(back: &mut MyBack, out: &mut Vec<u8>) {
 }
 
 fn ask(back: &mut MyBack, sql: &[u8], out: &mut Vec<u8>) {
+    back.recounted = true;
     put_query(out, back.capabilities, sql);
     back.owe(Owed::new(Fate::Chore, Shape::Results));
 }

@@ -18,7 +18,7 @@ use crate::sql::mysql::{Touch, Touches};
 use crate::sql::statement::Which;
 
 /// Applies what the server tells about the session to both sides.
-pub fn learn(back: &mut MyBack, front: Option<&mut MyFront>, ok: &OkPacket<'_>) {
+pub fn learn(back: &mut MyBack, mut front: Option<&mut MyFront>, ok: &OkPacket<'_>) {
     if !ok.state.is_empty() {
         let characteristics = tracker::read(ok.state).filter_map(|change| match change {
             Ok(Change::Characteristics(text)) => Some(!text.is_empty()),
@@ -45,6 +45,11 @@ pub fn learn(back: &mut MyBack, front: Option<&mut MyFront>, ok: &OkPacket<'_>) 
         return;
     }
     let clients = back.debts.front().is_some_and(Owed::is_clients);
+    if let Some(front) = front.as_deref_mut()
+        && clients
+    {
+        untold(front, back);
+    }
     let running = front.as_deref().and_then(|front| front.running.as_ref());
     let statement = running
         .filter(|_| clients)
@@ -77,6 +82,13 @@ pub fn learn(back: &mut MyBack, front: Option<&mut MyFront>, ok: &OkPacket<'_>) 
     }
     if clients {
         choose(front);
+    }
+}
+
+/// What a statement changes of which the server does not tell, as an earlier one of the same text has chosen.
+fn untold(front: &mut MyFront, back: &MyBack) {
+    if back.untracked && running_statement(front).is_some_and(|it| it.touches.intersects(TRACKED)) {
+        front.pin(PinReason::Setting);
     }
 }
 
@@ -126,10 +138,17 @@ pub fn carried_out(
                 && it.counts
                 && !ok.status.has(Status::PS_OUT_PARAMS)
             {
-                let open = it.touches.contains(Touch::CalcFoundRows);
+                // Rows of a cursor come later.
+                let open = it.touches.contains(Touch::CalcFoundRows)
+                    || ok.status.has(Status::CURSOR_EXISTS);
                 front.last.found_rows = rows;
                 front.last.found_rows_open = open;
                 front.last.found_elsewhere = false;
+            } else {
+                let cursor = ok.status.has(Status::CURSOR_EXISTS);
+                if cursor || statement.is_some_and(|it| it.queries) {
+                    count(front, cursor);
+                }
             }
         }
         None => {
@@ -150,8 +169,7 @@ pub fn carried_out(
                 front.last.found_rows_open = false;
                 front.last.found_elsewhere = false;
             } else if statement.is_some_and(|it| it.queries) {
-                front.last.found_rows_open = true;
-                front.last.found_elsewhere = false;
+                count(front, false);
             }
         }
     }
@@ -186,6 +204,16 @@ pub fn carried_out(
     if more {
         front.running = Some(running);
     }
+}
+
+/// The server connection may have counted rows of which the reply tells nothing. `surely`: it has.
+fn count(front: &mut MyFront, surely: bool) {
+    // Where it could not go on from the client's own count, what it knows may be another client's.
+    if front.last.found_elsewhere && !surely {
+        return;
+    }
+    front.last.found_rows_open = true;
+    front.last.found_elsewhere = false;
 }
 
 /// The number in `Rows matched: 1  Changed: 0  Warnings: 0`.
@@ -347,10 +375,16 @@ fn warned(front: &mut MyFront) {
     }
 }
 
-/// The client's command has ended with an error.
-pub fn failed(front: &mut MyFront, back: &mut MyBack) {
+/// The client's command has ended with an error. `begun`: behind the front of a result.
+pub fn failed(front: &mut MyFront, back: &mut MyBack, begun: bool) {
     front.last.row_count = -1;
+    // MariaDB counts rows as it finds them.
+    let surely = front.flavor == Flavor::MariaDb && begun;
+    if surely || running_statement(front).is_some_and(|it| it.queries) {
+        count(front, surely);
+    }
     warned(front);
+    untold(front, back);
     if front.last.asks {
         front.pin(PinReason::Diagnostics);
     }
@@ -370,6 +404,17 @@ pub fn failed(front: &mut MyFront, back: &mut MyBack) {
         front.forgive(&rules::NOTHING_LEFT_BY_FAILURE);
     }
 }
+
+/// Touches of which the server's trackers tell, or tell more than the text.
+const TRACKED: Touches = Touches::of(Touch::SetSession)
+    .with(Touch::NextTransaction)
+    .with(Touch::Schema)
+    .with(Touch::DropDatabase)
+    .with(Touch::SqlExecute)
+    .with(Touch::TableWrite)
+    .with(Touch::Call)
+    .with(Touch::Function)
+    .with(Touch::Unknown);
 
 /// What runs code of users.
 const ROUTINES: Touches = Touches::of(Touch::Call).with(Touch::Function);

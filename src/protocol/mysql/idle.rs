@@ -128,12 +128,15 @@ pub fn local(front: &mut MyFront, header: Header, payload: &[u8], replies: &mut 
         command::PING => {
             front.begin();
             front.last.row_count = 0;
+            front.last.interrupted = true;
             answer::ok(front, header.seq, replies);
             Local::Done
         }
         command::RESET_CONNECTION => {
             front.begin();
             front.reset();
+            // The server connection has not been reset with it.
+            (front.last.id_elsewhere, front.last.interrupted) = (true, true);
             answer::ok(front, header.seq, replies);
             Local::Done
         }

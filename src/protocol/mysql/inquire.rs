@@ -27,8 +27,10 @@ pub fn inquire(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) {
         // They count no rows themselves.
         front.last.interrupted |= front.last.row_count != 0;
     }
-    // MariaDB's tracker needs the names behind it, see `TRACKERS`.
-    let renamed = back.unnamed || back.untracked && back.flavor() == Flavor::MariaDb;
+    // MariaDB's tracker needs the names behind it, see `TRACKERS`. Names that it has not told may be of the client's
+    // choice: it keeps the connection, which is reset behind it.
+    let told = !front.is_pinned_for(PinReason::Setting);
+    let renamed = back.unnamed || back.untracked && back.flavor() == Flavor::MariaDb && told;
     if back.untracked {
         back.untracked = false;
         let trackers = if renamed { TRACKERS } else { TRACKERS_ALONE };
@@ -78,7 +80,7 @@ pub fn inspect(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) ->
     }
     // Behind the warnings, of which it makes one, and before what returns rows.
     if std::mem::take(&mut front.last.found_rows_open) {
-        put_query(request, back.capabilities, b"SELECT FOUND_ROWS()");
+        put_query(request, back.capabilities, FOUND_ROWS);
         back.owe(Owed::new(Fate::FoundRows, Shape::Results));
     }
     if front.last.insert_id_open {
@@ -108,6 +110,8 @@ fn ask_for_variables(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u
         }
     }
 }
+
+pub(super) const FOUND_ROWS: &[u8] = b"SELECT FOUND_ROWS()";
 
 /// After it the connection has none, so that the next client's command shows whether it has made one.
 const LAST_INSERT_ID: &[u8] = b"SELECT LAST_INSERT_ID(), LAST_INSERT_ID(0)";

@@ -33,9 +33,12 @@ pub fn attach(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) -> 
             back.warned = false;
         }
     }
-    if other || back.number != front.last.connection {
+    let elsewhere = other || back.number != front.last.connection;
+    let recounted = std::mem::take(&mut back.recounted);
+    front.last.found_elsewhere |= elsewhere || recounted;
+    front.last.interrupted |= elsewhere || recounted;
+    if elsewhere {
         front.last.connection = back.number;
-        front.last.found_elsewhere = true;
         front.last.id_elsewhere = true;
     }
     back.statements.limit_to(front.policy.max_server_statements);

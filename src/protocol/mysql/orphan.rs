@@ -57,7 +57,7 @@ pub fn orphan(
         if !matches!(owed.stage, Stage::First | Stage::Rows) {
             return false;
         }
-        effects::failed(front, back);
+        effects::failed(front, back, false);
         if let Some(fault) = fault {
             front.next_seq = fault::write(fault, front.next_seq, replies);
         }

@@ -70,6 +70,10 @@ pub(super) fn execute(
     held.rooted = execution.cursor;
     let (verdict, types) = (held.verdict.clone(), held.types.clone());
     let (text, settings) = (held.statement.text.clone(), Arc::clone(&held.settings));
+    if reader.joins_warnings(verdict.touches) {
+        return Ok(0);
+    }
+    let front = &mut *reader.front;
     let (status, header) = (reader.back.status, command.header);
     let recalled = before_execution(front, status, header, &verdict, reader.replies);
     if recalled == Recall::Answered {

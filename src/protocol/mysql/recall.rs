@@ -17,6 +17,8 @@ pub enum Recall {
     /// It is for the server, once this has brought the server connection to what the client's
     /// last command left.
     After(String),
+    /// The same, where it is the number of rows counted last that this brings back.
+    Count(String),
     /// The same, but this ends with the error that Sluice has given the client.
     Raise(String),
     /// It has been answered.
@@ -46,11 +48,14 @@ pub fn recall(
     if !first.touches.intersects(ASKED_OF_US.with(Touch::Unknown)) {
         // Most statements leave the number of rows of the last result as it is.
         let asked = verdict.touches.contains(Touch::FoundRows);
-        if !asked || is_kept(front, status, verdict.touches) {
+        if !asked {
+            return counted(front, verdict);
+        }
+        if is_kept(front, status, verdict.touches) {
             return Recall::Server;
         }
         return match primer(front, Touches::of(Touch::FoundRows), false) {
-            Some(sql) => Recall::After(sql),
+            Some(sql) => Recall::Count(sql),
             None => {
                 lost(front, header, replies);
                 Recall::Answered
@@ -105,6 +110,26 @@ pub fn recall(
     Recall::Answered
 }
 
+/// Where a statement may count rows that it does not return, but need not, the server connection goes on from what the
+/// client's own last one has counted.
+fn counted(front: &MyFront, verdict: &Verdict) -> Recall {
+    let last = &front.last;
+    let may = verdict.statements.iter().any(|statement| statement.queries);
+    // MySQL tells with the OK of a `CALL` whose routine changes none how many rows the statement before has changed.
+    let tells = front.flavor == Flavor::MySql && verdict.touches.contains(Touch::Call);
+    let astray = tells && last.interrupted;
+    // Nothing brings a number of changed rows back.
+    let irretrievable = tells && !last.interrupted && last.row_count > 0;
+    if !may || irretrievable || !(last.found_elsewhere || astray) {
+        return Recall::Server;
+    }
+    match primer(front, Touches::of(Touch::FoundRows), false) {
+        Some(sql) => Recall::Count(sql),
+        None if astray => Recall::After(AFTER_NONE.to_owned()),
+        None => Recall::Server,
+    }
+}
+
 /// The same for a prepared statement that is executed.
 pub fn before_execution(
     front: &mut MyFront,
@@ -117,7 +142,10 @@ pub fn before_execution(
     if let Some(sql) = raised(front, touches) {
         return Recall::Raise(sql);
     }
-    if is_kept(front, status, touches) || !touches.intersects(LOST_WITH_CONNECTION) {
+    if !touches.intersects(LOST_WITH_CONNECTION) {
+        return counted(front, verdict);
+    }
+    if is_kept(front, status, touches) {
         return Recall::Server;
     }
     if let Some(sql) = primer(front, touches, touches.contains(Touch::Diagnostics)) {
@@ -163,9 +191,12 @@ pub(super) fn raised(front: &MyFront, touches: Touches) -> Option<String> {
 /// True if the server connection knows what these touches ask about: the client's last command is the last that it
 /// has seen, and the client's last result, which may be older, the last that it has counted.
 fn is_kept(front: &MyFront, status: Status, touches: Touches) -> bool {
-    let holds = front.is_pinned() || status.has(Status::IN_TRANS);
-    let counted = !touches.contains(Touch::FoundRows) || !front.last.found_elsewhere;
     let about_last = touches.intersects(Touches::of(Touch::RowCount).with(Touch::Diagnostics));
+    let about_rows = touches.contains(Touch::FoundRows);
+    let held = front.is_pinned() || status.has(Status::IN_TRANS);
+    // The number of rows stays known as long as the connection has not been given back.
+    let holds = held || about_rows && !about_last;
+    let counted = !about_rows || !front.last.found_elsewhere;
     let elsewhere = touches.contains(Touch::Diagnostics) && front.last.warnings.are_kept();
     holds && counted && !elsewhere && !(about_last && front.last.interrupted)
 }

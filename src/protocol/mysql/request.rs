@@ -309,6 +309,11 @@ impl RequestReader<'_> {
         };
         let mode = self.front.settings.mode(self.back.usual);
         let verdict = rules::verdict(text, mode);
+        if let Some(first) = verdict.statements.first()
+            && self.joins_warnings(first.touches)
+        {
+            return 0;
+        }
         let (status, header) = (self.back.status, command.header);
         let recalled = recall(self.front, status, header, text, &verdict, self.replies);
         if recalled == Recall::Answered {
@@ -367,11 +372,25 @@ impl RequestReader<'_> {
     pub(super) fn recalled(&mut self, recalled: Recall) {
         let (sql, fate) = match recalled {
             Recall::After(sql) => (sql, Fate::Replay),
+            Recall::Count(sql) => {
+                self.front.last.found_elsewhere = false;
+                return self.run_for(sql.as_bytes(), Fate::Replay);
+            }
             Recall::Raise(sql) => (sql, Fate::Raise),
             Recall::Server | Recall::Answered => return,
         };
-        self.front.last.found_elsewhere = true;
+        self.ask_for_count();
         self.run_for(sql.as_bytes(), fate);
+    }
+
+    /// Before Sluice has the server connection run something that counts rows: asks it for what the client's own
+    /// statements have counted, where only it knows.
+    fn ask_for_count(&mut self) {
+        let last = &mut self.front.last;
+        if std::mem::take(&mut last.found_rows_open) {
+            self.run_for(inquire::FOUND_ROWS, Fate::FoundRows);
+        }
+        self.front.last.found_elsewhere = true;
     }
 
     /// Has the server connection tell only of warnings that are new, where those of the last statement are kept.
@@ -381,6 +400,7 @@ impl RequestReader<'_> {
         }
         if self.back.warned && self.front.last.warnings.are_kept() {
             self.back.warned = false;
+            self.ask_for_count();
             self.run_before(AFTER_NONE);
         }
     }
@@ -403,6 +423,14 @@ impl RequestReader<'_> {
         open
     }
 
+    /// Before a statement that asks about them: has the server connection tell the warnings that stand behind those kept
+    /// here. True if they are yet to be waited for.
+    pub(super) fn joins_warnings(&mut self, touches: Touches) -> bool {
+        touches.contains(Touch::Diagnostics)
+            && self.front.last.warnings.are_parted()
+            && self.hears_warnings()
+    }
+
     /// Has a connection to MySQL know the error that the client has got from Sluice itself, if any, so that what a command
     /// that is no statement leaves stands behind it.
     fn raise_again(&mut self) -> bool {
@@ -414,6 +442,7 @@ impl RequestReader<'_> {
             return false;
         };
         self.back.warned = true;
+        self.ask_for_count();
         self.run_for(sql.as_bytes(), Fate::Raise);
         true
     }

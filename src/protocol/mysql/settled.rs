@@ -300,7 +300,8 @@ pub(super) fn failed(reader: &mut ReplyReader<'_>, packet: &Packet<'_>, err: &Er
         }
         Fate::Client(_) => {
             if let Some(watcher) = &mut reader.watcher {
-                effects::failed(watcher.front, reader.back);
+                let begun = owed.stage != super::grammar::Stage::First;
+                effects::failed(watcher.front, reader.back, begun);
             }
         }
     }

@@ -62,6 +62,11 @@ impl Warnings {
         self.state == State::Open
     }
 
+    /// True if some are kept here, and others behind them still have to be asked for.
+    pub fn are_parted(&self) -> bool {
+        self.state == State::Open && !self.rows.is_empty()
+    }
+
     /// They are being asked for.
     pub fn asked(&mut self) {
         self.state = State::Reading;

@@ -6,6 +6,7 @@ use super::body::Body;
 use super::cursor::{Cursor, variable};
 use super::effect::effect;
 use super::lexer::{Kind, Lexer, Token};
+use super::mode::Flavor;
 use super::natives::is_native;
 use super::touch::{Touch, Touches};
 use super::verdict::{Statement, Verdict};
@@ -59,6 +60,10 @@ struct Current<'a> {
     target: bool,
     /// A query stands within, whatever the command.
     queries: bool,
+    /// The tables named so far are those of this.
+    tables: Tables,
+    /// `UPDATE` or `DELETE` joins tables.
+    joins: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -70,6 +75,28 @@ enum Pending {
     LastInsertId,
     /// Behind `@@`, or a scope and a dot.
     System,
+}
+
+/// Whose tables are being named.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tables {
+    /// Those of no statement of interest.
+    Other,
+    /// Of `UPDATE`, up to its `SET`.
+    Update,
+    Delete,
+}
+
+impl Tables {
+    fn of(first: &Token<'_>) -> Self {
+        if first.is_word(b"update") {
+            Self::Update
+        } else if first.is_word(b"delete") {
+            Self::Delete
+        } else {
+            Self::Other
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -162,6 +189,7 @@ impl<'a> Scan<'a> {
             Kind::Variable => current.variable(&token),
             Kind::System => current.pending = Pending::System,
             Kind::Assign => current.assigned(),
+            Kind::Comma if current.depth == 0 => current.joins |= current.tables == Tables::Update,
             _ => {}
         }
         current.qualified = qualified;
@@ -207,6 +235,8 @@ impl<'a> Current<'a> {
             wrapped: Wrapped::No,
             target: first.is_word(b"insert") || first.is_word(b"replace"),
             queries: false,
+            tables: Tables::of(&first),
+            joins: false,
         }
     }
 
@@ -292,6 +322,9 @@ impl<'a> Current<'a> {
             Some(Command::Set) => self.set_word(token),
             _ => {}
         }
+        if self.tables != Tables::Other && self.depth == 0 {
+            self.join(token);
+        }
         // Length and first letter leave few candidates.
         let first = token.bytes.first().map_or(0, |first| first | 0x20);
         self.target &= !is_source(token, first);
@@ -319,6 +352,18 @@ impl<'a> Current<'a> {
                 self.touches.insert(Touch::CalcFoundRows);
             }
             _ => {}
+        }
+    }
+
+    /// Whether a word tells that tables are joined. `DELETE` joins wherever it names tables before `FROM`.
+    fn join(&mut self, token: &Token<'_>) {
+        const NO_TABLE: [&[u8]; 4] = [b"delete", b"low_priority", b"quick", b"ignore"];
+        if token.is_word(b"set") {
+            self.tables = Tables::Other;
+        } else if token.is_word(b"join") || token.is_word(b"using") {
+            self.joins = true;
+        } else if token.is_word(b"from") {
+            self.joins |= !NO_TABLE.into_iter().any(|word| self.after(word));
         }
     }
 
@@ -434,8 +479,12 @@ impl<'a> Current<'a> {
             variables: self.variables.into_vec().into(),
             read_only_candidate: effect.reads && !self.writes && !self.modifies && harmless,
             many_replies: effect.many_replies,
-            queries: (self.queries || self.into)
-                && !matches!(command, Command::Load | Command::Create | Command::Set),
+            queries: counts_unseen(
+                command,
+                self.queries || self.joins,
+                self.into,
+                from.mode().flavor,
+            ),
             counts: match command {
                 Command::Read | Command::Call | Command::Execute | Command::Unknown => true,
                 Command::Show => effect.counts,
@@ -488,6 +537,19 @@ const fn evaluates(command: Command, queries: bool) -> bool {
         | Command::Analyze
         | Command::Unknown => true,
         _ => false,
+    }
+}
+
+/// Whether servers may count rows of a statement with this command that it does not return. `queries`: a query, or a
+/// join, stands within; `into`: its rows go elsewhere.
+const fn counts_unseen(command: Command, queries: bool, into: bool, flavor: Flavor) -> bool {
+    match command {
+        Command::Read => into,
+        Command::Call | Command::Execute => true,
+        // MySQL counts none of these.
+        Command::Create | Command::Set => queries && matches!(flavor, Flavor::MariaDb),
+        Command::Load | Command::Explain | Command::Analyze | Command::Show => false,
+        _ => queries || into,
     }
 }
 

@@ -98,8 +98,8 @@ pub struct Statement {
     pub read_only_candidate: bool,
     /// Whether the server may answer with more than one reply, as for `CALL`.
     pub many_replies: bool,
-    /// Whether there is a query within, or one whose rows go elsewhere: the server may count its rows as those of
-    /// a result.
+    /// Whether `FOUND_ROWS()` may count rows that it does not return: those of a query within, or of one whose rows
+    /// go elsewhere. Whether it does depends on more than the text.
     pub queries: bool,
     /// Whether `FOUND_ROWS()` counts the rows that it returns, if it does.
     pub counts: bool,

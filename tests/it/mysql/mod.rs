@@ -23,6 +23,7 @@ macro_rules! on_both {
 mod asked_after;
 mod bad_input;
 mod basics;
+mod counted;
 mod drivers;
 mod login;
 mod loss;

@@ -21,6 +21,7 @@ on_both!(
     statements_that_nobody_has_prepared_are_told_as_a_server_tells_them,
     cursors_that_are_not_there_are_told_without_preparing,
     what_was_counted_outlives_a_preparation,
+    a_reset_forgets_the_last_insert_id,
 );
 
 /// As many server connections as clients, lent in turn: each statement of a client runs on another one.
@@ -453,4 +454,19 @@ fn bulk_execution_is_for_those_who_have_agreed_on_it() {
     let failed = client.read_reply().unwrap();
     assert_eq!(failed.failure().map(|failure| failure.code), Some(1235));
     assert_eq!(client.value("select 1"), "1");
+}
+
+/// Also where no server connection is reset with the session.
+fn a_reset_forgets_the_last_insert_id(kind: Kind) {
+    let database = Database::new(kind);
+    let text = "create table made (id int auto_increment primary key, known bigint)";
+    database.admin().succeed(text);
+    let proxy = Sluice::with_pool(&database, 1);
+    let mut client = Wire::connect(&database.login(proxy.port)).unwrap();
+    client.succeed("insert into made (known) values (0)");
+    assert_eq!(client.value("select @@last_insert_id"), "1");
+    // COM_RESET_CONNECTION
+    client.simple(&[0x1f]).unwrap();
+    client.succeed("insert into made (known) values (last_insert_id())");
+    assert_eq!(client.value("select known from made where id = 2"), "0");
 }

@@ -1,11 +1,15 @@
 //! What pins, and what ends it again.
 
 use crate::support::{
-    mysql::{Database, Kind},
-    sluice::Sluice,
+    mysql::{Database, Kind, wire::Wire},
+    sluice::{Settings, Sluice},
 };
 
-on_both!(what_pins_is_ended, a_statement_that_fails_leaves_no_pin);
+on_both!(
+    what_pins_is_ended,
+    a_statement_that_fails_leaves_no_pin,
+    what_a_text_leaves_untold_stays_the_clients,
+);
 
 /// Texts that pin for a reason, and texts after which the session may leave.
 const ENDS: &[(&str, &[&str], &[&str])] = &[
@@ -135,4 +139,53 @@ fn what_a_routine_locks_does_not_stay_locked() {
     client.succeed("do get_lock('outside', 0)");
     client.succeed("call locks()");
     assert_eq!(client.value("select is_free_lock('outside')"), "0");
+}
+
+/// Texts that choose what the server tells, and change something of which it then does not tell.
+fn what_a_text_leaves_untold_stays_the_clients(kind: Kind) {
+    const ASKS: &str = "select concat_ws(' ', @@collation_connection, @@character_set_results, @@sql_mode, @@time_zone, database())";
+    let database = Database::new(kind);
+    let mut admin = database.admin();
+    admin.succeed("create procedure changes_zone() set time_zone = '+05:00'");
+    // What is not known to be the client's is not on the other connection.
+    let proxy = Sluice::start(
+        &Settings::for_mysql(database.server_port)
+            .group("server_round_robin", true)
+            .group("default_pool_size", 2),
+    );
+    let connect = |port| Wire::connect(&database.login(port)).unwrap();
+    let [mut one, mut two] = [proxy.port; 2].map(connect);
+    for text in ["begin", "rollback"] {
+        one.succeed(text);
+        two.succeed(text);
+    }
+    for text in [
+        "set session_track_system_variables = ''; set names utf8mb4 collate utf8mb4_unicode_ci",
+        "set session_track_system_variables = '', names utf8mb4 collate utf8mb4_unicode_ci",
+        "set session_track_system_variables = 'autocommit'; set collation_connection = concat('latin1_', 'bin')",
+        "set session_track_system_variables = ''; set sql_mode = 'ANSI', time_zone = '+03:00'",
+        "set session_track_system_variables = ''; call changes_zone()",
+        "set session_track_schema = 0; use information_schema",
+        "set session_track_system_variables = ''; set names latin1; select nothing",
+    ] {
+        let [mut direct, mut proxied] = [database.server_port, proxy.port].map(connect);
+        for client in [&mut direct, &mut proxied] {
+            client.query(text).unwrap();
+        }
+        for again in [
+            "do 1",
+            "set session_track_system_variables = default",
+            "do 1",
+        ] {
+            assert_eq!(direct.value(ASKS), proxied.value(ASKS), "{text}, {again}");
+            for client in [&mut direct, &mut proxied] {
+                client.succeed(again);
+            }
+        }
+    }
+    // Nothing of it is left for others.
+    let usual = connect(database.server_port).value(ASKS);
+    for mut client in [one, two] {
+        assert_eq!(client.value(ASKS), usual);
+    }
 }

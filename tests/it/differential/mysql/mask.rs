@@ -30,12 +30,14 @@ pub enum Context {
 /// What servers answer in one way or another by what the connection has seen before.
 #[derive(Clone, Copy, Debug)]
 pub struct Doubt {
-    /// `FOUND_ROWS()` after a statement that has failed: the number of the last result until another statement has
-    /// run, Sluice's own ones included, and then perhaps another. Under another grammar Sluice reads nothing.
+    /// `FOUND_ROWS()` under another grammar, of which Sluice reads nothing.
     pub rows: bool,
     /// Columns made of parameters are described by earlier executions, too, if the connection has seen any: on MySQL
     /// those of parameters that are NULL, on MariaDB all.
     pub types: bool,
+    /// What MySQL tells with a `CALL` whose routine changes no rows: those that the statement before has changed, or
+    /// none where the connection was given back in between.
+    pub changed: Option<u64>,
 }
 
 /// The packet as it is compared.
@@ -67,7 +69,15 @@ pub fn reply(
             }
         }
         (Context::End, Some(0xfe)) if matches!(say, Say::SetOption(_)) => body.truncate(1),
-        (Context::First, Some(0)) => body = told(&body, say, capabilities),
+        (Context::First, Some(0)) => {
+            body = told(&body, say, capabilities);
+            // Numbers below 251 are one byte.
+            if let Some(affected) = body.get_mut(1)
+                && doubt.changed == Some(u64::from(*affected))
+            {
+                *affected = 0;
+            }
+        }
         // An EOF has no place for what has changed; MariaDB says there that something has.
         (Context::Row | Context::Definition, Some(0xfe)) if body.len() == 5 => {
             body[4] &= !(status::SESSION_STATE_CHANGED >> 8) as u8;

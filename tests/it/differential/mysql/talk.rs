@@ -27,10 +27,10 @@ pub struct Talk {
     login: Login,
     slots: Vec<Slot>,
     said: Vec<Say>,
-    /// A statement has failed since rows were counted last: see [`Doubt`].
-    failed: bool,
     /// Sluice reads no text any more.
     oracle: bool,
+    /// How many rows the last statement has changed, if that was outside of a transaction: see [`Doubt`].
+    changed: Option<u64>,
     over: bool,
 }
 
@@ -55,8 +55,8 @@ impl Talk {
                     login: login.clone(),
                     slots: vec![Slot::nobodys(); SLOTS],
                     said: Vec::new(),
-                    failed: false,
                     oracle: false,
+                    changed: None,
                     over: false,
                 };
                 (Some(talk), vec![plain(&welcome)])
@@ -217,34 +217,37 @@ impl Listener<'_> {
         let capabilities = wire.capabilities | family | schema;
         let doubt = self.doubt(family != 0);
         let shown = reply(&packet, context, self.say, capabilities, id, doubt);
-        match packet.body.first() {
-            Some(0xff) => self.talk.failed = true,
-            Some(_) if context == Context::Definition && self.is_statement() => {
-                self.talk.failed &= self.counts_rows();
+        match (context, &packet.body[..]) {
+            (Context::First | Context::End, [0, rest @ ..]) => {
+                let mut reader = Reader(rest);
+                let (affected, _) = (reader.lenenc(), reader.lenenc());
+                let open = reader.int(2) as u16 & status::IN_TRANSACTION != 0;
+                self.talk.changed = affected.filter(|rows| *rows > 0 && !open);
             }
+            (Context::First | Context::End, _) => self.talk.changed = None,
             _ => {}
         }
         self.heard.push(shown);
         Ok(packet)
     }
 
-    fn is_statement(&self) -> bool {
-        matches!(self.say, Say::Query(_) | Say::Execute { .. })
-    }
-
-    fn counts_rows(&self) -> bool {
+    fn text(&self) -> String {
         let text = match self.say {
             Say::Query(sql) => sql,
             Say::Execute { slot, .. } => &self.talk.slots[*slot].text,
             _ => "",
         };
-        text.to_ascii_lowercase().contains("found_rows()")
+        text.to_ascii_lowercase()
     }
 
     fn doubt(&self, mariadb: bool) -> Doubt {
         let null = |values: &[Value]| values.is_empty() || values.contains(&Value::Null);
         Doubt {
-            rows: (self.talk.failed || self.talk.oracle) && self.counts_rows(),
+            rows: self.talk.oracle && self.text().contains("found_rows()"),
+            changed: self
+                .talk
+                .changed
+                .filter(|_| !mariadb && self.text().starts_with("call ")),
             types: matches!(self.say, Say::Execute { values, .. } if mariadb || null(values)),
         }
     }

@@ -1,0 +1,292 @@
+//! `FOUND_ROWS()`, and the changed rows that a `CALL` tells, on a connection that others have used.
+
+use crate::support::{
+    mysql::{Database, Kind, message::Reply, wire::Wire},
+    sluice::Sluice,
+};
+
+on_both!(
+    what_a_cursor_counts_is_counted,
+    rows_are_counted_as_by_the_server,
+    rows_that_are_not_returned_are_counted_as_by_the_server,
+    counts_outlive_commands_that_are_no_statements,
+    a_call_tells_nothing_of_others,
+);
+
+/// COM_RESET_CONNECTION
+const RESET: &[u8] = &[0x1f];
+
+fn what_a_cursor_counts_is_counted(kind: Kind) {
+    let database = Database::new(kind);
+    let proxy = Sluice::with_pool(&database, 1);
+    for text in ["do 1", "select 1 union select 2 union select 3"] {
+        let [direct, proxied] = [database.server_port, proxy.port].map(|port| {
+            let mut client = Wire::connect(&database.login(port)).unwrap();
+            // Threads of MariaDB begin with the count of the client before.
+            client.succeed("select 1 union select 2");
+            let id = client.prepare(text).id;
+            // CURSOR_TYPE_READ_ONLY
+            let execute = [&[0x17][..], &id.to_le_bytes(), &[1, 1, 0, 0, 0]].concat();
+            client.command(&execute).unwrap();
+            client.read_replies().unwrap();
+            client
+                .command(&[&[0x19], &id.to_le_bytes()[..]].concat())
+                .unwrap();
+            client.value("select found_rows()")
+        });
+        assert_eq!(direct, proxied, "{text}");
+    }
+}
+
+/// Statements that return rows, of which only some count.
+const RETURNING: [&str; 22] = [
+    "select 1 union select 2",
+    "with x as (select 1) select * from x",
+    "(select 1) limit 0",
+    "show databases like 'nothing'",
+    "show tables",
+    "show columns from counted",
+    "show index from counted",
+    "show variables like 'sql_mode'",
+    "show engines",
+    "show character set like 'latin1'",
+    "show create table counted",
+    "show processlist",
+    "show grants",
+    "show count(*) warnings",
+    "describe counted",
+    "explain select * from counted",
+    "explain update counted set a = 1",
+    "checksum table counted",
+    "check table counted",
+    "analyze table counted",
+    "help 'nothing'",
+    "xa recover",
+];
+
+fn rows_are_counted_as_by_the_server(kind: Kind) {
+    let database = Database::new(kind);
+    let mut admin = database.admin();
+    admin.succeed("create table counted (a int)");
+    let proxy = Sluice::with_pool(&database, 1);
+    let [mut direct, mut proxied] = [database.server_port, proxy.port]
+        .map(|port| Wire::connect(&database.login(port)).unwrap());
+    let mut other = proxy.connect(&database);
+    let own: &[&str] = match kind {
+        Kind::MySql => &["table counted", "values row(1), row(2)"],
+        Kind::MariaDb => &[
+            "insert into counted values (1), (2) returning a",
+            "delete from counted returning a",
+            "show authors",
+        ],
+    };
+    for text in RETURNING.iter().chain(own) {
+        let mut counted = Vec::new();
+        for client in [&mut direct, &mut proxied] {
+            client.succeed("select 1 union select 2 union select 3 union select 4 union select 5");
+            client.succeed(text);
+            other.succeed("select 1 union select 2 union select 3");
+            counted.push(client.value("select found_rows()"));
+        }
+        assert_eq!(counted[0], counted[1], "{text}");
+    }
+}
+
+/// Statements of which a reply does not tell what they have counted, or whether.
+const UNSEEN: [&str; 48] = [
+    "create temporary table if not exists temporary as select a from counted",
+    "create temporary table if not exists temporary as select a from counted",
+    "drop temporary table temporary",
+    "create table made_{i} as select a from counted limit 2",
+    "create table if not exists made_{i} as select a from counted",
+    "drop table made_{i}",
+    "set @a = (select max(a) from counted)",
+    "set @a = (select a from counted where a = 77)",
+    "set @a = (select 7)",
+    "set @a = (select a from counted)",
+    "set div_precision_increment = (select max(a) from counted)",
+    "set div_precision_increment = (select 7)",
+    "do (select max(a) from counted)",
+    "do (select 7)",
+    "do (select a from counted)",
+    "insert into kept_{i} select a from counted",
+    "insert into kept_{i} values ((select max(a) from counted))",
+    "insert into kept_{i} values ((select 7))",
+    "replace into kept_{i} (a) (select a from counted limit 2)",
+    "insert into kept_{i} select exp(a * 1000) from counted",
+    "insert into key_{i} select 1 from counted",
+    "insert into key_{i} values (1)",
+    "update kept_{i} set a = (select 7)",
+    "update kept_{i} set a = 1 where a in (select a from counted)",
+    "update kept_{i} set a = 1 where a in (select 7)",
+    "update kept_{i}, counted set kept_{i}.a = 3",
+    "update kept_{i} join counted on kept_{i}.a = counted.a set kept_{i}.a = 1",
+    "update kept_{i} set a = (select a from counted)",
+    "delete from kept_{i} where a in (select 7)",
+    "delete kept_{i} from kept_{i} join counted",
+    "delete from kept_{i} using kept_{i}, counted",
+    "delete low_priority from kept_{i} where a = 77",
+    "call counts()",
+    "call counts_into()",
+    "call counts_not()",
+    "call counts_and_fails()",
+    "select a into @a from counted where a = 2",
+    "select a into @a from counted where a = 77",
+    "select a into @a from counted",
+    "select 1 into @a",
+    "select exp(a * 1000) from counted",
+    "select nothing from counted",
+    "select a from nowhere",
+    "select from from",
+    "signal sqlstate '45000'",
+    "create table counted as select 1",
+    "create view counted as select 1",
+    "kill 4000000000",
+];
+
+/// Whether it counts or not: the count of another client is never told.
+fn rows_that_are_not_returned_are_counted_as_by_the_server(kind: Kind) {
+    let database = Database::new(kind);
+    let mut admin = database.admin();
+    for text in [
+        "create table counted (a int)",
+        "insert into counted values (1), (2), (3)",
+        "create procedure counts() insert into kept_0 select a from counted",
+        "create procedure counts_into() begin declare x int; select a into x from counted where a = 2; end",
+        "create procedure counts_not() begin declare x int; end",
+        "create procedure counts_and_fails() begin select a from counted; signal sqlstate '45000'; end",
+        "create table kept_0 (a int)",
+        "create table kept_1 (a int)",
+        "create table key_0 (a int primary key)",
+        "create table key_1 (a int primary key)",
+    ] {
+        admin.succeed(text);
+    }
+    let proxy = Sluice::with_pool(&database, 1);
+    let [mut direct, mut proxied] = [database.server_port, proxy.port]
+        .map(|port| Wire::connect(&database.login(port)).unwrap());
+    let mut other = proxy.connect(&database);
+    for text in UNSEEN {
+        let mut counted = Vec::new();
+        for (number, client) in [&mut direct, &mut proxied].into_iter().enumerate() {
+            client.succeed("select 1 union select 2 union select 3 union select 4 union select 5");
+            // What these make keeps the connection.
+            let variables = text.contains("@a") || kind == Kind::MySql && text.starts_with("call");
+            let alone = !text.contains("temporary") && !variables;
+            if alone {
+                other.succeed("select 1 union select 2");
+            }
+            let replies = client
+                .query(&text.replace("{i}", &number.to_string()))
+                .unwrap();
+            if alone {
+                other.succeed("select 1 union select 2");
+            }
+            let failed = replies.iter().find_map(|reply| reply.failure());
+            counted.push((
+                client.value("select found_rows()"),
+                failed.map(|failure| failure.code),
+            ));
+            if variables {
+                client.simple(RESET).unwrap();
+            }
+        }
+        assert_eq!(counted[0], counted[1], "{text}");
+    }
+}
+
+/// Some of which Sluice answers, or lets a server connection forget the warnings before.
+fn counts_outlive_commands_that_are_no_statements(kind: Kind) {
+    let database = Database::new(kind);
+    let mut admin = database.admin();
+    admin.succeed("create table counted (a int)");
+    admin.succeed(
+        "create procedure fails() begin select 1 union select 2; signal sqlstate '45000'; end",
+    );
+    let proxy = Sluice::with_pool(&database, 1);
+    let [mut direct, mut proxied] = [database.server_port, proxy.port]
+        .map(|port| Wire::connect(&database.login(port)).unwrap());
+    let mut other = proxy.connect(&database);
+    let commands: [&[u8]; 6] = [
+        b"\x0e",
+        b"\x1f",
+        b"\x09",
+        b"\x1a\x4d\0\0\0",
+        b"\x02test_of_nobody",
+        b"\x77",
+    ];
+    for begin in ["do 1", "begin"] {
+        for text in [
+            "call nothing()",
+            "call fails()",
+            "select nothing",
+            "select cast('x' as signed)",
+        ] {
+            for command in commands {
+                let mut counted = Vec::new();
+                for client in [&mut direct, &mut proxied] {
+                    client.succeed(begin);
+                    client.ask("select 1 union select 2 union select 3");
+                    client.query(text).unwrap();
+                    client.command(command).unwrap();
+                    client.read_packet().unwrap();
+                    counted.push(client.value("select found_rows()"));
+                    client.succeed("rollback");
+                    // A CALL keeps the connection.
+                    client.simple(RESET).unwrap();
+                    other.succeed("select 1 union select 2 union select 3 union select 4");
+                }
+                let command = command.escape_ascii();
+                assert_eq!(counted[0], counted[1], "{begin}, {text}, {command}");
+            }
+        }
+    }
+}
+
+/// MySQL tells with it how many rows the statement before has changed, if the routine changes none.
+fn a_call_tells_nothing_of_others(kind: Kind) {
+    let database = Database::new(kind);
+    let mut admin = database.admin();
+    for text in [
+        "create table changed (a int)",
+        "insert into changed values (1), (2), (3)",
+        "create procedure changes_none() begin declare x int; set x = 1; end",
+    ] {
+        admin.succeed(text);
+    }
+    let proxy = Sluice::with_pool(&database, 1);
+    let [mut direct, mut proxied] = [database.server_port, proxy.port]
+        .map(|port| Wire::connect(&database.login(port)).unwrap());
+    let mut other = proxy.connect(&database);
+    for before in [
+        &["begin", "update changed set a = a + 1"][..],
+        &["update changed set a = a + 1", "kill query 4000000000"],
+        &[
+            "begin",
+            "update changed set a = a + 1",
+            "kill query 4000000000",
+        ],
+        &["select 1", "select 2"],
+        &["do 1"],
+    ] {
+        let mut told = Vec::new();
+        for client in [&mut direct, &mut proxied] {
+            other.succeed("update changed set a = a + 1");
+            for text in before {
+                client.query(text).unwrap();
+                if !before.contains(&"begin") {
+                    other.succeed("update changed set a = a + 1");
+                }
+            }
+            let replies = client.query("call changes_none()").unwrap();
+            let Some(Reply::Ok(ok)) = replies.last() else {
+                panic!("{replies:?}")
+            };
+            told.push(ok.affected);
+            client.succeed("rollback");
+            // A CALL keeps the connection.
+            client.simple(RESET).unwrap();
+        }
+        assert_eq!(told[0], told[1], "{before:?}");
+    }
+}
