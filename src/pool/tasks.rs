@@ -9,6 +9,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// Starts tasks from anywhere, also where no runtime is entered.
+///
+/// A runtime on which borrowers live must turn until the last borrower of all runtimes is served: a
+/// login that one has started may be another's only hope.
 pub(super) struct Tasks {
     runtime: Handle,
     tracker: TaskTracker,

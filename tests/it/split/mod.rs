@@ -44,15 +44,22 @@ fn owner(database: &Database) -> Wire {
 
 /// Requests that were routed for this reason.
 fn routed(proxy: &Sluice, role: &str, reason: &str) -> u64 {
-    let (_, metrics) = proxy.get("/metrics");
     let wanted = [format!("role=\"{role}\""), format!("reason=\"{reason}\"")];
-    let lines = metrics.lines().filter(|line| {
-        line.starts_with("sluice_routed_requests_total{")
-            && wanted.iter().all(|label| line.contains(label))
-    });
-    lines
+    let all = routes(proxy);
+    all.lines()
+        .filter(|line| wanted.iter().all(|label| line.contains(label)))
         .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64)
         .sum()
+}
+
+/// All that the proxy has counted by role and reason.
+fn routes(proxy: &Sluice) -> String {
+    let (_, metrics) = proxy.get("/metrics");
+    let lines = metrics.lines();
+    let lines: Vec<_> = lines
+        .filter(|line| line.starts_with("sluice_routed_requests_total{"))
+        .collect();
+    lines.join("\n")
 }
 
 /// Waits until the proxy has read what the database says of its functions and views.

@@ -1,6 +1,6 @@
 //! PostgreSQL: which server answers.
 
-use super::{cluster_of_postgres, owner, routed, split, until_known};
+use super::{cluster_of_postgres, owner, routed, routes, split, until_known};
 use crate::support::{
     cluster,
     postgres::{Database, Postgres},
@@ -64,7 +64,7 @@ fn reads_go_to_a_replica_and_the_rest_to_the_primary() {
     let place = Place::new(|settings| settings);
     let (primary, replica) = (place.primary(), place.replica());
     let mut wire = place.client();
-    assert_eq!(wire.value(WHERE), replica);
+    assert_eq!(wire.value(WHERE), replica, "{}", routes(&place.proxy));
     assert_eq!(
         wire.value("/* sluice: primary */ select current_setting('port')"),
         primary
