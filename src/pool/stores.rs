@@ -43,8 +43,21 @@ impl<E: Engine> Stores<E> {
     /// the verdict is in its terms.
     pub(super) fn take(&self) -> Option<Loan<E>> {
         let (before, from_here) = self.each.split_at(reactor::here() % self.each.len());
-        let mut stores = from_here.iter().chain(before);
-        stores.find_map(Store::take)
+        let stores = from_here.iter().chain(before);
+        let mut held = stores.filter(|store| store.holds_any());
+        held.find_map(Store::take)
+    }
+
+    /// Puts a connection back into the store that has lent it; if that is a former one, it ends with it.
+    pub(super) fn lay(&self, loan: Loan<E>) {
+        if self.own(&loan) {
+            self.of(&loan).lay(loan);
+        }
+    }
+
+    /// False if there is nothing to be taken. Costs no lock.
+    pub(super) fn holds_any(&self) -> bool {
+        self.each.iter().any(Store::holds_any)
     }
 
     /// How many lie idle.
