@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::answer;
 use super::capability::Capabilities;
 use super::chore::{put_command, put_query};
@@ -17,7 +19,7 @@ use super::owed::{Fate, Owed, Then};
 use super::recall::{Recall, before_execution};
 use super::request::{Command, RequestReader};
 use super::settings::{self, Settings};
-use super::statements::Key;
+use super::statements::{Held, Key};
 use crate::model::{Fault, PinReason};
 use crate::sql::mysql::fingerprint;
 
@@ -26,6 +28,11 @@ pub(super) fn execute(
     reader: &mut RequestReader<'_>,
     command: Command<'_>,
 ) -> Result<usize, Fault> {
+    if let Some(held) = held(reader.front, command)
+        && let Some(payload) = held.failed.take()
+    {
+        return Ok(reader.not_prepared(command, payload));
+    }
     let Some(place) = place(reader, command)? else {
         return Ok(0);
     };
@@ -125,6 +132,20 @@ fn send(
     }
 }
 
+/// The client's statement that a command is about.
+fn held<'a>(front: &'a mut MyFront, command: Command<'_>) -> Option<&'a mut Held> {
+    let number = numbered(front, command.payload())?;
+    front.statements.get_mut(&number)
+}
+
+/// Parts of parameters could not be taken: the execution tells so.
+pub(super) fn not_taken(front: &mut MyFront, payload: &[u8], error: Bytes) {
+    let number = numbered(front, payload);
+    if let Some(held) = number.and_then(|number| front.statements.get_mut(&number)) {
+        held.failed.get_or_insert(error);
+    }
+}
+
 /// `COM_STMT_SEND_LONG_DATA`: not answered.
 pub(super) fn long_data(
     reader: &mut RequestReader<'_>,
@@ -145,6 +166,9 @@ pub(super) fn long_data(
 
 /// `COM_STMT_RESET`
 pub(super) fn reset(reader: &mut RequestReader<'_>, command: Command<'_>) -> Result<usize, Fault> {
+    if let Some(held) = held(reader.front, command) {
+        held.failed = None;
+    }
     simple(reader, command, Shape::Plain)
 }
 
@@ -305,17 +329,15 @@ fn place(reader: &mut RequestReader<'_>, command: Command<'_>) -> Result<Option<
     Ok(None)
 }
 
-/// An execution has failed before it could be tried here. MySQL goes to the schema of the statement and comes back,
-/// of which it tells with the next OK.
+/// An execution has failed before it could be tried here.
 pub(super) fn not_executed(front: &mut MyFront, payload: &[u8]) {
     let held = numbered(front, payload).and_then(|number| front.statements.get(&number));
     if let Some(held) = held
-        && front.flavor == Flavor::MySql
         && let Some(schema) = front.settings.schema()
         && held.settings.schema() != Some(schema)
     {
         let client = front.capabilities;
-        front.tracking.schema_again(schema, front.flavor, client);
+        front.tracking.schema_left(schema, front.flavor, client);
     }
 }
 

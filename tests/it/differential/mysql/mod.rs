@@ -152,10 +152,11 @@ impl Mysql {
     fn processes(&self) -> String {
         let Pair { direct, proxied } = &self.servers;
         let shown = |server: &MySql| {
-            format!(
-                "{:?}",
-                server.admin().ask("show full processlist").text_rows()
-            )
+            let mut admin = server.admin();
+            let transactions = "select trx_mysql_thread_id, trx_started, trx_query from information_schema.innodb_trx";
+            let [processes, transactions] =
+                ["show full processlist", transactions].map(|text| admin.ask(text).text_rows());
+            format!("{processes:?}\n  transactions: {transactions:?}")
         };
         format!("direct: {}\nproxied: {}", shown(direct), shown(proxied))
     }
@@ -293,7 +294,7 @@ impl Dialect for Mysql {
                 panic!("{error}: {text}\n{busy}")
             });
             let failure = replies.iter().find_map(|reply| reply.failure());
-            assert!(failure.is_none(), "{failure:?}");
+            assert!(failure.is_none(), "{failure:?}\n{}", self.processes());
         }
     }
 
