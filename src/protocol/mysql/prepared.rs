@@ -47,14 +47,7 @@ pub(super) fn execute(
     let Some(held) = front.statements.get_mut(&number) else {
         return Ok(0);
     };
-    let parameters = held.parameters;
-    let total = command.header.len.min(MAX_PAYLOAD);
-    let payload = command.payload();
-    let read = match payload.first() {
-        Some(&command::STMT_BULK_EXECUTE) => Execution::read_bulk(payload, total, parameters),
-        _ => Execution::read(payload, total, parameters, capabilities),
-    };
-    let execution = match read {
+    let execution = match read_execution(held, command, capabilities) {
         Ok(execution) => execution,
         Err(Unread::More) => return Ok(0),
         Err(_) if reader.hears_warnings() => return Ok(0),
@@ -63,14 +56,6 @@ pub(super) fn execute(
             return Ok(reader.drop_command(command));
         }
     };
-    // Types that the server knows are those of other clients.
-    if execution.types.is_none() && execution.flag_at.is_some() && held.types.is_none() {
-        if reader.hears_warnings() {
-            return Ok(0);
-        }
-        malformed(reader.front, command, Unread::Malformed, reader.replies);
-        return Ok(reader.drop_command(command));
-    }
     if execution.types.is_some() {
         held.types.clone_from(&execution.types);
     }
@@ -104,6 +89,25 @@ pub(super) fn execute(
         elsewhere: settings.schema() != reader.front.settings.schema(),
     });
     send(reader, command, key, &execution, types)
+}
+
+/// What stands before the values.
+fn read_execution(
+    held: &Held,
+    command: Command<'_>,
+    capabilities: Capabilities,
+) -> Result<Execution, Unread> {
+    let total = command.header.len.min(MAX_PAYLOAD);
+    let (payload, parameters) = (command.payload(), held.parameters);
+    let execution = match payload.first() {
+        Some(&command::STMT_BULK_EXECUTE) => Execution::read_bulk(payload, total, parameters),
+        _ => Execution::read(payload, total, parameters, capabilities),
+    }?;
+    // Types that the server knows are those of other clients.
+    if execution.types.is_none() && execution.flag_at.is_some() && held.types.is_none() {
+        return Err(Unread::Malformed);
+    }
+    Ok(execution)
 }
 
 /// Sends an execution on, with types if this connection does not know them.
