@@ -235,13 +235,12 @@ pub fn lasting(front: &MyFront, status: Status) -> Status {
     status.without(modes).with(front.status.without(other))
 }
 
-/// True if the client's command may have left the schema, by its own choice or for that of its statement.
+/// True if the client's command may have left the schema, by its own choice or for that of its statement. Which statement
+/// of a text is answered is not certain behind a `CALL`.
 pub fn leaves_schema(front: &MyFront) -> bool {
-    front
-        .running
-        .as_ref()
-        .is_none_or(|running| running.elsewhere)
-        || running_statement(front).is_some_and(|it| it.touches.intersects(CHOOSES_SCHEMA))
+    front.running.as_ref().is_none_or(|running| {
+        running.elsewhere || running.verdict.touches.intersects(CHOOSES_SCHEMA)
+    })
 }
 
 fn running_statement(front: &MyFront) -> Option<&Statement> {

@@ -153,10 +153,12 @@ impl Mysql {
         let Pair { direct, proxied } = &self.servers;
         let shown = |server: &MySql| {
             let mut admin = server.admin();
-            let transactions = "select trx_mysql_thread_id, trx_started, trx_query from information_schema.innodb_trx";
-            let [processes, transactions] =
-                ["show full processlist", transactions].map(|text| admin.ask(text).text_rows());
-            format!("{processes:?}\n  transactions: {transactions:?}")
+            // MariaDB does not tell the latter.
+            let locks = "select processlist_id, object_schema, object_name, lock_type, lock_duration, lock_status
+                from performance_schema.metadata_locks join performance_schema.threads on thread_id = owner_thread_id";
+            let [processes, locks] =
+                ["show full processlist", locks].map(|text| admin.ask(text).text_rows());
+            format!("{processes:?}\n  locks: {locks:?}")
         };
         format!("direct: {}\nproxied: {}", shown(direct), shown(proxied))
     }
