@@ -109,11 +109,12 @@ fn account_query(query: &str, user: &str) -> Vec<u8> {
     query.replace("$1", &constant).into_bytes()
 }
 
-/// The transactions that a primary has carried out. They are there before the client is told of them.
+/// The transactions that a primary has carried out. They are there before the client is told of them. The limit goes before
+/// what a session has set as `sql_select_limit`, here and below.
 const fn position(flavor: Flavor) -> &'static [u8] {
     match flavor {
-        Flavor::MySql => b"SELECT @@global.gtid_executed",
-        Flavor::MariaDb => b"SELECT @@global.gtid_current_pos",
+        Flavor::MySql => b"SELECT @@global.gtid_executed LIMIT 1",
+        Flavor::MariaDb => b"SELECT @@global.gtid_current_pos LIMIT 1",
     }
 }
 
@@ -125,11 +126,11 @@ fn reached(flavor: Flavor, position: &str, wait_ms: u32) -> String {
     let seconds = format!("{}.{:03}", wait_ms / 1000, wait_ms % 1000);
     match flavor {
         Flavor::MySql => {
-            format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{position}', {seconds}) = 0")
+            format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{position}', {seconds}) = 0 LIMIT 1")
         }
-        Flavor::MariaDb => format!("SELECT MASTER_GTID_WAIT('{position}', {seconds}) = 0"),
+        Flavor::MariaDb => format!("SELECT MASTER_GTID_WAIT('{position}', {seconds}) = 0 LIMIT 1"),
     }
 }
 
 /// One place is kept for administrators.
-const CAPACITY: &[u8] = b"SELECT @@global.max_connections";
+const CAPACITY: &[u8] = b"SELECT @@global.max_connections LIMIT 1";

@@ -235,6 +235,14 @@ pub fn lasting(front: &MyFront, status: Status) -> Status {
     status.without(modes).with(front.status.without(other))
 }
 
+/// True if the client's command may have left the schema, by its own choice or for that of its statement. Which statement
+/// of a text is answered is not certain behind a `CALL`.
+pub fn leaves_schema(front: &MyFront) -> bool {
+    front.running.as_ref().is_none_or(|running| {
+        running.elsewhere || running.verdict.touches.intersects(CHOOSES_SCHEMA)
+    })
+}
+
 fn running_statement(front: &MyFront) -> Option<&Statement> {
     let running = front.running.as_ref()?;
     running.verdict.statements.get(running.done)
@@ -389,6 +397,14 @@ pub fn failed(front: &mut MyFront, back: &mut MyBack, begun: bool) {
         front.pin(PinReason::Diagnostics);
     }
     let running = front.running.take();
+    // MySQL tells of its way back itself.
+    if front.flavor == Flavor::MariaDb
+        && running.as_ref().is_some_and(|running| running.elsewhere)
+        && let Some(schema) = front.settings.schema()
+    {
+        let client = front.capabilities;
+        front.tracking.schema_left(schema, front.flavor, client);
+    }
     let failed = running
         .as_ref()
         .and_then(|running| running.verdict.statements.get(running.done));
@@ -414,6 +430,12 @@ const TRACKED: Touches = Touches::of(Touch::SetSession)
     .with(Touch::TableWrite)
     .with(Touch::Call)
     .with(Touch::Function)
+    .with(Touch::Unknown);
+
+/// What may choose a schema.
+const CHOOSES_SCHEMA: Touches = Touches::of(Touch::Schema)
+    .with(Touch::DropDatabase)
+    .with(Touch::SqlExecute)
     .with(Touch::Unknown);
 
 /// What runs code of users.

@@ -111,10 +111,11 @@ fn ask_for_variables(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u
     }
 }
 
-pub(super) const FOUND_ROWS: &[u8] = b"SELECT FOUND_ROWS()";
+/// The limit goes before what the session has set as `sql_select_limit`, here and below.
+pub(super) const FOUND_ROWS: &[u8] = b"SELECT FOUND_ROWS() LIMIT 1";
 
 /// After it the connection has none, so that the next client's command shows whether it has made one.
-const LAST_INSERT_ID: &[u8] = b"SELECT LAST_INSERT_ID(), LAST_INSERT_ID(0)";
+const LAST_INSERT_ID: &[u8] = b"SELECT LAST_INSERT_ID(), LAST_INSERT_ID(0) LIMIT 1";
 
 fn may_leave(front: &MyFront, back: &MyBack) -> bool {
     !front.is_pinned() && !back.status.has(Status::IN_TRANS)

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::answer;
 use super::capability::Capabilities;
 use super::chore::{put_command, put_query};
@@ -17,7 +19,7 @@ use super::owed::{Fate, Owed, Then};
 use super::recall::{Recall, before_execution};
 use super::request::{Command, RequestReader};
 use super::settings::{self, Settings};
-use super::statements::Key;
+use super::statements::{Held, Key};
 use crate::model::{Fault, PinReason};
 use crate::sql::mysql::fingerprint;
 
@@ -26,6 +28,11 @@ pub(super) fn execute(
     reader: &mut RequestReader<'_>,
     command: Command<'_>,
 ) -> Result<usize, Fault> {
+    if let Some(held) = held(reader.front, command)
+        && let Some(payload) = held.failed.take()
+    {
+        return Ok(reader.not_prepared(command, payload));
+    }
     let Some(place) = place(reader, command)? else {
         return Ok(0);
     };
@@ -40,14 +47,7 @@ pub(super) fn execute(
     let Some(held) = front.statements.get_mut(&number) else {
         return Ok(0);
     };
-    let parameters = held.parameters;
-    let total = command.header.len.min(MAX_PAYLOAD);
-    let payload = command.payload();
-    let read = match payload.first() {
-        Some(&command::STMT_BULK_EXECUTE) => Execution::read_bulk(payload, total, parameters),
-        _ => Execution::read(payload, total, parameters, capabilities),
-    };
-    let execution = match read {
+    let execution = match read_execution(held, command, capabilities) {
         Ok(execution) => execution,
         Err(Unread::More) => return Ok(0),
         Err(_) if reader.hears_warnings() => return Ok(0),
@@ -56,14 +56,6 @@ pub(super) fn execute(
             return Ok(reader.drop_command(command));
         }
     };
-    // Types that the server knows are those of other clients.
-    if execution.types.is_none() && execution.flag_at.is_some() && held.types.is_none() {
-        if reader.hears_warnings() {
-            return Ok(0);
-        }
-        malformed(reader.front, command, Unread::Malformed, reader.replies);
-        return Ok(reader.drop_command(command));
-    }
     if execution.types.is_some() {
         held.types.clone_from(&execution.types);
     }
@@ -99,6 +91,25 @@ pub(super) fn execute(
     send(reader, command, key, &execution, types)
 }
 
+/// What stands before the values.
+fn read_execution(
+    held: &Held,
+    command: Command<'_>,
+    capabilities: Capabilities,
+) -> Result<Execution, Unread> {
+    let total = command.header.len.min(MAX_PAYLOAD);
+    let (payload, parameters) = (command.payload(), held.parameters);
+    let execution = match payload.first() {
+        Some(&command::STMT_BULK_EXECUTE) => Execution::read_bulk(payload, total, parameters),
+        _ => Execution::read(payload, total, parameters, capabilities),
+    }?;
+    // Types that the server knows are those of other clients.
+    if execution.types.is_none() && execution.flag_at.is_some() && held.types.is_none() {
+        return Err(Unread::Malformed);
+    }
+    Ok(execution)
+}
+
 /// Sends an execution on, with types if this connection does not know them.
 fn send(
     reader: &mut RequestReader<'_>,
@@ -125,6 +136,20 @@ fn send(
     }
 }
 
+/// The client's statement that a command is about.
+fn held<'a>(front: &'a mut MyFront, command: Command<'_>) -> Option<&'a mut Held> {
+    let number = numbered(front, command.payload())?;
+    front.statements.get_mut(&number)
+}
+
+/// Parts of parameters could not be taken: the execution tells so.
+pub(super) fn not_taken(front: &mut MyFront, payload: &[u8], error: Bytes) {
+    let number = numbered(front, payload);
+    if let Some(held) = number.and_then(|number| front.statements.get_mut(&number)) {
+        held.failed.get_or_insert(error);
+    }
+}
+
 /// `COM_STMT_SEND_LONG_DATA`: not answered.
 pub(super) fn long_data(
     reader: &mut RequestReader<'_>,
@@ -145,6 +170,9 @@ pub(super) fn long_data(
 
 /// `COM_STMT_RESET`
 pub(super) fn reset(reader: &mut RequestReader<'_>, command: Command<'_>) -> Result<usize, Fault> {
+    if let Some(held) = held(reader.front, command) {
+        held.failed = None;
+    }
     simple(reader, command, Shape::Plain)
 }
 
@@ -305,17 +333,15 @@ fn place(reader: &mut RequestReader<'_>, command: Command<'_>) -> Result<Option<
     Ok(None)
 }
 
-/// An execution has failed before it could be tried here. MySQL goes to the schema of the statement and comes back,
-/// of which it tells with the next OK.
+/// An execution has failed before it could be tried here.
 pub(super) fn not_executed(front: &mut MyFront, payload: &[u8]) {
     let held = numbered(front, payload).and_then(|number| front.statements.get(&number));
     if let Some(held) = held
-        && front.flavor == Flavor::MySql
         && let Some(schema) = front.settings.schema()
         && held.settings.schema() != Some(schema)
     {
         let client = front.capabilities;
-        front.tracking.schema_again(schema, front.flavor, client);
+        front.tracking.schema_left(schema, front.flavor, client);
     }
 }
 

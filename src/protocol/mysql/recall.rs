@@ -270,8 +270,11 @@ fn primer(front: &MyFront, touches: Touches, diagnosed: bool) -> Option<String> 
         }
         return Some(match rows {
             0 => "SELECT 1 FROM (SELECT 1) t LIMIT 0".to_owned(),
-            1 => AFTER_ROWS.to_owned(),
-            more => AFTER_ROWS.to_owned() + &" UNION ALL SELECT 1".repeat(more - 1),
+            // What the client has set as `sql_select_limit` is not to cut it short.
+            more => {
+                let rest = " UNION ALL SELECT 1".repeat(more - 1);
+                format!("SELECT 1 FROM (SELECT 1) t{rest} LIMIT {more}")
+            }
         });
     }
     match last.row_count {

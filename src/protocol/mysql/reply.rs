@@ -457,7 +457,8 @@ impl ReplyReader<'_> {
             front.next_seq = watcher.script.insert_with(|out| eof.write(seq, out));
             return;
         }
-        let state = front.tracking.told(ok.state, front.flavor, client);
+        let chosen = effects::leaves_schema(front);
+        let state = front.tracking.told(ok.state, front.flavor, client, chosen);
         let as_it_is = state.as_deref().is_none_or(|state| state == ok.state)
             && kind != Kind::Eof
             && shift == 0

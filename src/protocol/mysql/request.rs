@@ -4,6 +4,8 @@
 //! One command at a time: the next is read when the last has been answered. Commands and their
 //! formats: MySQL protocol, "Command Phase".
 
+use bytes::Bytes;
+
 use super::answer;
 use super::attributes;
 use super::back::MyBack;
@@ -117,7 +119,7 @@ impl RequestReader<'_> {
         let bytes = rest.get(..header.total()).unwrap_or(rest);
         let command = Command { header, bytes, at };
         if let Some(payload) = self.front.prepare_failed.take() {
-            return Ok(self.not_prepared(command, &payload));
+            return Ok(self.not_prepared(command, payload));
         }
         let Some(kind) = command.payload().first().copied() else {
             return if header.len == 0 {
@@ -170,15 +172,19 @@ impl RequestReader<'_> {
         here
     }
 
-    /// The statement that this command executes could not be prepared here.
-    fn not_prepared(&mut self, command: Command<'_>, payload: &[u8]) -> usize {
+    /// The statement that this command is about could not be prepared here.
+    pub(super) fn not_prepared(&mut self, command: Command<'_>, payload: Bytes) -> usize {
         self.front.request.preparing = false;
+        if command.payload().first() == Some(&command::STMT_SEND_LONG_DATA) {
+            prepared::not_taken(self.front, command.payload(), payload);
+            return self.drop_command(command);
+        }
         self.front.begin();
         self.front.forget_last();
         if command.payload().first() == Some(&command::STMT_EXECUTE) {
             prepared::not_executed(self.front, command.payload());
         }
-        if let Some(err) = Err::read(payload) {
+        if let Some(err) = Err::read(&payload) {
             let text = String::from_utf8_lossy(&err.message);
             let state = String::from_utf8_lossy(err.state);
             self.front.raise(err.code, &state, &text);

@@ -76,6 +76,7 @@ pub(super) fn hold(reader: &mut ReplyReader<'_>, reply: &PreparedReply) -> u32 {
         parameters: reply.parameters,
         types: None,
         rooted: false,
+        failed: None,
         schemaless,
     })
 }

@@ -71,6 +71,9 @@ pub struct Held {
     pub types: Option<Arc<[u8]>>,
     /// Parts of parameters have been sent, or a cursor is open: it lives on the server connection.
     pub rooted: bool,
+    /// The server's error, the whole payload, by which it could not be prepared for parts of parameters. These have no reply:
+    /// the execution has.
+    pub failed: Option<Bytes>,
     /// It was prepared without a schema, and what it returns depends on that: it lives on the server connection, which
     /// cannot go back to having none.
     pub schemaless: bool,

@@ -17,6 +17,8 @@ pub struct Tracking {
     transaction: u8,
     /// What is to be told with the next OK.
     put_off: Vec<u8>,
+    /// The schema, which is to be told with the next OK that tells anything else.
+    left: Option<Box<[u8]>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +38,7 @@ impl Default for Tracking {
             gtids: false,
             transaction: 0,
             put_off: Vec::new(),
+            left: None,
         }
     }
 }
@@ -94,7 +97,7 @@ impl Tracking {
 
     /// Keeps what of `state` the client is to be told for the next OK: this reply has no place for it.
     pub fn put_off(&mut self, state: &[u8], flavor: Flavor, client: Capabilities) {
-        if let Some(told) = self.filtered(state, flavor, client)
+        if let Some(told) = self.filtered(state, flavor, client, true)
             && self.put_off.len() + told.len() <= MOST_PUT_OFF
         {
             self.put_off.extend_from_slice(&told);
@@ -102,16 +105,37 @@ impl Tracking {
     }
 
     /// The same of the schema that the session is in, which a statement has left and come back to.
-    pub fn schema_again(&mut self, schema: &[u8], flavor: Flavor, client: Capabilities) {
+    fn schema_again(&mut self, schema: &[u8], flavor: Flavor, client: Capabilities) {
         let (mut data, mut state) = (Vec::new(), Vec::new());
         put_lenenc_bytes(&mut data, schema);
         put_entry(&mut state, SCHEMA, &data);
         self.put_off(&state, flavor, client);
     }
 
-    /// What the client is told with an OK of this `state`; `None`: all of it.
-    pub fn told(&mut self, state: &[u8], flavor: Flavor, client: Capabilities) -> Option<Vec<u8>> {
-        let now = self.filtered(state, flavor, client);
+    /// A statement of another schema has failed. MySQL tells of the way back with the next OK, MariaDB with the next that
+    /// tells a change.
+    pub fn schema_left(&mut self, schema: &[u8], flavor: Flavor, client: Capabilities) {
+        match flavor {
+            Flavor::MySql => self.schema_again(schema, flavor, client),
+            Flavor::MariaDb => self.left = Some(schema.into()),
+        }
+    }
+
+    /// What the client is told with an OK of this `state`; `None`: all of it. `chosen`: its statement may have left the
+    /// schema.
+    pub fn told(
+        &mut self,
+        state: &[u8],
+        flavor: Flavor,
+        client: Capabilities,
+        chosen: bool,
+    ) -> Option<Vec<u8>> {
+        let now = self.filtered(state, flavor, client, chosen);
+        let now = if self.left.is_some() {
+            self.told_behind(now)
+        } else {
+            now
+        };
         if self.put_off.is_empty() {
             return now;
         }
@@ -120,20 +144,42 @@ impl Tracking {
         Some(together(&before, now).unwrap_or_else(|| [&before, now].concat()))
     }
 
-    /// What of `state` the client is told; `None`: all of it.
-    pub fn filtered(&self, state: &[u8], flavor: Flavor, client: Capabilities) -> Option<Vec<u8>> {
+    /// With the schema that has been left, if there is anything else.
+    fn told_behind(&mut self, now: Option<Vec<u8>>) -> Option<Vec<u8>> {
+        let now = now?;
+        if now.is_empty() {
+            return Some(now);
+        }
+        let (mut data, mut schema) = (Vec::new(), Vec::new());
+        put_lenenc_bytes(&mut data, &self.left.take()?);
+        if self.schema {
+            put_entry(&mut schema, SCHEMA, &data);
+        }
+        Some(together(&schema, &now).unwrap_or(now))
+    }
+
+    /// What of `state` the client is told; `None`: all of it. MariaDB tells a schema that has been left and come back to
+    /// with a later change, which may be one that only Sluice wants to know, or another client's.
+    pub fn filtered(
+        &self,
+        state: &[u8],
+        flavor: Flavor,
+        client: Capabilities,
+        chosen: bool,
+    ) -> Option<Vec<u8>> {
         if state.is_empty() {
             return None;
         }
         let mut told = Vec::new();
         if client.has(Capabilities::SESSION_TRACK) {
+            let schema = self.schema && (chosen || flavor == Flavor::MySql);
             // What cannot be read is not told.
-            let _ = self.filter(state, flavor, &mut told);
+            let _ = self.filter(state, flavor, schema, &mut told);
         }
         Some(told)
     }
 
-    fn filter(&self, state: &[u8], flavor: Flavor, told: &mut Vec<u8>) -> Option<()> {
+    fn filter(&self, state: &[u8], flavor: Flavor, schema: bool, told: &mut Vec<u8>) -> Option<()> {
         let mut reader = Reader::new(state);
         while !reader.is_empty() {
             let kind = reader.u8()?;
@@ -146,7 +192,7 @@ impl Tracking {
                     }
                     false
                 }
-                SCHEMA => self.schema,
+                SCHEMA => schema,
                 STATE_CHANGE => self.state_change,
                 GTIDS => self.gtids,
                 CHARACTERISTICS => self.transaction == 2,
@@ -243,16 +289,18 @@ mod tests {
     const STATE: &[u8] = b"\x01\x03\x02db\x00\x17\x09time_zone\x01x\x08sql_mode\x01y\x02\x02\x011";
 
     fn told(tracking: &Tracking) -> Vec<u8> {
-        tracking.filtered(STATE, Flavor::MariaDb, TRACK).unwrap()
+        tracking
+            .filtered(STATE, Flavor::MariaDb, TRACK, true)
+            .unwrap()
     }
 
     #[test]
     fn by_default_a_client_is_told_what_servers_tell() {
         let usual = Tracking::default();
         assert_eq!(told(&usual), b"\x01\x03\x02db\x00\x0c\x09time_zone\x01x");
-        let none = usual.filtered(STATE, Flavor::MySql, Capabilities::default());
+        let none = usual.filtered(STATE, Flavor::MySql, Capabilities::default(), true);
         assert_eq!(none, Some(Vec::new()));
-        assert_eq!(usual.filtered(b"", Flavor::MySql, TRACK), None);
+        assert_eq!(usual.filtered(b"", Flavor::MySql, TRACK, true), None);
     }
 
     #[test]
@@ -271,7 +319,7 @@ mod tests {
     #[test]
     fn what_has_no_place_is_told_with_the_next_ok() {
         let mut tracking = Tracking::default();
-        assert_eq!(tracking.told(b"", Flavor::MySql, TRACK), None);
+        assert_eq!(tracking.told(b"", Flavor::MySql, TRACK, false), None);
         tracking.put_off(STATE, Flavor::MySql, TRACK);
         let first = told(&Tracking::default());
         // Told once, the last of each kind, in the order of servers.
@@ -279,17 +327,18 @@ mod tests {
             b"\x00\x0c\x09time_zone\x01y\x01\x03\x02b2",
             Flavor::MySql,
             TRACK,
+            false,
         );
         let expected = b"\x00\x0c\x09time_zone\x01y\x01\x03\x02b2";
         assert_eq!(all.as_deref(), Some(&expected[..]));
         tracking.put_off(STATE, Flavor::MySql, TRACK);
         let expected = b"\x00\x0c\x09time_zone\x01x\x01\x03\x02db";
         assert_eq!(
-            tracking.told(STATE, Flavor::MySql, TRACK).as_deref(),
+            tracking.told(STATE, Flavor::MySql, TRACK, false).as_deref(),
             Some(&expected[..])
         );
         assert_eq!(first.len(), expected.len());
-        assert_eq!(tracking.told(b"", Flavor::MySql, TRACK), None);
+        assert_eq!(tracking.told(b"", Flavor::MySql, TRACK, false), None);
     }
 
     #[test]
@@ -297,8 +346,23 @@ mod tests {
         let mut tracking = Tracking::default();
         tracking.schema_again(b"db", Flavor::MySql, TRACK);
         tracking.schema_again(b"db", Flavor::MySql, TRACK);
-        let told = tracking.told(b"", Flavor::MySql, TRACK);
+        let told = tracking.told(b"", Flavor::MySql, TRACK, false);
         assert_eq!(told.as_deref(), Some(&b"\x01\x03\x02db"[..]));
+    }
+
+    #[test]
+    fn a_schema_that_a_failure_has_left_is_told_with_another_change() {
+        let mut tracking = Tracking::default();
+        tracking.schema_left(b"db", Flavor::MariaDb, TRACK);
+        let mut told = |state| tracking.told(state, Flavor::MariaDb, TRACK, false);
+        let (schema, zone) = (&b"\x01\x03\x02db"[..], b"\x00\x0c\x09time_zone\x01x");
+        // Nothing else, and what only Sluice is told.
+        assert_eq!(told(b""), None);
+        assert_eq!(told(schema), Some(Vec::new()));
+        assert_eq!(told(b"\x02\x02\x011"), Some(Vec::new()));
+        let both = [&zone[..], schema].concat();
+        assert_eq!(told(zone).as_deref(), Some(&both[..]));
+        assert_eq!(told(zone).as_deref(), Some(&zone[..]));
     }
 
     #[test]
@@ -306,7 +370,7 @@ mod tests {
         let mut tracking = Tracking::default();
         tracking.assign("session_track_system_variables", Some("*"));
         let state = b"\x00\x0f\x0credirect_url\x01x";
-        let told = tracking.filtered(state, Flavor::MariaDb, TRACK);
+        let told = tracking.filtered(state, Flavor::MariaDb, TRACK, true);
         assert_eq!(told, Some(Vec::new()));
     }
 }

@@ -21,6 +21,7 @@ on_both!(
     statements_that_nobody_has_prepared_are_told_as_a_server_tells_them,
     cursors_that_are_not_there_are_told_without_preparing,
     what_was_counted_outlives_a_preparation,
+    parts_of_parameters_that_cannot_be_taken_have_no_reply,
     a_reset_forgets_the_last_insert_id,
 );
 
@@ -126,8 +127,9 @@ fn a_schema_that_a_statement_has_left_is_told_behind_its_failure(kind: Kind) {
             other.succeed("select 1");
             let replies = client.execute(id, &[]).unwrap();
             let code = replies[0].failure().map(|failure| failure.code);
-            for _ in 0..2 {
-                let Reply::Ok(success) = client.ask("do 1") else {
+            // A change of which the client is not told is one to Sluice.
+            for text in ["do 1", "set @a = 7", "set time_zone = '+01:00'", "do 1"] {
+                let Reply::Ok(success) = client.ask(text) else {
                     panic!("no OK");
                 };
                 let schemas = success.changes.into_iter().filter(|(kind, _)| *kind == 1);
@@ -469,4 +471,37 @@ fn a_reset_forgets_the_last_insert_id(kind: Kind) {
     client.simple(&[0x1f]).unwrap();
     client.succeed("insert into made (known) values (last_insert_id())");
     assert_eq!(client.value("select known from made where id = 2"), "0");
+}
+
+/// The execution tells of it, once.
+fn parts_of_parameters_that_cannot_be_taken_have_no_reply(kind: Kind) {
+    let database = Database::new(kind);
+    let mut admin = database.admin();
+    let proxy = Sluice::with_pool(&database, 2);
+    for port in [database.server_port, proxy.port] {
+        let [mut client, mut one, mut two] =
+            [(); 3].map(|()| Wire::connect(&database.login(port)).unwrap());
+        admin.succeed("create table gone (a int)");
+        one.succeed("begin");
+        let ids = [(); 2].map(|()| client.prepare("select a from gone where a > ?").id);
+        // The connection that has not prepared them is left.
+        two.succeed("begin");
+        one.succeed("rollback");
+        admin.succeed("drop table gone");
+        for id in ids {
+            let id = id.to_le_bytes();
+            for part in [&b"7"[..], b"7"] {
+                let part = [&[0x18][..], &id, &[0, 0], part].concat();
+                client.command(&part).unwrap();
+            }
+            // MYSQL_TYPE_STRING
+            let execute = [&[0x17][..], &id, &[0, 1, 0, 0, 0, 0, 1, 254, 0]].concat();
+            client.command(&execute).unwrap();
+            let replies = client.read_replies().unwrap();
+            let failure = replies[0].failure().expect("an error");
+            // ER_NO_SUCH_TABLE
+            assert_eq!((replies.len(), failure.code), (1, 1146));
+            assert_eq!(client.value("select 7"), "7");
+        }
+    }
 }

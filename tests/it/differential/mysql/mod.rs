@@ -152,10 +152,13 @@ impl Mysql {
     fn processes(&self) -> String {
         let Pair { direct, proxied } = &self.servers;
         let shown = |server: &MySql| {
-            format!(
-                "{:?}",
-                server.admin().ask("show full processlist").text_rows()
-            )
+            let mut admin = server.admin();
+            // MariaDB does not tell the latter.
+            let locks = "select processlist_id, object_schema, object_name, lock_type, lock_duration, lock_status
+                from performance_schema.metadata_locks join performance_schema.threads on thread_id = owner_thread_id";
+            let [processes, locks] =
+                ["show full processlist", locks].map(|text| admin.ask(text).text_rows());
+            format!("{processes:?}\n  locks: {locks:?}")
         };
         format!("direct: {}\nproxied: {}", shown(direct), shown(proxied))
     }
@@ -293,7 +296,7 @@ impl Dialect for Mysql {
                 panic!("{error}: {text}\n{busy}")
             });
             let failure = replies.iter().find_map(|reply| reply.failure());
-            assert!(failure.is_none(), "{failure:?}");
+            assert!(failure.is_none(), "{failure:?}\n{}", self.processes());
         }
     }
 
