@@ -144,3 +144,34 @@ fn many_reactors_lose_nothing() {
     });
     all_are_back(&bed, &pool);
 }
+
+/// One comes just as the other gives back, on another thread, and nobody calls later.
+#[test]
+fn no_wakeup_is_lost_between_reactors() {
+    let home = runtime(0);
+    let (bed, pool) = home.block_on(async {
+        let bed = Bed::on_reactors(2);
+        let pool = bed.pool("app", options(1));
+        visit(&pool).await;
+        (bed, pool)
+    });
+    let over = Barrier::new(2);
+    std::thread::scope(|scope| {
+        for number in 0..2 {
+            let (pool, over) = (&pool, &over);
+            scope.spawn(move || {
+                runtime(number).block_on(async {
+                    for round in 0..3000 {
+                        let visited = tokio::time::timeout(Duration::from_secs(5), visit(pool));
+                        assert!(visited.await.is_ok(), "{round}: {:?}", pool.snapshot());
+                        for _ in 0..round % 300 {
+                            std::hint::spin_loop();
+                        }
+                    }
+                    over.wait().await;
+                });
+            });
+        }
+    });
+    assert_eq!(bed.server.logins(), 1);
+}
