@@ -1,6 +1,7 @@
 //! Threads with a runtime, and so a reactor, each.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
@@ -148,30 +149,44 @@ fn many_reactors_lose_nothing() {
 /// One comes just as the other gives back, on another thread, and nobody calls later.
 #[test]
 fn no_wakeup_is_lost_between_reactors() {
+    const ROUNDS: usize = 20_000;
     let home = runtime(0);
     let (bed, pool) = home.block_on(async {
         let bed = Bed::on_reactors(2);
         let pool = bed.pool("app", options(1));
-        visit(&pool).await;
         (bed, pool)
     });
-    let over = Barrier::new(2);
+    let round = AtomicUsize::new(0);
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
     std::thread::scope(|scope| {
-        for number in 0..2 {
-            let (pool, over) = (&pool, &over);
-            scope.spawn(move || {
-                runtime(number).block_on(async {
-                    for round in 0..3000 {
-                        let visited = tokio::time::timeout(Duration::from_secs(5), visit(pool));
-                        assert!(visited.await.is_ok(), "{round}: {:?}", pool.snapshot());
-                        for _ in 0..round % 300 {
-                            std::hint::spin_loop();
-                        }
+        let (pool, round) = (&pool, &round);
+        scope.spawn(move || {
+            runtime(1).block_on(async {
+                for number in 1..=ROUNDS {
+                    while round.load(Ordering::SeqCst) < number {
+                        std::hint::spin_loop();
                     }
-                    over.wait().await;
-                });
+                    let visited = tokio::time::timeout(Duration::from_secs(5), visit(pool));
+                    let served = visited.await.is_ok();
+                    tell.send(served).unwrap();
+                    if !served {
+                        return;
+                    }
+                }
             });
-        }
+        });
+        home.block_on(async {
+            for number in 1..=ROUNDS {
+                let held = borrow(pool).await;
+                round.store(number, Ordering::SeqCst);
+                // Somewhere about the moment at which the other looks.
+                for _ in 0..number % 300 {
+                    std::hint::spin_loop();
+                }
+                held.give_back();
+                assert_eq!(told.recv().await, Some(true), "{:?}", pool.snapshot());
+            }
+        });
     });
     assert_eq!(bed.server.logins(), 1);
 }
