@@ -5,12 +5,10 @@
 //!
 //! # Why not one runtime that shares its work
 //! There a task wakes wherever a thread is free, and finds its memory in another core's cache. Apart,
-//! threads meet in the pools alone (see [`pool`](crate::pool)): two cost 3 % more than one for each
-//! transaction where clients find connections (16 clients, 20 connections). Where clients of both
-//! wait in one line (64), two cost 29 % more, which is no gain over shared work (21 %); single rounds
-//! differ by up to a fifth. And one acceptor instead of a listening socket for
-//! each thread (`SO_REUSEPORT`), because the kernel deals clients out by a hash, whatever each thread
-//! has already: a few long-lived clients end on one thread.
+//! threads meet in the pools alone (see [`pool`](crate::pool)), each with a store and a line of waiters of its
+//! own; README tells what that costs. And one acceptor instead of a listening socket for each thread
+//! (`SO_REUSEPORT`), because the kernel deals clients out by a hash, whatever each thread has already: a
+//! few long-lived clients end on one thread.
 
 use std::io;
 use std::sync::Arc;
