@@ -416,7 +416,9 @@ pub fn failed(front: &mut MyFront, back: &mut MyBack, begun: bool) {
         front.objects.lock_unclear |= !matches!(failed.detail, Detail::GetLock(_));
         unlocked(front);
     }
-    if running.is_none_or(|running| running.done == 0) {
+    // MySQL keeps the global read lock where only the tables' being closed was waited for in vain.
+    let locked = failed.is_some_and(|failed| failed.touches.contains(Touch::FlushLock));
+    if !locked && running.is_none_or(|running| running.done == 0) {
         front.forgive(&rules::NOTHING_LEFT_BY_FAILURE);
     }
 }

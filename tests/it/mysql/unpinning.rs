@@ -1,7 +1,7 @@
 //! What pins, and what ends it again.
 
 use crate::support::{
-    mysql::{Database, Kind, wire::Wire},
+    mysql::{Database, Kind, MySql, wire::Wire},
     sluice::{Settings, Sluice},
 };
 
@@ -9,6 +9,7 @@ on_both!(
     what_pins_is_ended,
     a_statement_that_fails_leaves_no_pin,
     what_a_text_leaves_untold_stays_the_clients,
+    a_read_lock_waited_for_in_vain_does_not_stay,
 );
 
 /// Texts that pin for a reason, and texts after which the session may leave.
@@ -188,4 +189,27 @@ fn what_a_text_leaves_untold_stays_the_clients(kind: Kind) {
     for mut client in [one, two] {
         assert_eq!(client.value(ASKS), usual);
     }
+}
+
+/// MySQL keeps it though `FLUSH TABLES WITH READ LOCK` has failed: tables that others have locked cannot be closed.
+fn a_read_lock_waited_for_in_vain_does_not_stay(kind: Kind) {
+    // Nobody else is to wait for it.
+    let server = MySql::private(kind, &[("lock_wait_timeout", "1")]);
+    let database = server.database();
+    let [mut locker, mut writer] = [(); 2].map(|()| database.admin());
+    for text in [
+        "create table locked (a int)",
+        "create table written (a int)",
+        "lock tables locked read",
+    ] {
+        locker.succeed(text);
+    }
+    let proxy = Sluice::with_pool(&database, 1);
+    let mut client = proxy.connect(&database);
+    client.fail("flush tables with read lock");
+    drop(client);
+    // The server connection goes to others, and is still there.
+    assert_eq!(proxy.connect(&database).value("select 1"), "1");
+    writer.succeed("set lock_wait_timeout = 5");
+    writer.succeed("insert into written values (1)");
 }
