@@ -61,7 +61,8 @@ impl<T> Lines<T> {
 
     /// True if anybody waits, which is found out soonest of those of this thread.
     pub(super) fn anyone(&self) -> bool {
-        self.from(reactor::here()).any(|line| line.waiting() > 0)
+        let is_long = |padded: &Padded<T>| padded.line.waiting() > 0;
+        is_long(self.of(reactor::here())) || self.each.len() > 1 && self.each.iter().any(is_long)
     }
 
     /// True if no place is taken, not even by one who has left. Takes the locks.
@@ -122,15 +123,15 @@ impl<T> Lines<T> {
 
     #[expect(
         clippy::indexing_slicing,
-        reason = "there is at least one, and the remainder is less"
+        reason = "there is at least one, and the place is less"
     )]
     fn of(&self, reactor: usize) -> &Padded<T> {
-        &self.each[reactor % self.each.len()]
+        &self.each[reactor::place(reactor, self.each.len())]
     }
 
     /// All, this reactor's first.
     fn from(&self, reactor: usize) -> impl Iterator<Item = &Line<T>> {
-        let (before, from_here) = self.each.split_at(reactor % self.each.len());
+        let (before, from_here) = self.each.split_at(reactor::place(reactor, self.each.len()));
         from_here.iter().chain(before).map(|padded| &padded.line)
     }
 
