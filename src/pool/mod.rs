@@ -30,7 +30,6 @@ mod entropy;
 mod greeting;
 mod lending;
 mod line;
-mod lines;
 mod manager;
 pub mod metrics;
 pub mod open;

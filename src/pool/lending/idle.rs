@@ -56,7 +56,7 @@ impl<E: Engine> Pool<E> {
             return Err(CloseReason::Shrunk);
         }
         let makes_room = self.trials.any_queued() && self.is_full();
-        if makes_room || self.target.gives_up(self.id, || self.line.anyone()) {
+        if makes_room || self.target.gives_up(self.id, self.line.waiting() > 0) {
             return Err(CloseReason::GivenUp);
         }
         Ok(())
@@ -87,25 +87,19 @@ impl<E: Engine> Pool<E> {
     }
 
     pub(in crate::pool) fn place(&self, loan: Loan<E>) {
-        let handed = if self.line.anyone() {
+        let handed = if self.line.waiting() > 0 {
             self.hand(loan)
         } else {
             Err(Handed::Conn(loan))
         };
         if let Err(rejected) = handed {
-            self.lay(rejected);
-            if self.line.anyone() {
+            // Back into the store.
+            drop(rejected);
+            fence(Ordering::SeqCst);
+            if self.line.waiting() > 0 {
                 self.serve_line();
             }
         }
-    }
-
-    /// Back into the store.
-    fn lay(&self, rejected: Handed<E>) {
-        if let Handed::Conn(loan) = rejected {
-            self.stores.load().lay(loan);
-        }
-        fence(Ordering::SeqCst);
     }
 
     /// Hands idle connections to the line, while there are both.
@@ -114,20 +108,19 @@ impl<E: Engine> Pool<E> {
     /// and sees a waiter: one of them sees the other.
     pub(super) fn serve_line(&self) {
         fence(Ordering::SeqCst);
-        while self.stores.load().holds_any() && !self.line.is_empty() {
+        while !self.line.is_empty() {
             let Some(loan) = self.take_fit() else {
                 return;
             };
             if let Err(rejected) = self.hand(loan) {
-                self.lay(rejected);
+                drop(rejected);
             }
         }
     }
 
     fn hand(&self, loan: Loan<E>) -> Result<(), Handed<E>> {
-        let terms = &loan.terms;
-        self.line
-            .hand(terms.reactor, terms.idle_since, Handed::Conn(loan))
+        let near = loan.terms.reactor;
+        self.line.hand_near(near, Handed::Conn(loan))
     }
 
     /// Closes the oldest idle connection, for another pool's sake.
