@@ -134,6 +134,12 @@ impl<E: Engine> Store<E> {
         lock(&self.inbox).is_empty()
     }
 
+    /// True if one more connection than those that it owns now, lent ones included, may be its own.
+    pub(super) fn has_room(&self) -> bool {
+        let status = self.objects.status();
+        status.size < status.max_size
+    }
+
     /// Takes back what was left and finds no room.
     pub(super) fn reject(&self) -> Option<Box<ServerConn<E>>> {
         lock(&self.inbox).pop()

@@ -71,7 +71,10 @@ impl<E: Engine> Pool<E> {
         let mut lifted = Vec::new();
         while !store.inbox_is_empty() {
             let Some(loan) = store.take() else {
-                if let Some(mut conn) = store.reject() {
+                if store.has_room() {
+                    // Another thread has its hand in the store at this moment, and waits for nothing.
+                    std::thread::yield_now();
+                } else if let Some(mut conn) = store.reject() {
                     conn.slot.close_as(CloseReason::Shrunk);
                 }
                 continue;
