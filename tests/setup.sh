@@ -64,7 +64,7 @@ need_mysql_drivers() {
 }
 
 # What the build needs beside a Rust toolchain and gcc: PostgreSQL's parser is C, its bindings are made by libclang.
-need_libclang() { need libclang-dev bash -c 'ls /usr/lib/llvm-*/lib/libclang*.so*'; }
+need_libclang() { need libclang-dev bash -c 'ls /usr/lib/llvm-*/lib/libclang.so* /usr/lib/llvm-*/lib/libclang-[0-9]*.so* 2>/dev/null | grep -q .'; }
 
 need_postgres() {
     need postgresql test -n "$(postgres_bin)"
