@@ -226,6 +226,9 @@ impl Dialect for Mysql {
         let mut heard = std::mem::take(&mut seat.greeting);
         if let Some(talk) = &mut seat.talk {
             heard.extend(talk.hear(self.patience));
+            if heard.last().is_some_and(|reply| talk::is_silence(reply)) {
+                println!("{}\n{:#}", self.processes(), self.proxy.status());
+            }
             // Sluice cancels what nobody waits for any more; a server carries it out later.
             if let (Side::Direct, Some(id)) = (seat.side, talk.given_up()) {
                 let _ = self

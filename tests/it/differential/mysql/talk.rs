@@ -40,6 +40,9 @@ const FILE: &[u8] = b"\\N\tloaded\t7\n\\N\tx\tbad\n\\N\n";
 /// What Sluice says of a server connection that is gone.
 const CLOSED: &str = "ERR 1053 #08S01server closed the connection unexpectedly";
 
+/// Nothing came that can be understood.
+const SILENCE: &str = "silence or nonsense";
+
 /// Greatest capability bit that changes `COM_QUERY`.
 pub const QUERY_ATTRIBUTES: u32 = 1 << 27;
 
@@ -121,7 +124,7 @@ impl Talk {
                 heard.push(plain(&if is_close(&error) {
                     "closed".to_owned()
                 } else {
-                    format!("silence or nonsense: {error}")
+                    format!("{SILENCE}: {error}")
                 }));
             }
             // Where a server closes unseen, as after COMMIT RELEASE of another dialect, Sluice says so first.
@@ -361,6 +364,11 @@ fn more_ok(body: &[u8]) -> bool {
     reader.lenenc();
     reader.lenenc();
     reader.int(2) as u16 & status::MORE_RESULTS != 0
+}
+
+/// Whether the client has waited in vain.
+pub fn is_silence(reply: &Reply) -> bool {
+    reply.shown.contains(SILENCE)
 }
 
 /// Something that is no packet.
