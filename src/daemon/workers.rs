@@ -5,8 +5,8 @@
 //!
 //! # Why not one runtime that shares its work
 //! There a task wakes wherever a thread is free, and finds its memory in another core's cache. Apart,
-//! threads meet in the pools alone (see [`pool`](crate::pool)), each with a store of its own;
-//! docs/speed.md tells what that costs. And one acceptor instead of a listening socket for each thread
+//! threads meet in the pools alone (see [`pool`](crate::pool)), each with a store and a line of waiters of its
+//! own; README tells what that costs. And one acceptor instead of a listening socket for each thread
 //! (`SO_REUSEPORT`), because the kernel deals clients out by a hash, whatever each thread has already: a
 //! few long-lived clients end on one thread.
 

@@ -17,6 +17,12 @@ pub fn here() -> usize {
     HERE.get()
 }
 
+/// Where, among `count` things for one reactor each, that of `reactor` stands; the first's for reactors
+/// that have none.
+pub fn place(reactor: usize, count: usize) -> usize {
+    if reactor < count { reactor } else { 0 }
+}
+
 /// This thread runs reactor `number` from now on.
 pub fn run_here(number: usize) {
     HERE.set(number);

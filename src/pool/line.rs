@@ -1,4 +1,4 @@
-//! The waiters of one pool, first come first served.
+//! Waiters for things of one kind, first come first served.
 //!
 //! A thing is handed to a waiter directly, so that nobody who comes later can take it on the way.
 //! A waiter that leaves after it was handed something passes it on: nothing is lost.
@@ -11,7 +11,6 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::lock;
-use crate::net::reactor;
 
 /// Waiters for things of type `T`.
 #[derive(Debug)]
@@ -28,20 +27,16 @@ struct Waiter<T> {
     sender: oneshot::Sender<T>,
     /// When it has waited for long enough, if [`Line::overdue`] is to say so.
     until: Option<Instant>,
-    /// The reactor of the thread that it waits on.
-    reactor: usize,
-    /// How often one behind it was served.
-    passed_over: usize,
+    since: Instant,
 }
 
 impl<T> Waiter<T> {
-    fn new(until: Option<Instant>) -> (Self, oneshot::Receiver<T>) {
+    fn new(since: Instant, until: Option<Instant>) -> (Self, oneshot::Receiver<T>) {
         let (sender, receiver) = oneshot::channel();
         let waiter = Self {
             sender,
             until,
-            reactor: reactor::here(),
-            passed_over: 0,
+            since,
         };
         (waiter, receiver)
     }
@@ -76,52 +71,61 @@ impl<T> Line<T> {
         lock(&self.queue).is_empty()
     }
 
-    /// Joins at the end; `None` if `limit` (0: none) wait already. `until`: when [`Line::overdue`] is to
-    /// end the wait, if at all. `pass_on` takes back what is handed over but never received.
+    /// Joins at the end, having waited since `since`; `None` if there is no `room` for one more. `until`:
+    /// when [`Line::overdue`] is to end the wait, if at all. `pass_on` takes back what is handed over but
+    /// never received.
     pub(super) fn join<R: Fn(T)>(
         &self,
-        limit: usize,
+        since: Instant,
         until: Option<Instant>,
+        room: impl FnOnce() -> bool,
         pass_on: R,
     ) -> Option<Ticket<'_, T, R>> {
         let mut queue = lock(&self.queue);
-        if limit > 0 && self.waiting() >= limit {
+        // Counted first: of two who take the last place at the same time, both see the other.
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        if !room() {
+            self.waiting.fetch_sub(1, Ordering::SeqCst);
             return None;
         }
         self.sweep(&mut queue);
-        let (waiter, receiver) = Waiter::new(until);
+        let (waiter, receiver) = Waiter::new(since, until);
         queue.push_back(waiter);
-        self.waiting.fetch_add(1, Ordering::SeqCst);
         Some(self.ticket(receiver, pass_on))
     }
 
     /// Joins at the front: for one who was served, but badly.
-    pub(super) fn rejoin<R: Fn(T)>(&self, until: Option<Instant>, pass_on: R) -> Ticket<'_, T, R> {
-        let (waiter, receiver) = Waiter::new(until);
-        lock(&self.queue).push_front(waiter);
+    pub(super) fn rejoin<R: Fn(T)>(
+        &self,
+        since: Instant,
+        until: Option<Instant>,
+        pass_on: R,
+    ) -> Ticket<'_, T, R> {
+        let (waiter, receiver) = Waiter::new(since, until);
+        let mut queue = lock(&self.queue);
+        queue.push_front(waiter);
         self.waiting.fetch_add(1, Ordering::SeqCst);
+        drop(queue);
         self.ticket(receiver, pass_on)
     }
 
+    /// Since when the first has waited, if anybody does. Takes the lock, and the places of those before it
+    /// who have left.
+    pub(super) fn first_since(&self) -> Option<Instant> {
+        let mut queue = lock(&self.queue);
+        while let Some(first) = queue.front() {
+            if !first.sender.is_closed() {
+                return Some(first.since);
+            }
+            queue.pop_front();
+        }
+        None
+    }
+
     /// Hands `thing` to the first waiter; gives it back if there is none.
-    pub(super) fn hand(&self, thing: T) -> Result<(), T> {
-        self.hand_to(VecDeque::pop_front, thing)
-    }
-
-    /// Hands `thing` to the first waiter on this reactor, unless one before it has been passed over
-    /// often: to that one then, and to the first of all if there is none near. So nobody waits for
-    /// more than [`MOST_PASSES`] turns more than it would in a plain line.
-    pub(super) fn hand_near(&self, reactor: usize, thing: T) -> Result<(), T> {
-        self.hand_to(|queue| next_near(queue, reactor), thing)
-    }
-
-    fn hand_to(
-        &self,
-        mut next: impl FnMut(&mut VecDeque<Waiter<T>>) -> Option<Waiter<T>>,
-        mut thing: T,
-    ) -> Result<(), T> {
+    pub(super) fn hand(&self, mut thing: T) -> Result<(), T> {
         loop {
-            let Some(waiter) = next(&mut lock(&self.queue)) else {
+            let Some(waiter) = lock(&self.queue).pop_front() else {
                 return Err(thing);
             };
             match waiter.sender.send(thing) {
@@ -202,22 +206,6 @@ impl<T, R: Fn(T)> Drop for Ticket<'_, T, R> {
     }
 }
 
-/// Takes out whoever is next where connections of this reactor are handed out.
-fn next_near<T>(queue: &mut VecDeque<Waiter<T>>, reactor: usize) -> Option<Waiter<T>> {
-    let chosen = queue
-        .iter()
-        .take(MOST_PASSES)
-        .position(|waiter| waiter.reactor == reactor || waiter.passed_over >= MOST_PASSES)
-        .unwrap_or(0);
-    for passed in queue.iter_mut().take(chosen) {
-        passed.passed_over += 1;
-    }
-    queue.remove(chosen)
-}
-
-/// So often a waiter is passed over by those of the reactor that a connection is on, and so many are
-/// looked at for one.
-const MOST_PASSES: usize = 16;
 /// So many may have left before anyone is removed.
 const SWEEP_ABOVE: usize = 32;
 
@@ -225,16 +213,24 @@ const SWEEP_ABOVE: usize = 32;
 mod tests {
     use std::cell::RefCell;
 
-    use super::{Line, MOST_PASSES};
-    use crate::net::reactor;
+    use tokio::time::Instant;
+
+    use super::{Line, Ticket};
 
     fn ignore(_: u32) {}
+
+    type Place<'a> = Ticket<'a, u32, fn(u32)>;
+
+    fn join(line: &Line<u32>, until: Option<Instant>) -> Place<'_> {
+        line.join(Instant::now(), until, || true, ignore as fn(u32))
+            .unwrap()
+    }
 
     #[tokio::test]
     async fn the_first_to_come_is_served_first() {
         let line = Line::default();
-        let mut first = line.join(0, None, ignore).unwrap();
-        let mut second = line.join(0, None, ignore).unwrap();
+        let mut first = join(&line, None);
+        let mut second = join(&line, None);
         line.hand(1).unwrap();
         line.hand(2).unwrap();
         assert_eq!(second.served().await, Some(2));
@@ -246,8 +242,8 @@ mod tests {
     #[tokio::test]
     async fn who_leaves_is_passed_over() {
         let line = Line::default();
-        let first = line.join(0, None, ignore).unwrap();
-        let mut second = line.join(0, None, ignore).unwrap();
+        let first = join(&line, None);
+        let mut second = join(&line, None);
         drop(first);
         assert_eq!(line.waiting(), 1);
         line.hand(1).unwrap();
@@ -258,9 +254,8 @@ mod tests {
     async fn who_leaves_after_being_served_passes_it_on() {
         let line = Line::default();
         let returned = RefCell::new(Vec::new());
-        let first = line
-            .join(0, None, |thing| returned.borrow_mut().push(thing))
-            .unwrap();
+        let keep = |thing| returned.borrow_mut().push(thing);
+        let first = line.join(Instant::now(), None, || true, keep).unwrap();
         line.hand(7).unwrap();
         drop(first);
         assert_eq!(*returned.borrow(), [7]);
@@ -268,20 +263,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_too_many_is_refused() {
+    async fn who_finds_no_room_is_refused() {
         let line = Line::default();
-        let first = line.join(1, None, ignore);
+        let attempt =
+            |room| line.join(Instant::now(), None, || room && line.waiting() == 1, ignore);
+        assert!(attempt(false).is_none());
+        assert_eq!(line.waiting(), 0);
+        let first = attempt(true);
         assert!(first.is_some());
-        assert!(line.join(1, None, ignore).is_none());
+        assert!(attempt(true).is_none());
         drop(first);
-        assert!(line.join(1, None, ignore).is_some());
+        assert!(attempt(true).is_some());
     }
 
     #[tokio::test]
     async fn who_was_served_badly_comes_first_again() {
         let line = Line::default();
-        let mut other = line.join(0, None, ignore).unwrap();
-        let mut again = line.rejoin(None, ignore);
+        let mut other = join(&line, None);
+        let mut again = line.rejoin(Instant::now(), None, ignore);
         line.hand(1).unwrap();
         line.hand(2).unwrap();
         assert_eq!(again.served().await, Some(1));
@@ -289,39 +288,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn those_near_are_served_first_but_not_for_ever() {
-        let line = Line::default();
-        let mut far = line.join(0, None, ignore).unwrap();
-        reactor::run_here(1);
-        for n in 0..u32::try_from(MOST_PASSES).unwrap() {
-            let mut near = line.join(0, None, ignore).unwrap();
-            line.hand_near(1, n).unwrap();
-            assert_eq!(near.receiver.try_recv(), Ok(n));
-            near.served = true;
-        }
-        let _near = line.join(0, None, ignore).unwrap();
-        line.hand_near(1, 99).unwrap();
-        assert_eq!(far.served().await, Some(99));
-    }
-
-    #[tokio::test]
-    async fn where_nobody_is_near_the_first_is_served() {
-        let line = Line::default();
-        let mut first = line.join(0, None, ignore).unwrap();
-        let _second = line.join(0, None, ignore).unwrap();
-        line.hand_near(1, 5).unwrap();
-        assert_eq!(first.served().await, Some(5));
-    }
-
-    #[tokio::test]
     async fn who_has_waited_for_long_enough_is_told() {
         let line = Line::default();
         let now = tokio::time::Instant::now();
         let later = now + std::time::Duration::from_secs(1);
-        let mut patient = line.join(0, Some(later), ignore).unwrap();
-        let mut over = line.join(0, Some(now), ignore).unwrap();
-        let mut endless = line.join(0, None, ignore).unwrap();
-        drop(line.join(0, Some(now), ignore));
+        let mut patient = join(&line, Some(later));
+        let mut over = join(&line, Some(now));
+        let mut endless = join(&line, None);
+        drop(join(&line, Some(now)));
         line.overdue(now, || 9);
         assert_eq!(over.served().await, Some(9));
         assert_eq!(line.waiting(), 2);
@@ -336,7 +310,7 @@ mod tests {
     fn those_who_left_do_not_pile_up() {
         let line: Line<u32> = Line::default();
         for _ in 0..1000 {
-            drop(line.join(0, None, ignore));
+            drop(join(&line, None));
         }
         assert!(super::lock(&line.queue).len() < 100);
     }

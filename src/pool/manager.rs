@@ -6,7 +6,7 @@
 //! from there or fails at once, and nothing in this file ever waits.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -64,6 +64,9 @@ pub(super) struct Store<E: Engine> {
     objects: Deadpool<Keeper<E>>,
     inbox: Arc<Inbox<E>>,
     round_robin: bool,
+    /// Connections that lie here or were left here. Changed after the fact, so of one that has been laid down
+    /// or taken just now it may not know. Sequentially consistent, see [`Line`](super::line::Line).
+    held: AtomicI64,
 }
 
 impl<E: Engine> Store<E> {
@@ -96,6 +99,7 @@ impl<E: Engine> Store<E> {
             objects,
             inbox,
             round_robin,
+            held: AtomicI64::new(0),
         }
     }
 
@@ -117,16 +121,30 @@ impl<E: Engine> Store<E> {
     pub(super) fn take(&self) -> Option<Loan<E>> {
         let attempt = pin!(self.objects.timeout_get(&AT_ONCE));
         let mut context = Context::from_waker(Waker::noop());
-        match attempt.poll(&mut context) {
-            Poll::Ready(loan) => loan.ok(),
-            Poll::Pending => None,
-        }
+        let Poll::Ready(Ok(loan)) = attempt.poll(&mut context) else {
+            return None;
+        };
+        self.held.fetch_sub(1, Ordering::SeqCst);
+        Some(loan)
+    }
+
+    /// Puts a connection back that was taken from here.
+    pub(super) fn lay(&self, loan: Loan<E>) {
+        drop(loan);
+        self.held.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// False if nothing lies or was left here; whoever is about to lay something down looks for waiters
+    /// afterwards. Costs no lock.
+    pub(super) fn holds_any(&self) -> bool {
+        self.held.load(Ordering::SeqCst) > 0
     }
 
     /// Leaves a connection that this store shall own; [`Store::take`] finds it once no idle one
     /// lies before it.
     pub(super) fn leave(&self, conn: Box<ServerConn<E>>) {
         lock(&self.inbox).push(conn);
+        self.held.fetch_add(1, Ordering::SeqCst);
     }
 
     /// True if all that was left has been taken.
@@ -142,7 +160,9 @@ impl<E: Engine> Store<E> {
 
     /// Takes back what was left and finds no room.
     pub(super) fn reject(&self) -> Option<Box<ServerConn<E>>> {
-        lock(&self.inbox).pop()
+        let rejected = lock(&self.inbox).pop()?;
+        self.held.fetch_sub(1, Ordering::SeqCst);
+        Some(rejected)
     }
 
     /// How many lie idle.
@@ -156,7 +176,10 @@ impl<E: Engine> Store<E> {
         &self,
         mut keep: impl FnMut(&ServerConn<E>) -> bool,
     ) -> Vec<Box<ServerConn<E>>> {
-        self.objects.retain(|conn, _| keep(conn)).removed
+        let removed = self.objects.retain(|conn, _| keep(conn)).removed;
+        let gone = i64::try_from(removed.len()).unwrap_or(i64::MAX);
+        self.held.fetch_sub(gone, Ordering::SeqCst);
+        removed
     }
 }
 

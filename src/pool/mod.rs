@@ -30,6 +30,7 @@ mod entropy;
 mod greeting;
 mod lending;
 mod line;
+mod lines;
 mod manager;
 pub mod metrics;
 pub mod open;

@@ -28,10 +28,10 @@ impl<E: Engine> Stores<E> {
     /// The store of this connection's reactor.
     #[expect(
         clippy::indexing_slicing,
-        reason = "there is at least one, and the remainder is less"
+        reason = "there is at least one, and the place is less"
     )]
     pub(super) fn of(&self, conn: &ServerConn<E>) -> &Store<E> {
-        &self.each[conn.terms.reactor % self.each.len()]
+        &self.each[reactor::place(conn.terms.reactor, self.each.len())]
     }
 
     /// True if the connection is lent by the store it belongs into.
@@ -42,9 +42,23 @@ impl<E: Engine> Stores<E> {
     /// The connection whose turn it is, examined or fresh, of this thread's store if there is one;
     /// the verdict is in its terms.
     pub(super) fn take(&self) -> Option<Loan<E>> {
-        let (before, from_here) = self.each.split_at(reactor::here() % self.each.len());
-        let mut stores = from_here.iter().chain(before);
-        stores.find_map(Store::take)
+        let here = reactor::place(reactor::here(), self.each.len());
+        let (before, from_here) = self.each.split_at(here);
+        let stores = from_here.iter().chain(before);
+        let mut held = stores.filter(|store| store.holds_any());
+        held.find_map(Store::take)
+    }
+
+    /// Puts a connection back into the store that has lent it; if that is a former one, it ends with it.
+    pub(super) fn lay(&self, loan: Loan<E>) {
+        if self.own(&loan) {
+            self.of(&loan).lay(loan);
+        }
+    }
+
+    /// False if there is nothing to be taken. Costs no lock.
+    pub(super) fn holds_any(&self) -> bool {
+        self.each.iter().any(Store::holds_any)
     }
 
     /// How many lie idle.

@@ -207,8 +207,8 @@ impl<E: Engine> Target<E> {
     }
 
     /// Whether a connection just given back should be closed for another pool's sake.
-    pub(super) fn gives_up(&self, id: PoolId, waiters: bool) -> bool {
-        self.is_short() && lock(&self.ledger).gives_up(id, waiters, now())
+    pub(super) fn gives_up(&self, id: PoolId, has_waiters: impl FnOnce() -> bool) -> bool {
+        self.is_short() && lock(&self.ledger).gives_up(id, has_waiters(), now())
     }
 
     /// A login is complete.

@@ -56,7 +56,7 @@ impl<E: Engine> Pool<E> {
             return Err(CloseReason::Shrunk);
         }
         let makes_room = self.trials.any_queued() && self.is_full();
-        if makes_room || self.target.gives_up(self.id, self.line.waiting() > 0) {
+        if makes_room || self.target.gives_up(self.id, || self.line.anyone()) {
             return Err(CloseReason::GivenUp);
         }
         Ok(())
@@ -90,19 +90,25 @@ impl<E: Engine> Pool<E> {
     }
 
     pub(in crate::pool) fn place(&self, loan: Loan<E>) {
-        let handed = if self.line.waiting() > 0 {
+        let handed = if self.line.anyone() {
             self.hand(loan)
         } else {
             Err(Handed::Conn(loan))
         };
         if let Err(rejected) = handed {
-            // Back into the store.
-            drop(rejected);
-            fence(Ordering::SeqCst);
-            if self.line.waiting() > 0 {
+            self.lay(rejected);
+            if self.line.anyone() {
                 self.serve_line();
             }
         }
+    }
+
+    /// Back into the store.
+    fn lay(&self, rejected: Handed<E>) {
+        if let Handed::Conn(loan) = rejected {
+            self.stores.load().lay(loan);
+        }
+        fence(Ordering::SeqCst);
     }
 
     /// Hands idle connections to the line, while there are both.
@@ -111,19 +117,20 @@ impl<E: Engine> Pool<E> {
     /// and sees a waiter: one of them sees the other.
     pub(super) fn serve_line(&self) {
         fence(Ordering::SeqCst);
-        while !self.line.is_empty() {
+        while self.stores.load().holds_any() && !self.line.is_empty() {
             let Some(loan) = self.take_fit() else {
                 return;
             };
             if let Err(rejected) = self.hand(loan) {
-                drop(rejected);
+                self.lay(rejected);
             }
         }
     }
 
     fn hand(&self, loan: Loan<E>) -> Result<(), Handed<E>> {
-        let near = loan.terms.reactor;
-        self.line.hand_near(near, Handed::Conn(loan))
+        let terms = &loan.terms;
+        self.line
+            .hand(terms.reactor, terms.idle_since, Handed::Conn(loan))
     }
 
     /// Closes the oldest idle connection, for another pool's sake.

@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
 use super::greeting::Greetings;
-use super::line::Line;
+use super::lines::Lines;
 use super::lock;
 use super::manager::Loan;
 use super::metrics::PoolMeters;
@@ -40,7 +40,7 @@ pub struct Pool<E: Engine> {
     pub(super) tally: Arc<Tally>,
     stores: ArcSwap<Stores<E>>,
     reactors: usize,
-    line: Line<Handed<E>>,
+    line: Lines<Handed<E>>,
     options: ArcSwap<PoolOptions>,
     login: ArcSwap<ServerLogin>,
     pub(super) failure: Mutex<Option<Failure>>,
@@ -76,7 +76,7 @@ impl<E: Engine> Pool<E> {
             target,
             stores: ArcSwap::from_pointee(Stores::new(options.size, options.round_robin, reactors)),
             reactors,
-            line: Line::default(),
+            line: Lines::new(reactors),
             options: ArcSwap::from_pointee(options),
             login: ArcSwap::from_pointee(login),
             failure: Mutex::new(None),
@@ -206,7 +206,10 @@ impl<E: Engine> Pool<E> {
     fn touch(&self, now: Instant) {
         let age = now.saturating_duration_since(self.born).as_millis();
         let age = u64::try_from(age).unwrap_or(u64::MAX);
-        self.last_used.store(age, Ordering::Relaxed);
+        // Read by all threads: written as seldom as it changes.
+        if self.last_used.load(Ordering::Relaxed) != age {
+            self.last_used.store(age, Ordering::Relaxed);
+        }
     }
 }
 

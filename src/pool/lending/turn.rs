@@ -8,11 +8,11 @@ use tokio::time::Instant;
 
 use super::idle::bring_here;
 use super::{Handed, Pool};
+use crate::net::reactor;
 use crate::pool::borrowed::Borrowed;
 use crate::pool::line::Ticket;
 use crate::pool::metrics::CloseReason;
 use crate::pool::open::BorrowError;
-use crate::pool::options::PoolOptions;
 use crate::pool::target::holding;
 use crate::protocol::{Chore, Engine};
 
@@ -29,7 +29,7 @@ impl<E: Engine> Pool<E> {
 
     /// Borrows a connection that lies idle and needs no check, if nobody waits.
     pub fn borrow_at_once(self: &Arc<Self>) -> Option<Borrowed<E>> {
-        if self.line.waiting() > 0 {
+        if self.line.anyone() {
             return None;
         }
         let borrowed = Borrowed::new(self.take_idle()?, Arc::clone(self));
@@ -47,7 +47,7 @@ impl<E: Engine> Pool<E> {
         start: Instant,
     ) -> Result<Borrowed<E>, BorrowError> {
         self.tally.meters.borrows.inc();
-        if self.line.waiting() == 0
+        if !self.line.anyone()
             && let Some(loan) = self.take_idle()
         {
             let borrowed = Borrowed::new(loan, Arc::clone(self));
@@ -63,13 +63,13 @@ impl<E: Engine> Pool<E> {
         borrowed: Borrowed<E>,
         start: Instant,
     ) -> Result<Borrowed<E>, BorrowError> {
-        let options = self.options();
+        let bounds = self.bounds();
         let mut next = Some(borrowed);
         while let Some(borrowed) = next {
-            if let Some(alive) = self.checked(borrowed, &options).await {
+            if let Some(alive) = self.checked(borrowed, bounds).await {
                 return Ok(alive);
             }
-            let idle = if self.line.waiting() == 0 {
+            let idle = if !self.line.anyone() {
                 self.take_idle()
             } else {
                 None
@@ -79,15 +79,11 @@ impl<E: Engine> Pool<E> {
         self.borrow_in_turn(start).await
     }
 
-    async fn checked(
-        &self,
-        mut borrowed: Borrowed<E>,
-        options: &PoolOptions,
-    ) -> Option<Borrowed<E>> {
-        if borrowed.idle_for() <= options.check_delay {
+    async fn checked(&self, mut borrowed: Borrowed<E>, bounds: Bounds) -> Option<Borrowed<E>> {
+        if borrowed.idle_for() <= bounds.check_delay {
             return Some(borrowed);
         }
-        let limit = options.reset_timeout;
+        let limit = bounds.check_timeout;
         match borrowed.conn().run(Chore::Ping, limit).await {
             Ok(()) => Some(borrowed),
             Err(error) => {
@@ -99,8 +95,7 @@ impl<E: Engine> Pool<E> {
     }
 
     async fn borrow_in_turn(self: &Arc<Self>, start: Instant) -> Result<Borrowed<E>, BorrowError> {
-        let options = self.options();
-        let result = self.wait_in_turn(&options, start).await;
+        let result = self.wait_in_turn(self.bounds(), start).await;
         let meters = &self.tally.meters;
         match &result {
             Ok(_) | Err(BorrowError::Timeout(_)) => {
@@ -118,22 +113,21 @@ impl<E: Engine> Pool<E> {
 
     async fn wait_in_turn(
         self: &Arc<Self>,
-        options: &PoolOptions,
+        bounds: Bounds,
         start: Instant,
     ) -> Result<Borrowed<E>, BorrowError> {
-        let limit = options.borrow_timeout;
+        let limit = bounds.timeout;
         if let Some(error) = self.refusal() {
             return Err(error);
         }
-        if limit.is_zero() && self.line.waiting() > 0 {
+        if limit.is_zero() && self.line.anyone() {
             return Err(BorrowError::Timeout(limit));
         }
-        let most = usize::try_from(options.max_waiting).unwrap_or(usize::MAX);
         let pass_on = |handed| self.pass_on(handed);
         let patience = Patience::of(start, limit);
         let mut ticket = self
             .line
-            .join(most, patience.by_upkeep(), &pass_on)
+            .join(bounds.waiting, start, patience.by_upkeep(), &pass_on)
             .ok_or(BorrowError::Overloaded)?;
         loop {
             self.serve_line();
@@ -147,10 +141,10 @@ impl<E: Engine> Pool<E> {
                 Handed::Failed(error) => return Err(error),
                 Handed::Conn(loan) => {
                     let borrowed = Borrowed::new(bring_here(loan), Arc::clone(self));
-                    if let Some(alive) = self.checked(borrowed, options).await {
+                    if let Some(alive) = self.checked(borrowed, bounds).await {
                         return Ok(alive);
                     }
-                    ticket = self.line.rejoin(patience.by_upkeep(), &pass_on);
+                    ticket = self.line.rejoin(start, patience.by_upkeep(), &pass_on);
                 }
             }
         }
@@ -183,6 +177,16 @@ impl<E: Engine> Pool<E> {
             .overdue(now, || Handed::Failed(BorrowError::Timeout(limit)));
     }
 
+    fn bounds(&self) -> Bounds {
+        let options = self.options.load();
+        Bounds {
+            timeout: options.borrow_timeout,
+            waiting: usize::try_from(options.max_waiting).unwrap_or(usize::MAX),
+            check_delay: options.check_delay,
+            check_timeout: options.reset_timeout,
+        }
+    }
+
     /// Why waiting would be in vain.
     fn refusal(&self) -> Option<BorrowError> {
         if self.closed.load(Ordering::SeqCst) {
@@ -212,13 +216,26 @@ impl<E: Engine> Pool<E> {
 
     /// Tells all waiters that it is no use.
     pub(in crate::pool) fn fail_line(&self, error: &BorrowError) {
-        while self.line.waiting() > 0 {
-            if self.line.hand(Handed::Failed(error.clone())).is_err() {
+        let (here, now) = (reactor::here(), Instant::now());
+        while self.line.anyone() {
+            let failed = Handed::Failed(error.clone());
+            if self.line.hand(here, now, failed).is_err() {
                 break;
             }
         }
         self.target.ask(self);
     }
+}
+
+/// The options that bound one wait, as they were when it began. Copied, for a shared count of those who hold
+/// them would pass between the cores with every wait.
+#[derive(Clone, Copy)]
+struct Bounds {
+    timeout: Duration,
+    /// Waiters at most; 0: any number.
+    waiting: usize,
+    check_delay: Duration,
+    check_timeout: Duration,
 }
 
 /// How long a waiter waits, and who ends it.
