@@ -46,21 +46,7 @@ pub fn recall(
         return Recall::Raise(sql);
     }
     if !first.touches.intersects(ASKED_OF_US.with(Touch::Unknown)) {
-        // Most statements leave the number of rows of the last result as it is.
-        let asked = verdict.touches.contains(Touch::FoundRows);
-        if !asked {
-            return counted(front, verdict);
-        }
-        if is_kept(front, status, verdict.touches) {
-            return Recall::Server;
-        }
-        return match primer(front, Touches::of(Touch::FoundRows), false) {
-            Some(sql) => Recall::Count(sql),
-            None => {
-                lost(front, header, replies);
-                Recall::Answered
-            }
-        };
+        return counted_before(front, status, header, verdict, replies);
     }
     let words = match *verdict.statements {
         [_] => plain_words(text),
@@ -98,6 +84,9 @@ pub fn recall(
         return Recall::Answered;
     }
     if !first.touches.intersects(LOST_WITH_CONNECTION) {
+        if verdict.touches.contains(Touch::FoundRows) {
+            return counted_before(front, status, header, verdict, replies);
+        }
         return Recall::Server;
     }
     let diagnosed = words
@@ -108,6 +97,30 @@ pub fn recall(
     }
     lost(front, header, replies);
     Recall::Answered
+}
+
+/// Most statements leave the number of rows of the last result as it is, so a later one of the text may ask for what was
+/// counted before all of them.
+fn counted_before(
+    front: &mut MyFront,
+    status: Status,
+    header: Header,
+    verdict: &Verdict,
+    replies: &mut Vec<u8>,
+) -> Recall {
+    if !verdict.touches.contains(Touch::FoundRows) {
+        return counted(front, verdict);
+    }
+    if is_kept(front, status, verdict.touches) {
+        return Recall::Server;
+    }
+    match primer(front, Touches::of(Touch::FoundRows), false) {
+        Some(sql) => Recall::Count(sql),
+        None => {
+            lost(front, header, replies);
+            Recall::Answered
+        }
+    }
 }
 
 /// Where a statement may count rows that it does not return, but need not, the server connection goes on from what the

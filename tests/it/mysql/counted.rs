@@ -11,6 +11,7 @@ on_both!(
     rows_that_are_not_returned_are_counted_as_by_the_server,
     counts_outlive_commands_that_are_no_statements,
     a_call_tells_nothing_of_others,
+    a_later_statement_of_a_text_asks_for_the_count_before_it,
 );
 
 /// COM_RESET_CONNECTION
@@ -289,4 +290,23 @@ fn a_call_tells_nothing_of_others(kind: Kind) {
         }
         assert_eq!(told[0], told[1], "{before:?}");
     }
+}
+
+fn a_later_statement_of_a_text_asks_for_the_count_before_it(kind: Kind) {
+    let database = Database::new(kind);
+    let proxy = Sluice::with_pool(&database, 1);
+    let counts = [database.server_port, proxy.port].map(|port| {
+        let mut client = Wire::connect(&database.login(port)).unwrap();
+        let mut other = Wire::connect(&database.login(port)).unwrap();
+        let settings = ["set sql_safe_updates = 0", "set session_track_schema = on"];
+        settings.map(|setting| {
+            client.succeed("select 1 union select 2");
+            other.succeed("select 1 union select 2 union select 3");
+            let replies = client
+                .query(&format!("{setting}; select found_rows()"))
+                .unwrap();
+            replies.last().unwrap().text_rows()
+        })
+    });
+    assert_eq!(counts[0], counts[1]);
 }

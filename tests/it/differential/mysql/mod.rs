@@ -125,7 +125,6 @@ impl Mysql {
         let proxy = Sluice::start(
             &Settings::for_mysql(servers.proxied.port)
                 .without_tls()
-                .general("log_level", "warn")
                 .group("server_tls_mode", "disable")
                 .group("server_round_robin", true)
                 .group("default_pool_size", size),
@@ -227,7 +226,10 @@ impl Dialect for Mysql {
         if let Some(talk) = &mut seat.talk {
             heard.extend(talk.hear(self.patience));
             if heard.last().is_some_and(|reply| talk::is_silence(reply)) {
-                println!("{}\n{:#}", self.processes(), self.proxy.status());
+                let log = self.proxy.log();
+                let last = log.lines().rev().take(80).collect::<Vec<_>>();
+                let last = last.into_iter().rev().collect::<Vec<_>>().join("\n");
+                println!("{}\n{:#}\n{last}", self.processes(), self.proxy.status());
             }
             // Sluice cancels what nobody waits for any more; a server carries it out later.
             if let (Side::Direct, Some(id)) = (seat.side, talk.given_up()) {
