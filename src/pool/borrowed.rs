@@ -101,7 +101,7 @@ impl<E: Engine> Borrowed<E> {
     /// Puts it back as it came, unused.
     pub(super) fn put_back(mut self) {
         if let Some(loan) = self.loan.take() {
-            self.pool.place(loan);
+            self.pool.put_as_it_is(loan);
         }
     }
 

@@ -51,8 +51,9 @@ impl<E: Engine> Stores<E> {
 
     /// Puts a connection back into the store that has lent it; if that is a former one, it ends with it.
     pub(super) fn lay(&self, loan: Loan<E>) {
-        if self.own(&loan) {
-            self.of(&loan).lay(loan);
+        let lender = self.each.iter().find(|store| store.owns(&loan));
+        if let Some(lender) = lender {
+            lender.lay(loan);
         }
     }
 

@@ -40,9 +40,15 @@ impl<E: Engine> Pool<E> {
         if let Err(reason) = self.welcome(&mut loan, now) {
             return close(loan, reason);
         }
+        self.put_as_it_is(loan);
+    }
+
+    /// The same without a look at it.
+    pub(in crate::pool) fn put_as_it_is(self: &Arc<Self>, loan: Loan<E>) {
         if self.stores.load().own(&loan) {
             self.place(loan);
         } else {
+            // Its store is a former one, or it has come to another reactor.
             self.admit(Loan::take(loan));
         }
     }
@@ -89,7 +95,8 @@ impl<E: Engine> Pool<E> {
         }
     }
 
-    pub(in crate::pool) fn place(&self, loan: Loan<E>) {
+    /// `loan` is one of the store that it belongs into.
+    fn place(&self, loan: Loan<E>) {
         let handed = if self.line.anyone() {
             self.hand(loan)
         } else {

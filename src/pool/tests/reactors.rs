@@ -121,6 +121,29 @@ fn another_size_leaves_each_where_it_is() {
     assert_eq!(home.block_on(visit(&pool)), (1, 0));
 }
 
+/// Who will not wait leaves a connection that needs a check first, and has moved it to its own thread by then.
+#[test]
+fn a_connection_that_is_not_lent_at_once_is_lent_later() {
+    let home = runtime(0);
+    let (bed, pool) = home.block_on(async {
+        let bed = Bed::on_reactors(2);
+        let mut options = options(1);
+        options.check_delay = Duration::ZERO;
+        let pool = bed.pool("app", options);
+        assert_eq!(visit(&pool).await, (1, 0));
+        (bed, pool)
+    });
+    for _ in 0..3 {
+        std::thread::sleep(Duration::from_millis(1));
+        on_thread(1, async || assert!(pool.borrow_at_once().is_none()));
+    }
+    let visited = on_thread(1, async || {
+        tokio::time::timeout(Duration::from_secs(5), visit(&pool)).await
+    });
+    assert_eq!(visited.ok(), Some((1, 1)), "{:?}", pool.snapshot());
+    assert_eq!(bed.server.logins(), 1);
+}
+
 /// As `many_threads_lose_nothing`, apart. All turn until the last client is served, as the daemon's
 /// threads do: a login may run on a thread whose own clients are gone.
 #[test]
