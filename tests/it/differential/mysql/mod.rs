@@ -225,7 +225,7 @@ impl Dialect for Mysql {
         let mut heard = std::mem::take(&mut seat.greeting);
         if let Some(talk) = &mut seat.talk {
             heard.extend(talk.hear(self.patience));
-            if heard.last().is_some_and(|reply| talk::is_silence(reply)) {
+            if heard.last().is_some_and(talk::is_silence) {
                 let log = self.proxy.log();
                 let last = log.lines().rev().take(80).collect::<Vec<_>>();
                 let last = last.into_iter().rev().collect::<Vec<_>>().join("\n");
