@@ -226,7 +226,7 @@ impl Dialect for Mysql {
         let mut heard = std::mem::take(&mut seat.greeting);
         if let Some(talk) = &mut seat.talk {
             heard.extend(talk.hear(self.patience));
-            if heard.last().is_some_and(|reply| talk::is_silence(reply)) {
+            if heard.last().is_some_and(talk::is_silence) {
                 println!("{}\n{:#}", self.processes(), self.proxy.status());
             }
             // Sluice cancels what nobody waits for any more; a server carries it out later.
