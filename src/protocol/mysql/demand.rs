@@ -88,7 +88,7 @@ fn executed(front: &MyFront, payload: &[u8], readings: Option<&MyReadings>) -> D
     };
     // A cursor stays where it was opened, and so does part of a parameter.
     let cursor = payload.get(5).is_none_or(|flags| flags & CURSOR != 0);
-    if cursor || held.rooted {
+    if cursor || held.root.is_some() {
         return Demand::primary(Why::SessionState);
     }
     under(&held.settings, front, &held.statement.text, readings)

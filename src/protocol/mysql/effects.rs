@@ -243,6 +243,15 @@ pub fn leaves_schema(front: &MyFront) -> bool {
     })
 }
 
+/// The client's command is answered by what has no place for the schema that it may have left.
+pub fn leave_schema(front: &mut MyFront) {
+    let elsewhere = front.running.as_ref().is_some_and(|it| it.elsewhere);
+    if let Some(schema) = front.settings.schema().filter(|_| elsewhere) {
+        let client = front.capabilities;
+        front.tracking.schema_left(schema, front.flavor, client);
+    }
+}
+
 fn running_statement(front: &MyFront) -> Option<&Statement> {
     let running = front.running.as_ref()?;
     running.verdict.statements.get(running.done)
@@ -396,15 +405,11 @@ pub fn failed(front: &mut MyFront, back: &mut MyBack, begun: bool) {
     if front.last.asks {
         front.pin(PinReason::Diagnostics);
     }
-    let running = front.running.take();
     // MySQL tells of its way back itself.
-    if front.flavor == Flavor::MariaDb
-        && running.as_ref().is_some_and(|running| running.elsewhere)
-        && let Some(schema) = front.settings.schema()
-    {
-        let client = front.capabilities;
-        front.tracking.schema_left(schema, front.flavor, client);
+    if front.flavor == Flavor::MariaDb {
+        leave_schema(front);
     }
+    let running = front.running.take();
     let failed = running
         .as_ref()
         .and_then(|running| running.verdict.statements.get(running.done));

@@ -25,6 +25,8 @@ pub struct Execution {
     pub cursor: bool,
     /// The types, if they stand there.
     pub types: Option<Arc<[u8]>>,
+    /// Where the bits stand that say which values are NULL.
+    pub nulls_at: Range<usize>,
     /// Where the byte that says so stands, if the statement has parameters.
     pub flag_at: Option<usize>,
     /// What stands there where types follow, up to them.
@@ -100,6 +102,7 @@ impl Execution {
         let mut execution = Self {
             cursor: false,
             types: None,
+            nulls_at: 0..0,
             flag_at: Some(NUMBER.end),
             flags: Flags::Bulk([low | SEND_TYPES, high]),
         };
@@ -122,6 +125,7 @@ impl Execution {
         let mut execution = Self {
             cursor: flags & CURSOR != 0,
             types: None,
+            nulls_at: 0..0,
             flag_at: None,
             flags: Flags::Plain([1]),
         };
@@ -137,7 +141,9 @@ impl Execution {
         }
         reader.take(count.div_ceil(8))?;
         let flag_at = payload.len() - reader.len();
-        let types_follow = reader.u8()? == 1;
+        execution.nulls_at = flag_at - count.div_ceil(8)..flag_at;
+        // Drivers send 1; servers take whatever is not 0.
+        let types_follow = reader.u8()? != 0;
         if types_follow {
             let from = payload.len() - reader.len();
             for _ in 0..count {
@@ -213,6 +219,17 @@ mod tests {
             Some(&b"\x08\x00\x00\x0f\x00\x01n"[..])
         );
         assert_eq!(execution.flag_at, None);
+    }
+
+    #[test]
+    fn whatever_is_not_0_says_that_types_follow() {
+        // A client that knows of attributes and does not count: its flag and types are taken for others.
+        let payload = b"\x17\x07\0\0\0\0\x01\0\0\0\x02\x01\x08\0\x06\0\x70\x11\x01\0\0\0\0\0";
+        let named = Capabilities::QUERY_ATTRIBUTES;
+        let execution = Execution::read(payload, payload.len(), 2, named).unwrap();
+        let types = &b"\0\x06\0\x70\x11\x01\0"[..];
+        assert_eq!(execution.types.as_deref(), Some(types));
+        assert_eq!(execution.nulls_at, 11..12);
     }
 
     #[test]

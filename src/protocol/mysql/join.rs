@@ -27,6 +27,7 @@ pub fn attach(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) -> 
     if other {
         back.holder = front.session;
         back.leftovers.handed_over(back.suspect);
+        back.statements.uproot_all();
         if back.warned {
             put_query(request, back.capabilities, AFTER_NONE.as_bytes());
             back.owe(Owed::new(Fate::Replay, Shape::Results));

@@ -52,6 +52,7 @@ pub mod status;
 pub mod survey;
 pub mod told;
 pub mod tracker;
+mod typing;
 pub mod unseen;
 pub mod warnings;
 pub mod wire;

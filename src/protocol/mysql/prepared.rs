@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::answer;
+use super::back::MyBack;
 use super::capability::Capabilities;
 use super::chore::{put_command, put_query};
 use super::command;
@@ -19,7 +20,8 @@ use super::owed::{Fate, Owed, Then};
 use super::recall::{Recall, before_execution};
 use super::request::{Command, RequestReader};
 use super::settings::{self, Settings};
-use super::statements::{Held, Key};
+use super::statements::{Held, Root, Spot};
+use super::typing::{Given, Typing};
 use crate::model::{Fault, PinReason};
 use crate::sql::mysql::fingerprint;
 
@@ -33,35 +35,59 @@ pub(super) fn execute(
     {
         return Ok(reader.not_prepared(command, payload));
     }
-    let Some(place) = place(reader, command)? else {
+    let (flavor, capabilities) = (reader.front.flavor, reader.front.capabilities);
+    let read = held(reader.front, command).map(|held| {
+        let read = read_execution(held, command, capabilities);
+        read.map(|execution| {
+            let given = match flavor {
+                Flavor::MySql => given(held, command, &execution, capabilities),
+                // Each execution stands for itself.
+                Flavor::MariaDb => Given::default(),
+            };
+            (execution, given)
+        })
+    });
+    if matches!(read, Some(Err(Unread::More))) {
         return Ok(0);
+    }
+    let nothing = Given::default();
+    let values = match &read {
+        Some(Ok((_, given))) => given,
+        _ => &nothing,
     };
-    let Place::Here(key) = place else {
-        return Ok(place.dealt());
+    let spot = match place(reader, command, values)? {
+        Some(Place::Here(spot)) => spot,
+        Some(Place::Dealt(dealt)) => return Ok(dealt),
+        None => return Ok(0),
     };
-    let Some(number) = numbered(reader.front, command.payload()) else {
-        return Ok(0);
-    };
-    let front = &mut *reader.front;
-    let capabilities = front.capabilities;
-    let Some(held) = front.statements.get_mut(&number) else {
-        return Ok(0);
-    };
-    let execution = match read_execution(held, command, capabilities) {
-        Ok(execution) => execution,
-        Err(Unread::More) => return Ok(0),
-        Err(_) if reader.hears_warnings() => return Ok(0),
-        Err(why) => {
+    match read {
+        Some(Ok((execution, given))) => run(reader, command, spot, (&execution, &given)),
+        Some(Err(why)) => {
+            if reader.hears_warnings() {
+                return Ok(0);
+            }
             malformed(reader.front, command, why, reader.replies);
-            return Ok(reader.drop_command(command));
+            Ok(reader.drop_command(command))
         }
+        None => Ok(0),
+    }
+}
+
+/// Executes a statement that is on this connection.
+fn run(
+    reader: &mut RequestReader<'_>,
+    command: Command<'_>,
+    spot: Spot,
+    (execution, given): (&Execution, &Given),
+) -> Result<usize, Fault> {
+    let Some(its) = held(reader.front, command) else {
+        return Ok(0);
     };
     if execution.types.is_some() {
-        held.types.clone_from(&execution.types);
+        its.types.clone_from(&execution.types);
     }
-    held.rooted = execution.cursor;
-    let (verdict, types) = (held.verdict.clone(), held.types.clone());
-    let (text, settings) = (held.statement.text.clone(), Arc::clone(&held.settings));
+    let (verdict, types) = (its.verdict.clone(), its.types.clone());
+    let (text, settings) = (its.statement.text.clone(), Arc::clone(&its.settings));
     if reader.joins_warnings(verdict.touches) {
         return Ok(0);
     }
@@ -75,20 +101,41 @@ pub(super) fn execute(
     reader.recalled(recalled);
     let front = &mut *reader.front;
     front.begin();
-    uproot(front);
-    if execution.cursor {
-        front.pin(PinReason::HeldCursor);
-    }
     front.forget_last();
     let mode = settings.mode_of(front.flavor);
     front.affect(&verdict, || fingerprint(&text, mode));
-    reader.back.dirty |= reader.front.holds_filtered();
     reader.front.running = Some(Running {
         verdict,
         done: 0,
         elsewhere: settings.schema() != reader.front.settings.schema(),
     });
-    send(reader, command, key, &execution, types)
+    if let Some(held) = held(reader.front, command) {
+        held.typing = held.typing.after(given);
+    }
+    let dealt = send(reader, command, spot, (execution, given), types)?;
+    if execution.cursor {
+        root(reader, command, spot, PinReason::HeldCursor);
+    } else {
+        release(reader, command);
+    }
+    reader.back.dirty |= reader.front.holds_filtered();
+    Ok(dealt)
+}
+
+/// Of which kinds the values of an execution are.
+fn given(
+    held: &Held,
+    command: Command<'_>,
+    execution: &Execution,
+    capabilities: Capabilities,
+) -> Given {
+    let named = capabilities.has(Capabilities::QUERY_ATTRIBUTES);
+    let nulls = command.payload().get(execution.nulls_at.clone());
+    let types = execution.types.as_deref().or(held.types.as_deref());
+    types
+        .and_then(|types| Given::read(types, nulls.unwrap_or_default(), held.parameters, named))
+        .unwrap_or_else(|| Given::texts(held.parameters))
+        .with_cursor(execution.cursor)
 }
 
 /// What stands before the values.
@@ -114,13 +161,14 @@ fn read_execution(
 fn send(
     reader: &mut RequestReader<'_>,
     command: Command<'_>,
-    key: Key,
-    execution: &Execution,
+    spot: Spot,
+    (execution, given): (&Execution, &Given),
     types: Option<Arc<[u8]>>,
 ) -> Result<usize, Fault> {
-    let Some(known) = reader.back.statements.get(key) else {
+    let Some(known) = reader.back.statements.at(spot) else {
         return Ok(0);
     };
+    known.typing = known.typing.after(given);
     let to = known.number;
     let missing = execution.types.is_none() && execution.flag_at.is_some() && known.types != types;
     if types.is_some() {
@@ -155,17 +203,18 @@ pub(super) fn long_data(
     reader: &mut RequestReader<'_>,
     command: Command<'_>,
 ) -> Result<usize, Fault> {
-    let Some(place) = place(reader, command)? else {
-        return Ok(0);
+    let parameters = held(reader.front, command).map_or(0, |held| held.parameters);
+    let texts = match reader.front.flavor {
+        Flavor::MySql => Given::texts(parameters),
+        Flavor::MariaDb => Given::default(),
     };
-    let Place::Here(key) = place else {
-        return Ok(place.dealt());
+    let spot = match place(reader, command, &texts)? {
+        Some(Place::Here(spot)) => spot,
+        Some(Place::Dealt(dealt)) => return Ok(dealt),
+        None => return Ok(0),
     };
-    root(reader.front, command, PinReason::PartialParameters);
-    let Some(to) = reader.back.statements.get(key).map(|known| known.number) else {
-        return Ok(0);
-    };
-    Ok(with_number(reader, command, to, None))
+    root(reader, command, spot, PinReason::PartialParameters);
+    Ok(with_number(reader, command, spot.number, None))
 }
 
 /// `COM_STMT_RESET`
@@ -186,42 +235,33 @@ fn simple(
     command: Command<'_>,
     shape: Shape,
 ) -> Result<usize, Fault> {
-    if let Some(number) = numbered(reader.front, command.payload())
-        && let Some(held) = reader.front.statements.get(&number)
-        && !held.rooted
-        && reader
-            .back
-            .statements
-            .get(held.key(&reader.back.settings))
-            .is_none()
-    {
+    let Some(held) = held(reader.front, command) else {
+        return match place(reader, command, &Given::default())? {
+            Some(Place::Dealt(dealt)) => Ok(dealt),
+            _ => Ok(0),
+        };
+    };
+    let here = if is_rooted(held, reader.back) {
+        held.root.map(|root| root.spot)
+    } else {
+        let key = held.key(&reader.back.settings);
+        reader.back.statements.any(key)
+    };
+    let Some(spot) = here else {
         if reader.hears_warnings() {
             return Ok(0);
         }
         nothing_there(reader.front, command, shape, reader.replies);
         return Ok(reader.drop_command(command));
-    }
-    let Some(place) = place(reader, command)? else {
-        return Ok(0);
     };
-    let Place::Here(key) = place else {
-        return Ok(place.dealt());
-    };
-    if shape == Shape::Plain
-        && let Some(number) = numbered(reader.front, command.payload())
-        && let Some(held) = reader.front.statements.get_mut(&number)
-    {
-        held.rooted = false;
-        uproot(reader.front);
+    if shape == Shape::Plain {
+        release(reader, command);
     }
     reader.front.begin();
     reader.set_warnings_aside();
     reader.front.running = None;
-    let Some(to) = reader.back.statements.get(key).map(|known| known.number) else {
-        return Ok(0);
-    };
     let owed = Owed::new(Fate::Client(Then::Nothing), shape);
-    Ok(with_number(reader, command, to, Some(owed)))
+    Ok(with_number(reader, command, spot.number, Some(owed)))
 }
 
 /// Answers for a statement that has neither a cursor nor long data: it need not be prepared here for that.
@@ -253,15 +293,16 @@ pub(super) fn close(reader: &mut RequestReader<'_>, command: Command<'_>) -> Res
     let Some(held) = reader.front.statements.remove(&number) else {
         return Ok(reader.drop_command(command));
     };
-    if held.rooted {
-        let key = held.key(&reader.back.settings);
-        if let Some(gone) = reader.back.statements.remove(key) {
+    if let Some(root) = held.root {
+        if is_rooted(&held, reader.back)
+            && let Some(gone) = reader.back.statements.remove(root.spot)
+        {
             let body = gone.to_le_bytes();
             reader
                 .script
                 .insert_with(|out| put_command(out, command::STMT_CLOSE, &body));
         }
-        uproot(reader.front);
+        unpin_rootless(reader.front);
     }
     if held.schemaless {
         effects::deallocated(reader.front);
@@ -272,23 +313,17 @@ pub(super) fn close(reader: &mut RequestReader<'_>, command: Command<'_>) -> Res
 /// Where a client's statement is.
 enum Place {
     /// On this connection.
-    Here(Key),
+    Here(Spot),
     /// The command has been dealt with: so many bytes.
     Dealt(usize),
 }
 
-impl Place {
-    const fn dealt(&self) -> usize {
-        match self {
-            Self::Here(_) => 0,
-            Self::Dealt(dealt) => *dealt,
-        }
-    }
-}
-
-/// Finds the statement that a command is about, and has it prepared here if it is not. `None`: not
-/// yet.
-fn place(reader: &mut RequestReader<'_>, command: Command<'_>) -> Result<Option<Place>, Fault> {
+/// Finds the statement that a command with these values is about, and has it prepared here if it is not. `None`: not yet.
+fn place(
+    reader: &mut RequestReader<'_>,
+    command: Command<'_>,
+    given: &Given,
+) -> Result<Option<Place>, Fault> {
     let Some(number) = numbered(reader.front, command.payload()) else {
         return if command.whole().is_some() {
             Err(fault::malformed())
@@ -296,7 +331,7 @@ fn place(reader: &mut RequestReader<'_>, command: Command<'_>) -> Result<Option<
             Ok(None)
         };
     };
-    let Some(held) = reader.front.statements.get(&number) else {
+    let Some(held) = reader.front.statements.get_mut(&number) else {
         let silent = command.payload().first() == Some(&command::STMT_SEND_LONG_DATA);
         if !silent {
             if reader.hears_warnings() {
@@ -306,10 +341,10 @@ fn place(reader: &mut RequestReader<'_>, command: Command<'_>) -> Result<Option<
         }
         return Ok(Some(Place::Dealt(reader.drop_command(command))));
     };
-    let key = held.key(&reader.back.settings);
-    if reader.back.statements.get(key).is_some() {
-        return Ok(Some(Place::Here(key)));
+    if let Some(spot) = found(held, reader.back, given) {
+        return Ok(Some(Place::Here(spot)));
     }
+    let key = held.key(&reader.back.settings);
     let text = held.statement.text.clone();
     let settings = Arc::clone(&held.settings);
     // Preparing leaves none on the server connection.
@@ -331,6 +366,26 @@ fn place(reader: &mut RequestReader<'_>, command: Command<'_>) -> Result<Option<
     reader.front.last.interrupted = true;
     reader.front.request.preparing = true;
     Ok(None)
+}
+
+/// Where a client's statement is on this connection, as an execution with these values needs it.
+fn found(held: &mut Held, back: &mut MyBack, given: &Given) -> Option<Spot> {
+    let key = held.key(&back.settings);
+    if let Some(root) = held.root {
+        if is_rooted(held, back) && root.spot.key == key {
+            return Some(root.spot);
+        }
+        uproot(held, back);
+    }
+    if let Some(spot) = back.statements.find(key, &held.typing, given) {
+        return Some(spot);
+    }
+    // What earlier executions have made of it elsewhere is lost, where this one does not say it again.
+    let (fresh, wanted) = (Typing::default(), held.typing.after(given));
+    if !fresh.after(given).suits(&wanted, given) {
+        held.typing = fresh;
+    }
+    back.statements.find(key, &held.typing, given)
 }
 
 /// An execution has failed before it could be tried here.
@@ -456,18 +511,43 @@ fn with_types(
 }
 
 /// Something of the client's hangs on its statement here.
-fn root(front: &mut MyFront, command: Command<'_>, reason: PinReason) {
-    if let Some(number) = numbered(front, command.payload())
-        && let Some(held) = front.statements.get_mut(&number)
-    {
-        held.rooted = true;
-        front.pin(reason);
-    }
+fn root(reader: &mut RequestReader<'_>, command: Command<'_>, spot: Spot, reason: PinReason) {
+    let connection = reader.back.number;
+    let Some(held) = held(reader.front, command) else {
+        return;
+    };
+    held.root = Some(Root { connection, spot });
+    reader.back.statements.root(spot);
+    unpin_rootless(reader.front);
+    reader.front.pin(reason);
 }
 
-/// A statement holds nothing any more; perhaps none does.
-pub(super) fn uproot(front: &mut MyFront) {
-    if !front.statements.values().any(|held| held.rooted) {
+/// A statement holds nothing any more.
+fn release(reader: &mut RequestReader<'_>, command: Command<'_>) {
+    if let Some(held) = held(reader.front, command) {
+        uproot(held, reader.back);
+    }
+    unpin_rootless(reader.front);
+}
+
+fn uproot(held: &mut Held, back: &mut MyBack) {
+    if is_rooted(held, back)
+        && let Some(root) = held.root
+    {
+        back.statements.uproot(root.spot);
+    }
+    held.root = None;
+}
+
+/// True if something of the client's hangs on its statement on this connection.
+fn is_rooted(held: &Held, back: &MyBack) -> bool {
+    held.root
+        .is_some_and(|root| root.connection == back.number && back.statements.is_rooted(root.spot))
+}
+
+/// Perhaps no statement holds anything any more.
+fn unpin_rootless(front: &mut MyFront) {
+    if front.statements.values().all(|held| held.root.is_none()) {
         front.unpin(PinReason::PartialParameters);
         if front.objects.handlers.is_empty() && !front.objects.handler_unclear {
             front.unpin(PinReason::HeldCursor);

@@ -10,7 +10,7 @@ use super::answer;
 use super::attributes;
 use super::back::MyBack;
 use super::capability::Capabilities;
-use super::chore::put_query;
+use super::chore::{put_command, put_query};
 use super::command;
 use super::frame::{HEADER_LEN, Header};
 use super::front::{MyFront, Running};
@@ -118,6 +118,11 @@ impl RequestReader<'_> {
         }
         let bytes = rest.get(..header.total()).unwrap_or(rest);
         let command = Command { header, bytes, at };
+        for number in self.back.statements.take_stale() {
+            let number = number.to_le_bytes();
+            self.script
+                .insert_with(|out| put_command(out, command::STMT_CLOSE, &number));
+        }
         if let Some(payload) = self.front.prepare_failed.take() {
             return Ok(self.not_prepared(command, payload));
         }

@@ -8,6 +8,7 @@ use super::owed::{Fate, Owed, Then};
 use super::reply::{Packet, ReplyReader, Watcher, server_error};
 use super::statements::{Draft, Held};
 use super::status::Status;
+use super::typing::Typing;
 use super::unseen::Doubt;
 use super::wire::Reader;
 use crate::model::PinReason;
@@ -75,7 +76,8 @@ pub(super) fn hold(reader: &mut ReplyReader<'_>, reply: &PreparedReply) -> u32 {
         verdict,
         parameters: reply.parameters,
         types: None,
-        rooted: false,
+        typing: Typing::default(),
+        root: None,
         failed: None,
         schemaless,
     })

@@ -17,7 +17,7 @@ pub struct Tracking {
     transaction: u8,
     /// What is to be told with the next OK.
     put_off: Vec<u8>,
-    /// The schema, which is to be told with the next OK that tells anything else.
+    /// The schema, which is to be told with the next OK that tells anything else, or sets a variable.
     left: Option<Box<[u8]>>,
 }
 
@@ -112,12 +112,15 @@ impl Tracking {
         self.put_off(&state, flavor, client);
     }
 
-    /// A statement of another schema has failed. MySQL tells of the way back with the next OK, MariaDB with the next that
-    /// tells a change.
+    /// A statement of another schema has ended with an error, or with an EOF, which have no place for the way back. MySQL
+    /// tells of that with the next OK, MariaDB with the next that tells a change, or that of a `SET` of a variable.
     pub fn schema_left(&mut self, schema: &[u8], flavor: Flavor, client: Capabilities) {
         match flavor {
             Flavor::MySql => self.schema_again(schema, flavor, client),
-            Flavor::MariaDb => self.left = Some(schema.into()),
+            Flavor::MariaDb if client.has(Capabilities::SESSION_TRACK) => {
+                self.left = Some(schema.into());
+            }
+            Flavor::MariaDb => {}
         }
     }
 
@@ -132,7 +135,7 @@ impl Tracking {
     ) -> Option<Vec<u8>> {
         let now = self.filtered(state, flavor, client, chosen);
         let now = if self.left.is_some() {
-            self.told_behind(now)
+            self.told_behind(now, state)
         } else {
             now
         };
@@ -144,10 +147,10 @@ impl Tracking {
         Some(together(&before, now).unwrap_or_else(|| [&before, now].concat()))
     }
 
-    /// With the schema that has been left, if there is anything else.
-    fn told_behind(&mut self, now: Option<Vec<u8>>) -> Option<Vec<u8>> {
+    /// With the schema that has been left, if there is anything else: a variable counts though the client is not told of it.
+    fn told_behind(&mut self, now: Option<Vec<u8>>, state: &[u8]) -> Option<Vec<u8>> {
         let now = now?;
-        if now.is_empty() {
+        if now.is_empty() && !tells_variable(state) {
             return Some(now);
         }
         let (mut data, mut schema) = (Vec::new(), Vec::new());
@@ -251,6 +254,17 @@ fn together(before: &[u8], now: &[u8]) -> Option<Vec<u8>> {
         put_entry(&mut told, kind, data);
     }
     Some(told)
+}
+
+/// True if a variable has been set, perhaps to what it was.
+fn tells_variable(state: &[u8]) -> bool {
+    let mut reader = Reader::new(state);
+    while let (Some(kind), Some(_)) = (reader.u8(), reader.lenenc_bytes()) {
+        if kind == VARIABLES {
+            return true;
+        }
+    }
+    false
 }
 
 fn put_entry(out: &mut Vec<u8>, kind: u8, data: &[u8]) {
@@ -363,6 +377,12 @@ mod tests {
         let both = [&zone[..], schema].concat();
         assert_eq!(told(zone).as_deref(), Some(&both[..]));
         assert_eq!(told(zone).as_deref(), Some(&zone[..]));
+        // A variable of which only Sluice is told.
+        let mode = b"\x00\x0b\x08sql_mode\x01y";
+        assert_eq!(told(mode), Some(Vec::new()));
+        tracking.schema_left(b"db", Flavor::MariaDb, TRACK);
+        let told = tracking.told(mode, Flavor::MariaDb, TRACK, false);
+        assert_eq!(told.as_deref(), Some(schema));
     }
 
     #[test]

@@ -33,6 +33,7 @@ mod orm;
 mod rust_drivers;
 mod server_loss;
 mod settings;
+mod sharing;
 mod statements;
 mod texts;
 mod tools;

@@ -127,11 +127,9 @@ fn told(body: &[u8], say: &Say, capabilities: u32) -> Vec<u8> {
         let data = entries.string().unwrap_or_default();
         // Servers tell the schema again after a statement that was prepared without any.
         let again = capabilities & NO_SCHEMA != 0 && !matches!(say, Say::InitDb(_));
-        // MariaDB forgets what it could not tell in an EOF; which packet that is differs.
-        let eof = capabilities & (IS_MARIADB | capability::DEPRECATE_EOF) == IS_MARIADB;
         // It tells what SET STATEMENT has given back with a later reply, or not at all.
         let untold = kind == 2 && capabilities & IS_MARIADB != 0;
-        let again = untold || kind == 1 && (again || eof && matches!(say, Say::Execute { .. }));
+        let again = untold || kind == 1 && again;
         if !again && kind < 4 && (kind > 0 || capabilities & IS_MARIADB == 0) {
             kept.push(kind);
             put_string(&mut kept, data);

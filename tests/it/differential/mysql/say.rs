@@ -65,6 +65,8 @@ pub struct Slot {
     pub parameters: Option<usize>,
     /// It has been executed with a cursor.
     pub cursor: bool,
+    /// Which parameters have been numbers.
+    pub numbers: Vec<bool>,
 }
 
 impl Slot {
@@ -76,8 +78,32 @@ impl Slot {
             typed: None,
             parameters: None,
             cursor: false,
+            numbers: Vec::new(),
         }
     }
+}
+
+impl Slot {
+    /// One value for each parameter; those that have been numbers stay so.
+    fn with_numbers(&self, values: &[Value]) -> Vec<Value> {
+        let count = self.parameters.unwrap_or(values.len());
+        let values = all(values, count).enumerate();
+        let kept = values.map(|(at, value)| match value {
+            Value::Text(_) | Value::Long(_) if self.numbers.get(at) == Some(&true) => Value::Int(3),
+            value => value.clone(),
+        });
+        kept.collect()
+    }
+}
+
+/// As many values as there are parameters.
+fn all(values: &[Value], count: usize) -> impl Iterator<Item = &Value> {
+    let some = if values.is_empty() {
+        &[Value::Null]
+    } else {
+        values
+    };
+    some.iter().cycle().take(count)
 }
 
 /// A number that no server has given.
@@ -138,9 +164,21 @@ impl Say {
     /// memory.
     ///
     /// MySQL ends the result of an execution without cursor with the header of a row, if there was one with a
-    /// cursor before: clients wait for more.
+    /// cursor before: clients wait for more. It reads a text as a number where there was one in an execution before, and
+    /// Sluice's other server connections do not know of that.
     pub fn sensible(&self, slots: &[Slot], mariadb: bool) -> Self {
         match self {
+            Self::Execute {
+                slot,
+                values,
+                cursor,
+                again,
+            } if !mariadb && slots[*slot].numbers.contains(&true) => Self::Execute {
+                slot: *slot,
+                values: slots[*slot].with_numbers(values),
+                cursor: *cursor || slots[*slot].cursor,
+                again: *again,
+            },
             Self::Execute { slot, .. } | Self::Fetch(slot, _) | Self::Reset(slot)
                 if slots[*slot].parameters.is_none() =>
             {
@@ -182,14 +220,9 @@ impl Say {
 fn execute(slot: &mut Slot, values: &[Value], cursor: bool, again: bool) -> Vec<Vec<u8>> {
     slot.cursor |= cursor;
     let number = slot.number.to_le_bytes();
-    // As many values as there are parameters.
-    let some = if values.is_empty() {
-        &[Value::Null]
-    } else {
-        values
-    };
     let count = slot.parameters.unwrap_or(values.len());
-    let values: Vec<&Value> = some.iter().cycle().take(count).collect();
+    let values: Vec<&Value> = all(values, count).collect();
+    slot.numbers.resize(count, false);
     let mut packets = Vec::new();
     let mut nulls = vec![0_u8; values.len().div_ceil(8)];
     let (mut types, mut data) = (Vec::new(), Vec::new());
@@ -205,6 +238,7 @@ fn execute(slot: &mut Slot, values: &[Value], cursor: bool, again: bool) -> Vec<
                 put_string(&mut data, text.as_bytes());
             }
             Value::Int(int) => {
+                slot.numbers[at] = true;
                 types.extend([0x08, 0]);
                 data.extend(int.to_le_bytes());
             }
