@@ -6,13 +6,18 @@
 //! Where there has been an execution with a cursor, MySQL ends the result of one without in a way that clients do not
 //! understand, so those are kept apart, too.
 
+use smallvec::{SmallVec, smallvec};
+
 use super::wire::Reader;
+
+/// One for each parameter; those of most statements need no memory of their own.
+type Kinds = SmallVec<[u8; 16]>;
 
 /// What executions have made of a statement.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Typing {
     /// Of which kinds its parameters have been so far; none stands for texts alone.
-    kinds: Box<[u8]>,
+    kinds: Kinds,
     /// It has had a cursor.
     cursor: bool,
 }
@@ -21,7 +26,7 @@ pub struct Typing {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Given {
     /// Of which kinds its values are.
-    kinds: Vec<u8>,
+    kinds: Kinds,
     cursor: bool,
 }
 
@@ -64,7 +69,7 @@ impl Given {
     /// Nothing that changes a type, for so many parameters.
     pub fn texts(parameters: u16) -> Self {
         Self {
-            kinds: vec![TEXT; usize::from(parameters)],
+            kinds: smallvec![TEXT; usize::from(parameters)],
             cursor: false,
         }
     }
@@ -77,7 +82,7 @@ impl Given {
     /// Reads types as they stand in an execution, and which values are NULL. `named`: with the names of parameters.
     pub fn read(types: &[u8], nulls: &[u8], parameters: u16, named: bool) -> Option<Self> {
         let mut reader = Reader::new(types);
-        let mut kinds = Vec::with_capacity(parameters.into());
+        let mut kinds = Kinds::with_capacity(parameters.into());
         for parameter in 0..usize::from(parameters) {
             let [kind, flags] = reader.u16()?.to_le_bytes();
             if named {
@@ -181,7 +186,7 @@ mod tests {
     fn names_and_nulls_are_seen() {
         let types = b"\x08\x80\x01a\x08\0\0";
         let read = Given::read(types, b"\x02", 2, true).unwrap();
-        assert_eq!(read.kinds, [2, super::NULL]);
+        assert_eq!(*read.kinds, [2, super::NULL]);
         assert_eq!(Given::read(types, b"\x02", 3, true), None);
     }
 
