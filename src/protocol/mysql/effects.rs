@@ -192,13 +192,18 @@ pub fn carried_out(
         front.objects.next_transaction = true;
         front.pin(PinReason::NextTransaction);
     }
+    apply_next(front, back, ok.status, more);
+}
+
+/// Applies what the statement of the text does that has been answered. `more`: others are yet to be.
+fn apply_next(front: &mut MyFront, back: &mut MyBack, status: Status, more: bool) {
     let Some(mut running) = front.running.take() else {
         return;
     };
     let verdict = Arc::clone(&running.verdict);
     if more {
         if let Some(statement) = verdict.statements.get(running.done) {
-            apply(front, back, statement, ok.status);
+            apply(front, back, statement, status);
             running.done += usize::from(!statement.many_replies);
         }
         front.running = Some(running);
@@ -206,7 +211,7 @@ pub fn carried_out(
     }
     // All of the text has been, though behind a `CALL` it is not certain which reply was whose.
     for statement in verdict.statements.iter().skip(running.done) {
-        apply(front, back, statement, ok.status);
+        apply(front, back, statement, status);
     }
 }
 
