@@ -71,8 +71,14 @@ pub fn recall(
         let column = connection_id(front.flavor, name);
         return answer(front, header, column, &session, replies);
     }
+    // `SHOW WARNINGS` counts none of its rows, so what follows it may ask about those before.
+    let touches = if verdict.touches.contains(Touch::FoundRows) && !first.counts {
+        first.touches.with(Touch::FoundRows)
+    } else {
+        first.touches
+    };
     // A connection that has been the client's since its last command knows these itself.
-    if is_kept(front, status, first.touches) {
+    if is_kept(front, status, touches) {
         return Recall::Server;
     }
     if let Some(name) = asked(words, "row_count()") {
@@ -103,7 +109,7 @@ pub fn recall(
     let diagnosed = words
         .get(..3)
         .is_some_and(|get| get.eq_ignore_ascii_case("get"));
-    if let Some(sql) = primer(front, first.touches, diagnosed) {
+    if let Some(sql) = primer(front, touches, diagnosed) {
         return Recall::After(sql);
     }
     lost(front, header, replies);
