@@ -7,6 +7,7 @@ use super::front::MyFront;
 use super::idle::{errand_of, interrupted, interrupts_itself};
 use super::login::Flavor;
 use super::status::Status;
+use crate::sql::mysql::verdict::Statement;
 use crate::sql::mysql::{Touch, Touches, Verdict};
 
 /// What becomes of a text.
@@ -71,12 +72,7 @@ pub fn recall(
         let column = connection_id(front.flavor, name);
         return answer(front, header, column, &session, replies);
     }
-    // `SHOW WARNINGS` counts none of its rows, so what follows it may ask about those before.
-    let touches = if verdict.touches.contains(Touch::FoundRows) && !first.counts {
-        first.touches.with(Touch::FoundRows)
-    } else {
-        first.touches
-    };
+    let touches = asks_about(first, verdict);
     // A connection that has been the client's since its last command knows these itself.
     if is_kept(front, status, touches) {
         return Recall::Server;
@@ -114,6 +110,16 @@ pub fn recall(
     }
     lost(front, header, replies);
     Recall::Answered
+}
+
+/// What a text asks about from before itself. `SHOW WARNINGS` counts none of its rows, so what follows it may ask about
+/// those before.
+fn asks_about(first: &Statement, verdict: &Verdict) -> Touches {
+    if verdict.touches.contains(Touch::FoundRows) && !first.counts {
+        first.touches.with(Touch::FoundRows)
+    } else {
+        first.touches
+    }
 }
 
 /// Where a statement may count rows that it does not return, but need not, the server connection goes on from what the
