@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::back::MyBack;
-use super::front::MyFront;
+use super::front::{MyFront, Savepoints};
 use super::login::Flavor;
 use super::message::Ok as OkPacket;
 use super::observe::observe;
@@ -192,17 +192,26 @@ pub fn carried_out(
         front.objects.next_transaction = true;
         front.pin(PinReason::NextTransaction);
     }
+    apply_next(front, back, ok.status, more);
+}
+
+/// Applies what the statement of the text does that has been answered. `more`: others are yet to be.
+fn apply_next(front: &mut MyFront, back: &mut MyBack, status: Status, more: bool) {
     let Some(mut running) = front.running.take() else {
         return;
     };
-    if let Some(statement) = running.verdict.statements.get(running.done) {
-        apply(front, back, statement, ok.status);
-        if !(statement.many_replies && more) {
-            running.done += 1;
-        }
-    }
+    let verdict = Arc::clone(&running.verdict);
     if more {
+        if let Some(statement) = verdict.statements.get(running.done) {
+            apply(front, back, statement, status);
+            running.done += usize::from(!statement.many_replies);
+        }
         front.running = Some(running);
+        return;
+    }
+    // All of the text has been, though behind a `CALL` it is not certain which reply was whose.
+    for statement in verdict.statements.iter().skip(running.done) {
+        apply(front, back, statement, status);
     }
 }
 
@@ -285,7 +294,28 @@ fn apply(front: &mut MyFront, back: &mut MyBack, statement: &Statement, status: 
     if touches.contains(Touch::UnlockTables) {
         front.unpin(PinReason::TableLock);
     }
+    savepoints(front, statement, status);
     next_transaction(front, statement, in_transaction || back.modes);
+}
+
+/// Without autocommit a savepoint may come before what begins the transaction.
+fn savepoints(front: &mut MyFront, statement: &Statement, status: Status) {
+    let set = front.objects.savepoints;
+    front.objects.savepoints = match &statement.control {
+        TransactionControl::Commit(_)
+        | TransactionControl::Rollback(_)
+        | TransactionControl::Begin { .. } => Savepoints::None,
+        _ if status.has(Status::IN_TRANS) && set == Savepoints::Early => Savepoints::Within,
+        _ if status.has(Status::IN_TRANS) => set,
+        _ if status.has(Status::AUTOCOMMIT) || set == Savepoints::Within => Savepoints::None,
+        TransactionControl::Savepoint(_) => Savepoints::Early,
+        _ => set,
+    };
+    if front.objects.savepoints != Savepoints::None {
+        front.pin(PinReason::NextTransaction);
+    } else if set != Savepoints::None && !front.objects.next_transaction {
+        front.unpin(PinReason::NextTransaction);
+    }
 }
 
 /// What is there and what is gone, by name.
@@ -378,7 +408,9 @@ fn next_transaction(front: &mut MyFront, statement: &Statement, open: bool) {
         front.objects.next_transaction = true;
     } else if front.objects.next_transaction && !open {
         front.objects.next_transaction = false;
-        front.unpin(PinReason::NextTransaction);
+        if front.objects.savepoints == Savepoints::None {
+            front.unpin(PinReason::NextTransaction);
+        }
     }
 }
 

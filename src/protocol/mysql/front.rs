@@ -174,6 +174,20 @@ pub struct Objects {
     pub(super) service_lock: bool,
     /// Modes are set for the next transaction alone.
     pub(super) next_transaction: bool,
+    /// Savepoints of a transaction that no statement has begun yet, which the server does not tell of.
+    pub(super) savepoints: Savepoints,
+}
+
+/// Savepoints without autocommit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Savepoints {
+    /// None but in a transaction that the server tells of.
+    #[default]
+    None,
+    /// Some, and the server tells of no transaction yet.
+    Early,
+    /// These, in a transaction that it tells of.
+    Within,
 }
 
 impl MyFront {

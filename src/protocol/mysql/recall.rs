@@ -7,6 +7,7 @@ use super::front::MyFront;
 use super::idle::{errand_of, interrupted, interrupts_itself};
 use super::login::Flavor;
 use super::status::Status;
+use crate::sql::mysql::verdict::Statement;
 use crate::sql::mysql::{Touch, Touches, Verdict};
 
 /// What becomes of a text.
@@ -57,8 +58,9 @@ pub fn recall(
         let column = connection_id(front.flavor, name);
         return answer(front, header, column, &session, replies);
     }
+    let touches = asks_about(first, verdict);
     // A connection that has been the client's since its last command knows these itself.
-    if is_kept(front, status, first.touches) {
+    if is_kept(front, status, touches) {
         return Recall::Server;
     }
     if let Some(name) = asked(words, "row_count()") {
@@ -92,7 +94,7 @@ pub fn recall(
     let diagnosed = words
         .get(..3)
         .is_some_and(|get| get.eq_ignore_ascii_case("get"));
-    if let Some(sql) = primer(front, first.touches, diagnosed) {
+    if let Some(sql) = primer(front, touches, diagnosed) {
         return Recall::After(sql);
     }
     lost(front, header, replies);
@@ -120,6 +122,16 @@ fn counted_before(
             lost(front, header, replies);
             Recall::Answered
         }
+    }
+}
+
+/// What a text asks about from before itself. `SHOW WARNINGS` counts none of its rows, so what follows it may ask about
+/// those before.
+fn asks_about(first: &Statement, verdict: &Verdict) -> Touches {
+    if verdict.touches.contains(Touch::FoundRows) && !first.counts {
+        first.touches.with(Touch::FoundRows)
+    } else {
+        first.touches
     }
 }
 

@@ -446,10 +446,12 @@ impl ReplyReader<'_> {
         let seq = packet.header.seq.wrapping_add(shift);
         let ends_rows = kind != Kind::Ok;
         if ends_rows && !client.has(Capabilities::DEPRECATE_EOF) {
-            // MySQL tells it with the next OK, MariaDB of the schema alone.
-            match front.flavor {
-                Flavor::MySql => front.tracking.put_off(ok.state, front.flavor, client),
-                Flavor::MariaDb => effects::leave_schema(front),
+            // MySQL tells it with the next OK, MariaDB with one of the same command, and of the schema with later ones, too.
+            if front.flavor == Flavor::MySql || ok.status.has(Status::MORE_RESULTS) {
+                front.tracking.put_off(ok.state, front.flavor, client);
+            }
+            if front.flavor == Flavor::MariaDb {
+                effects::leave_schema(front);
             }
             let eof = Eof {
                 warnings: ok.warnings,

@@ -287,7 +287,9 @@ impl RequestReader<'_> {
     fn field_list(&mut self, command: Command<'_>) -> usize {
         let dealt = self.plain(command, Shape::Rows, Then::Nothing);
         if self.front.flavor == Flavor::MySql {
-            // It warns of being deprecated, and does not tell so.
+            // It warns of being deprecated, and does not tell so. An error of Sluice's own stands before that on the
+            // connection by now.
+            self.front.last.raised = None;
             self.front.last.warnings.open_more();
             self.back.warned = true;
         }

@@ -17,7 +17,7 @@ pub struct Tracking {
     transaction: u8,
     /// What is to be told with the next OK.
     put_off: Vec<u8>,
-    /// The schema, which is to be told with the next OK that tells anything else, or sets a variable.
+    /// The schema, which is to be told with the next OK that tells anything else.
     left: Option<Box<[u8]>>,
 }
 
@@ -97,7 +97,8 @@ impl Tracking {
 
     /// Keeps what of `state` the client is to be told for the next OK: this reply has no place for it.
     pub fn put_off(&mut self, state: &[u8], flavor: Flavor, client: Capabilities) {
-        if let Some(told) = self.filtered(state, flavor, client, true)
+        // Of the schema MariaDB tells by a rule of its own.
+        if let Some(told) = self.filtered(state, flavor, client, false)
             && self.put_off.len() + told.len() <= MOST_PUT_OFF
         {
             self.put_off.extend_from_slice(&told);
@@ -113,7 +114,7 @@ impl Tracking {
     }
 
     /// A statement of another schema has ended with an error, or with an EOF, which have no place for the way back. MySQL
-    /// tells of that with the next OK, MariaDB with the next that tells a change, or that of a `SET` of a variable.
+    /// tells of that with the next OK, MariaDB with the next that tells a change, see [`Self::told_behind`].
     pub fn schema_left(&mut self, schema: &[u8], flavor: Flavor, client: Capabilities) {
         match flavor {
             Flavor::MySql => self.schema_again(schema, flavor, client),
@@ -133,24 +134,23 @@ impl Tracking {
         client: Capabilities,
         chosen: bool,
     ) -> Option<Vec<u8>> {
-        let now = self.filtered(state, flavor, client, chosen);
-        let now = if self.left.is_some() {
-            self.told_behind(now, state)
-        } else {
-            now
-        };
-        if self.put_off.is_empty() {
-            return now;
+        let mut now = self.filtered(state, flavor, client, chosen);
+        if !self.put_off.is_empty() {
+            let before = std::mem::take(&mut self.put_off);
+            let other = now.as_deref().unwrap_or(state);
+            now = Some(together(&before, other).unwrap_or_else(|| [&before, other].concat()));
         }
-        let before = std::mem::take(&mut self.put_off);
-        let now = now.as_deref().unwrap_or(state);
-        Some(together(&before, now).unwrap_or_else(|| [&before, now].concat()))
+        if self.left.is_some() {
+            now = self.told_behind(now, state);
+        }
+        now
     }
 
-    /// With the schema that has been left, if there is anything else: a variable counts though the client is not told of it.
+    /// With the schema that has been left, if there is anything else: to MariaDB that is also a variable that lies in the same
+    /// place as one that the client is told of.
     fn told_behind(&mut self, now: Option<Vec<u8>>, state: &[u8]) -> Option<Vec<u8>> {
         let now = now?;
-        if now.is_empty() && !tells_variable(state) {
+        if now.is_empty() && self.marked(state).is_none() {
             return Some(now);
         }
         let (mut data, mut schema) = (Vec::new(), Vec::new());
@@ -223,6 +223,28 @@ impl Tracking {
         Some(kept)
     }
 
+    /// Something if a variable is among what has been set that lies where one does that the client is told of.
+    fn marked(&self, state: &[u8]) -> Option<()> {
+        let mut reader = Reader::new(state);
+        loop {
+            let (kind, data) = (reader.u8()?, reader.lenenc_bytes()?);
+            let mut pairs = Reader::new(data);
+            while kind == VARIABLES && !pairs.is_empty() {
+                let (name, _value) = (pairs.lenenc_bytes()?, pairs.lenenc_bytes()?);
+                let marks = match &self.variables {
+                    Variables::Usual => USUAL.iter().any(|known| share_place(known, name)),
+                    Variables::All => true,
+                    Variables::These(names) => names
+                        .iter()
+                        .any(|known| share_place(known.as_bytes(), name)),
+                };
+                if marks {
+                    return Some(());
+                }
+            }
+        }
+    }
+
     fn wants_variable(&self, name: &[u8], _: Flavor) -> bool {
         // It would lead the client around Sluice.
         if name.eq_ignore_ascii_case(b"redirect_url") {
@@ -256,17 +278,6 @@ fn together(before: &[u8], now: &[u8]) -> Option<Vec<u8>> {
     Some(told)
 }
 
-/// True if a variable has been set, perhaps to what it was.
-fn tells_variable(state: &[u8]) -> bool {
-    let mut reader = Reader::new(state);
-    while let (Some(kind), Some(_)) = (reader.u8(), reader.lenenc_bytes()) {
-        if kind == VARIABLES {
-            return true;
-        }
-    }
-    false
-}
-
 fn put_entry(out: &mut Vec<u8>, kind: u8, data: &[u8]) {
     put_lenenc(out, kind.into());
     put_lenenc_bytes(out, data);
@@ -291,6 +302,37 @@ const USUAL: [&[u8]; 5] = [
     b"character_set_results",
     b"time_zone",
 ];
+
+/// True if MariaDB's tracker takes one for the other: it goes by where they lie.
+fn share_place(one: &[u8], other: &[u8]) -> bool {
+    let within = |place: &[&[u8]]| place.contains(&one) && place.contains(&other);
+    one == other || within(&OPTION_BITS) || within(&CONNECTION)
+}
+
+/// The variables that are bits of one number in MariaDB, as version 11.8 treats them.
+const OPTION_BITS: [&[u8]; 18] = [
+    b"autocommit",
+    b"check_constraint_checks",
+    b"explicit_defaults_for_timestamp",
+    b"foreign_key_checks",
+    b"profiling",
+    b"skip_parallel_replication",
+    b"skip_replication",
+    b"sql_auto_is_null",
+    b"sql_big_selects",
+    b"sql_buffer_result",
+    b"sql_if_exists",
+    b"sql_log_off",
+    b"sql_notes",
+    b"sql_quote_show_create",
+    b"sql_safe_updates",
+    b"sql_warnings",
+    b"system_versioning_insert_history",
+    b"unique_checks",
+];
+
+/// Two that are one collation in MariaDB.
+const CONNECTION: [&[u8]; 2] = [b"character_set_connection", b"collation_connection"];
 
 #[cfg(test)]
 mod tests {
@@ -377,11 +419,11 @@ mod tests {
         let both = [&zone[..], schema].concat();
         assert_eq!(told(zone).as_deref(), Some(&both[..]));
         assert_eq!(told(zone).as_deref(), Some(&zone[..]));
-        // A variable of which only Sluice is told.
-        let mode = b"\x00\x0b\x08sql_mode\x01y";
-        assert_eq!(told(mode), Some(Vec::new()));
+        // Variables of which only Sluice is told; one of them lies where `autocommit` does.
         tracking.schema_left(b"db", Flavor::MariaDb, TRACK);
-        let told = tracking.told(mode, Flavor::MariaDb, TRACK, false);
+        let mut told = |state| tracking.told(state, Flavor::MariaDb, TRACK, false);
+        assert_eq!(told(b"\x00\x0b\x08sql_mode\x01y"), Some(Vec::new()));
+        let told = told(b"\x00\x0c\x09sql_notes\x01y");
         assert_eq!(told.as_deref(), Some(schema));
     }
 

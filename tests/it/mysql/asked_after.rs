@@ -103,6 +103,8 @@ fn warnings_last_over_commands_that_are_no_statements(kind: Kind) {
         "select cast('12x' as signed), 1 / 0 from warns",
         "select nothing from warns",
         "select a from warns",
+        // An error of Sluice's own.
+        "kill query 4000000000",
     ] {
         for command in COMMANDS {
             let mut shown = Vec::new();

@@ -10,6 +10,7 @@ on_both!(
     rows_are_counted_as_by_the_server,
     rows_that_are_not_returned_are_counted_as_by_the_server,
     counts_outlive_commands_that_are_no_statements,
+    warnings_are_not_counted,
     a_call_tells_nothing_of_others,
     a_later_statement_of_a_text_asks_for_the_count_before_it,
 );
@@ -245,6 +246,30 @@ fn counts_outlive_commands_that_are_no_statements(kind: Kind) {
 }
 
 /// MySQL tells with it how many rows the statement before has changed, if the routine changes none.
+fn warnings_are_not_counted(kind: Kind) {
+    let database = Database::new(kind);
+    let proxy = Sluice::with_pool(&database, 1);
+    let [mut direct, mut proxied] = [database.server_port, proxy.port]
+        .map(|port| Wire::connect(&database.login(port)).unwrap());
+    let mut other = proxy.connect(&database);
+    for before in [
+        "do 1",
+        "select 1 union select 2",
+        "select 1 from (select 1) t where 0",
+    ] {
+        let mut counted = Vec::new();
+        for client in [&mut direct, &mut proxied] {
+            // To begin with, MariaDB tells what its thread has counted for another client.
+            client.succeed("select 1");
+            client.succeed(before);
+            other.succeed("select 1 union select 2 union select 3");
+            let replies = client.query("show warnings; select found_rows()").unwrap();
+            counted.push(replies.last().unwrap().text_rows());
+        }
+        assert_eq!(counted[0], counted[1], "{before}");
+    }
+}
+
 fn a_call_tells_nothing_of_others(kind: Kind) {
     let database = Database::new(kind);
     let mut admin = database.admin();

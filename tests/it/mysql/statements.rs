@@ -17,6 +17,7 @@ on_both!(
     a_schema_that_a_statement_has_left_is_told_behind_its_failure,
     a_client_that_asks_to_be_released_is,
     modes_of_the_next_transaction_are_left_to_nobody,
+    savepoints_may_come_before_their_transaction,
     server_connections_have_attributes_of_their_own,
     statements_that_nobody_has_prepared_are_told_as_a_server_tells_them,
     cursors_that_are_not_there_are_told_without_preparing,
@@ -192,9 +193,13 @@ fn a_statement_prepared_without_a_schema_stays_without(kind: Kind) {
 fn a_client_that_asks_to_be_released_is(kind: Kind) {
     let database = Database::new(kind);
     let proxy = Sluice::with_pool(&database, 1);
+    let mut admin = database.admin();
+    admin.succeed("create procedure p() begin select 1; select 2; end");
     for texts in [
         &["begin", "commit release"][..],
         &["set completion_type = 'RELEASE'", "begin", "rollback"],
+        // Which reply is whose, a CALL does not tell.
+        &["call p(); commit release"],
     ] {
         let mut client = proxy.connect(&database);
         for text in texts {
@@ -233,6 +238,40 @@ fn modes_of_the_next_transaction_are_left_to_nobody(kind: Kind) {
         other.succeed("insert into t values (1)");
         other.succeed("rollback");
     }
+}
+
+fn savepoints_may_come_before_their_transaction(kind: Kind) {
+    let database = Database::new(kind);
+    database.admin().succeed("create table t (i int)");
+    let proxy = Sluice::start(
+        &Settings::for_mysql(database.server_port)
+            .general("worker_threads", 1)
+            .group("default_pool_size", 2),
+    );
+    let [mut client, mut other] = [proxy.connect(&database), proxy.connect(&database)];
+    // What begins the transaction may never come.
+    for insert in ["insert into t values (1)", "do 1"] {
+        for end in ["rollback", "commit", "set autocommit = 1"] {
+            client.succeed("set autocommit = 0");
+            client.succeed("savepoint s");
+            for text in ["begin", "rollback", "begin", "rollback"] {
+                other.succeed(text);
+            }
+            client.succeed(insert);
+            client.succeed("rollback to savepoint s");
+            client.succeed(end);
+            assert_eq!(client.value("select count(*) from t"), "0", "{end}");
+            client.succeed("rollback");
+            // ER_SP_DOES_NOT_EXIST
+            assert_eq!(client.fail("rollback to savepoint s").code, 1305, "{end}");
+        }
+    }
+    client.succeed("set autocommit = 1");
+    let status = proxy.status();
+    assert!(
+        !status.to_string().contains("next_transaction"),
+        "{status:#}"
+    );
 }
 
 /// What the server has been told of the connection that the client is on.
