@@ -39,6 +39,10 @@ pub(super) fn execute(
     let read = held(reader.front, command).map(|held| {
         let read = read_execution(held, command, capabilities);
         read.map(|execution| {
+            // Of these a later execution reminds, though this one may fail where it is to be prepared.
+            if execution.types.is_some() {
+                held.types.clone_from(&execution.types);
+            }
             let given = match flavor {
                 Flavor::MySql => given(held, command, &execution, capabilities),
                 // Each execution stands for itself.
@@ -83,9 +87,6 @@ fn run(
     let Some(its) = held(reader.front, command) else {
         return Ok(0);
     };
-    if execution.types.is_some() {
-        its.types.clone_from(&execution.types);
-    }
     let (verdict, types) = (its.verdict.clone(), its.types.clone());
     let (text, settings) = (its.statement.text.clone(), Arc::clone(&its.settings));
     if reader.joins_warnings(verdict.touches) {

@@ -416,7 +416,9 @@ impl ReplyReader<'_> {
             front.status = ok.status.of_session();
             if front.flavor == Flavor::MySql {
                 let client = front.capabilities;
-                front.tracking.put_off(ok.state, front.flavor, client);
+                front
+                    .tracking
+                    .put_off(ok.state, front.flavor, client, false);
             }
         }
         if owed.is_clients() {
@@ -448,9 +450,10 @@ impl ReplyReader<'_> {
         if ends_rows && !client.has(Capabilities::DEPRECATE_EOF) {
             // MySQL tells it with the next OK, MariaDB with one of the same command, and of the schema with later ones, too.
             if front.flavor == Flavor::MySql || ok.status.has(Status::MORE_RESULTS) {
-                front.tracking.put_off(ok.state, front.flavor, client);
-            }
-            if front.flavor == Flavor::MariaDb {
+                let chosen = effects::leaves_schema(front);
+                let flavor = front.flavor;
+                front.tracking.put_off(ok.state, flavor, client, chosen);
+            } else {
                 effects::leave_schema(front);
             }
             let eof = Eof {

@@ -96,9 +96,9 @@ impl Tracking {
     }
 
     /// Keeps what of `state` the client is to be told for the next OK: this reply has no place for it.
-    pub fn put_off(&mut self, state: &[u8], flavor: Flavor, client: Capabilities) {
-        // Of the schema MariaDB tells by a rule of its own.
-        if let Some(told) = self.filtered(state, flavor, client, false)
+    /// `chosen`: see [`Self::told`].
+    pub fn put_off(&mut self, state: &[u8], flavor: Flavor, client: Capabilities, chosen: bool) {
+        if let Some(told) = self.filtered(state, flavor, client, chosen)
             && self.put_off.len() + told.len() <= MOST_PUT_OFF
         {
             self.put_off.extend_from_slice(&told);
@@ -110,7 +110,7 @@ impl Tracking {
         let (mut data, mut state) = (Vec::new(), Vec::new());
         put_lenenc_bytes(&mut data, schema);
         put_entry(&mut state, SCHEMA, &data);
-        self.put_off(&state, flavor, client);
+        self.put_off(&state, flavor, client, true);
     }
 
     /// A statement of another schema has ended with an error, or with an EOF, which have no place for the way back. MySQL
@@ -376,7 +376,7 @@ mod tests {
     fn what_has_no_place_is_told_with_the_next_ok() {
         let mut tracking = Tracking::default();
         assert_eq!(tracking.told(b"", Flavor::MySql, TRACK, false), None);
-        tracking.put_off(STATE, Flavor::MySql, TRACK);
+        tracking.put_off(STATE, Flavor::MySql, TRACK, false);
         let first = told(&Tracking::default());
         // Told once, the last of each kind, in the order of servers.
         let all = tracking.told(
@@ -387,7 +387,7 @@ mod tests {
         );
         let expected = b"\x00\x0c\x09time_zone\x01y\x01\x03\x02b2";
         assert_eq!(all.as_deref(), Some(&expected[..]));
-        tracking.put_off(STATE, Flavor::MySql, TRACK);
+        tracking.put_off(STATE, Flavor::MySql, TRACK, false);
         let expected = b"\x00\x0c\x09time_zone\x01x\x01\x03\x02db";
         assert_eq!(
             tracking.told(STATE, Flavor::MySql, TRACK, false).as_deref(),
