@@ -203,6 +203,7 @@ fn apply_next(front: &mut MyFront, back: &mut MyBack, status: Status, more: bool
     let verdict = Arc::clone(&running.verdict);
     if more {
         if let Some(statement) = verdict.statements.get(running.done) {
+            pin_anew(front, statement, running.done);
             apply(front, back, statement, status);
             running.done += usize::from(!statement.many_replies);
         }
@@ -210,8 +211,17 @@ fn apply_next(front: &mut MyFront, back: &mut MyBack, status: Status, more: bool
         return;
     }
     // All of the text has been, though behind a `CALL` it is not certain which reply was whose.
-    for statement in verdict.statements.iter().skip(running.done) {
+    let statements = verdict.statements.iter().enumerate();
+    for (at, statement) in statements.skip(running.done) {
+        pin_anew(front, statement, at);
         apply(front, back, statement, status);
+    }
+}
+
+/// A text has pinned for all of its statements when it was sent. One before this may have ended what this begins anew.
+fn pin_anew(front: &mut MyFront, statement: &Statement, at: usize) {
+    if at > 0 {
+        front.pin_for(statement.touches);
     }
 }
 

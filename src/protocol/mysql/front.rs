@@ -268,11 +268,16 @@ impl MyFront {
         let share = self.policy.pins.verify;
         self.unseen.heed(verdict.touches, share, self.session);
         let before = self.pins;
-        for reason in rules::pins(verdict).since(before).iter() {
-            self.pins.insert(reason);
-        }
+        self.pin_for(verdict.touches);
         if self.pins != before {
             self.pin_cause = Some(cause().into());
+        }
+    }
+
+    /// Pins for what these leave on a server connection.
+    pub(super) fn pin_for(&mut self, touches: Touches) {
+        for reason in rules::pins(touches).since(self.pins).iter() {
+            self.pins.insert(reason);
         }
     }
 

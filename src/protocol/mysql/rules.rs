@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use crate::model::{PinReason, Pins};
 use crate::sql::cache::{CacheLimits, VerdictCache};
-use crate::sql::mysql::{Mode, Touch, Verdict, classify};
+use crate::sql::mysql::{Mode, Touch, Touches, Verdict, classify};
 
 /// The verdict on a text.
 pub fn verdict(text: &[u8], mode: Mode) -> Arc<Verdict> {
@@ -13,11 +13,11 @@ pub fn verdict(text: &[u8], mode: Mode) -> Arc<Verdict> {
     CACHE.get(text, mode)
 }
 
-/// Reasons to keep the server connection, from the moment the text is sent.
-pub fn pins(verdict: &Verdict) -> Pins {
+/// Reasons to keep the server connection, from the moment a text or a statement that touches these is sent.
+pub fn pins(touches: Touches) -> Pins {
     let mut pins = Pins::NONE;
     for (touch, reason) in PINNED {
-        if verdict.touches.contains(touch) {
+        if touches.contains(touch) {
             pins.insert(reason);
         }
     }

@@ -57,7 +57,7 @@ impl Session {
     fn run(&mut self, text: &str) -> bool {
         let verdict = classify(text.as_bytes(), self.settings.mode_of(flavor(self.kind)));
         let replies = self.wire.query(text).unwrap();
-        self.doubtful |= !rules::pins(&verdict).is_empty();
+        self.doubtful |= !rules::pins(verdict.touches).is_empty();
         let mut index = 0;
         for reply in &replies {
             let success = match reply {

@@ -7,6 +7,7 @@ use crate::support::{
 
 on_both!(
     what_pins_is_ended,
+    what_a_text_ends_and_begins_anew_pins,
     a_statement_that_fails_leaves_no_pin,
     what_a_text_leaves_untold_stays_the_clients,
     a_read_lock_waited_for_in_vain_does_not_stay,
@@ -103,6 +104,48 @@ fn what_pins_is_ended(kind: Kind) {
         let (pinned, unpinned) = (pins().0 - before, pins().1 - unpinned);
         assert_eq!(pinned, unpinned, "{begin:?} {end:?}");
         assert!(!told || pinned > 0.0, "{begin:?}");
+    }
+}
+
+/// What pins, a text that ends it and begins it anew, what ends it.
+const ANEW: [(&str, &str, &str); 5] = [
+    (
+        "create temporary table x (i int)",
+        "drop table x; create temporary table x (i int)",
+        "drop table x",
+    ),
+    (
+        "lock tables t write",
+        "unlock tables; lock tables t write",
+        "unlock tables",
+    ),
+    (
+        "handler t open as h",
+        "handler h close; handler t open as h",
+        "handler h close",
+    ),
+    (
+        "do get_lock('a', 1)",
+        "do release_lock('a'); do get_lock('a', 1)",
+        "do release_lock('a')",
+    ),
+    (
+        "prepare p from 'select 1'",
+        "deallocate prepare p; prepare p from 'select 1'",
+        "deallocate prepare p",
+    ),
+];
+
+fn what_a_text_ends_and_begins_anew_pins(kind: Kind) {
+    let (database, proxy) = setting(kind);
+    let pinned = || proxy.metric("sluice_pins_total", "") - proxy.metric("sluice_unpins_total", "");
+    for (begin, anew, end) in ANEW {
+        let mut client = proxy.connect(&database);
+        client.succeed(begin);
+        client.query(anew).unwrap();
+        assert_eq!(pinned(), 1.0, "{anew}");
+        client.succeed(end);
+        assert_eq!(pinned(), 0.0, "{end}");
     }
 }
 
