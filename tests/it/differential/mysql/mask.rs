@@ -120,7 +120,14 @@ fn told(body: &[u8], say: &Say, capabilities: u32) -> Vec<u8> {
         return body.to_vec();
     }
     let info = reader.string().unwrap_or_default();
-    let mut entries = Reader(reader.string().unwrap_or_default());
+    let state = reader.string().unwrap_or_default();
+    let transaction = capabilities & IS_MARIADB != 0 && tells_transaction(state);
+    let chooses = match say {
+        Say::InitDb(_) => true,
+        Say::Query(sql) => sql.to_ascii_lowercase().contains("use "),
+        _ => false,
+    };
+    let mut entries = Reader(state);
     let mut kept = Vec::new();
     while !entries.0.is_empty() {
         let kind = entries.int(1) as u8;
@@ -129,7 +136,9 @@ fn told(body: &[u8], say: &Say, capabilities: u32) -> Vec<u8> {
         let again = capabilities & NO_SCHEMA != 0 && !matches!(say, Say::InitDb(_));
         // It tells what SET STATEMENT has given back with a later reply, or not at all.
         let untold = kind == 2 && capabilities & IS_MARIADB != 0;
-        let again = untold || kind == 1 && again;
+        // Where it also tells of the transaction, a schema that has been left may have been told before.
+        let early = kind == 1 && transaction && !chooses;
+        let again = untold || early || kind == 1 && again;
         if !again && kind < 4 && (kind > 0 || capabilities & IS_MARIADB == 0) {
             kept.push(kind);
             put_string(&mut kept, data);
@@ -146,6 +155,18 @@ fn told(body: &[u8], say: &Say, capabilities: u32) -> Vec<u8> {
         put_string(&mut told, &kept);
     }
     told
+}
+
+/// Whether there is an entry of the transaction's state or its characteristics.
+fn tells_transaction(state: &[u8]) -> bool {
+    let mut entries = Reader(state);
+    while !entries.0.is_empty() {
+        if matches!(entries.int(1), 4 | 5) {
+            return true;
+        }
+        entries.string();
+    }
+    false
 }
 
 /// Not a capability, but where the caller says that the server is MariaDB.
