@@ -288,11 +288,17 @@ pub(super) fn failed(reader: &mut ReplyReader<'_>, packet: &Packet<'_>, err: &Er
             }
         }
         Fate::Raise => {}
-        // There is nobody to ask here.
         Fate::UserVariables => {
-            reader.back.blind = true;
+            let blind = tells_nobody(err.code);
+            reader.back.blind |= blind;
             if let Some(watcher) = &mut reader.watcher {
-                unanswered(watcher.front, reader.back);
+                if blind {
+                    unanswered(watcher.front, reader.back);
+                } else {
+                    // Interrupted, or too much for a limit of the session's: what has been heard so far is no answer.
+                    watcher.front.unseen.cut_short();
+                    found(watcher.front, reader.back, PinReason::UserVariable);
+                }
             }
         }
         Fate::Detour | Fate::Prepare(_) => {
@@ -320,6 +326,15 @@ fn refusal(code: u16) -> Option<Refusal> {
         | 1412 | 1927 | 3169 => Some(Refusal::Elsewhere),
         _ => None,
     }
+}
+
+/// Why a server does not tell this user which user variables there are, today or tomorrow (MySQL Server Error Message
+/// Reference): missing rights, or a server that has no such table or function.
+const fn tells_nobody(code: u16) -> bool {
+    matches!(
+        code,
+        1044 | 1045 | 1049 | 1064 | 1109 | 1142 | 1143 | 1146 | 1227 | 1305 | 1356 | 1370
+    )
 }
 
 /// The connection may hold what another client must not see.

@@ -114,6 +114,11 @@ impl Unseen {
         answer.found |= !settings.explains(name, held);
     }
 
+    /// The question has failed, and might not the next time.
+    pub(super) fn cut_short(&mut self) {
+        (self.doubt, self.answer) = (Doubt::None, None);
+    }
+
     /// The answer is complete; true if the connection may hold what the books do not.
     pub(super) fn answered(&mut self) -> bool {
         self.doubt = Doubt::None;

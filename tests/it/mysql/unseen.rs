@@ -10,6 +10,7 @@ on_both!(
     variables_of_stored_code_are_nobody_elses,
     variables_of_stored_code_stay_with_their_client,
     writes_without_stored_code_do_not_pin,
+    a_server_that_once_does_not_answer_is_asked_again,
 );
 
 const CODE: [&str; 9] = [
@@ -139,4 +140,20 @@ fn writes_without_stored_code_do_not_pin(kind: Kind) {
     let pins = proxy.metric("sluice_pins_total", "");
     assert_eq!(pins, 0.0, "{}", proxy.log());
     assert_eq!(client.value("select @text limit 1"), "é");
+}
+
+fn a_server_that_once_does_not_answer_is_asked_again(kind: Kind) {
+    let server = MySql::private(kind, &[("performance_schema", "ON")]);
+    let database = telling(&server);
+    let proxy = proxied(&database);
+    // Too little for the question, the second time for nothing.
+    for limit in ["1", "default"] {
+        let mut client = proxy.connect(&database);
+        client.succeed(&format!("set max_join_size = {limit}"));
+        client.succeed("insert into t values (1)");
+        let others = others(&proxy, &database);
+        assert_eq!(client.value("select @by_trigger"), "13", "{limit}");
+        drop(others);
+        assert_eq!(client.value("select @by_trigger"), "13", "{limit}");
+    }
 }
