@@ -28,13 +28,13 @@ pub fn attach(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) -> 
         back.holder = front.session;
         back.leftovers.handed_over(back.suspect);
         back.statements.uproot_all();
-        if back.warned {
-            put_query(request, back.capabilities, AFTER_NONE.as_bytes());
-            back.owe(Owed::new(Fate::Replay, Shape::Results));
-            back.warned = false;
-        }
     }
     let elsewhere = other || back.number != front.last.connection;
+    if elsewhere && back.warned {
+        put_query(request, back.capabilities, AFTER_NONE.as_bytes());
+        back.owe(Owed::new(Fate::Replay, Shape::Results));
+        back.warned = false;
+    }
     let recounted = std::mem::take(&mut back.recounted);
     front.last.found_elsewhere |= elsewhere || recounted;
     front.last.interrupted |= elsewhere || recounted;

@@ -213,7 +213,8 @@ pub fn complete(front: &mut PgFront, back: &mut PgBack, statement: &Statement) {
                 front.settings.local_unknown();
             }
         }
-        Detail::Discard(Discard::Sequences) => {
+        // What has been sent behind it may have been meant to be remembered.
+        Detail::Discard(Discard::Sequences) if !front.advancing => {
             front.sequences_gone();
             back.remembered.clear();
         }

@@ -40,6 +40,8 @@ pub struct PgFront {
     pub(super) population: Population,
     /// The last in which it advanced a sequence.
     pub(super) stay: Stay,
+    /// What may advance a sequence has been sent, and not everything has been answered since.
+    pub(super) advancing: bool,
     /// Statements prepared by SQL.
     pub(super) sql: Own,
     pub(super) unnamed: Unnamed,
@@ -153,6 +155,7 @@ impl PgFront {
             named: HashMap::default(),
             population: Population::default(),
             stay: 0,
+            advancing: false,
             sql: Own::default(),
             unnamed: Unnamed::default(),
             generations: 0,
@@ -297,6 +300,7 @@ impl PgFront {
     /// Everything sent has been answered.
     pub(super) fn settle(&mut self) {
         self.settled_pins = self.pins;
+        self.advancing = false;
         self.ran = false;
         self.changing = false;
         self.flux = 0;

@@ -99,6 +99,7 @@ pub(super) fn note(reader: &mut Reader<'_>, effects: &Effects, way: Way) {
     if !effects.advances {
         return;
     }
+    reader.front.advancing = true;
     if effects.says_so || reader.front.population.asks() {
         if !at_home(reader) {
             discard(reader, way);

@@ -5,12 +5,13 @@ use crate::support::{
         Database, Kind,
         wire::{Wire, packets},
     },
-    sluice::{Settings, Sluice},
+    sluice::{Settings, Sluice, Target},
 };
 
 on_both!(
     warnings_of_others_are_not_shown,
     warnings_last_over_commands_that_are_no_statements,
+    warnings_of_commands_on_another_connection_do_not_pile_up,
     warnings_outlive_a_change_of_what_is_tracked,
     changed_rows_outlive_a_change_of_what_is_tracked,
     errors_that_are_no_statements_stand_behind_the_last,
@@ -120,6 +121,32 @@ fn warnings_last_over_commands_that_are_no_statements(kind: Kind) {
             assert_eq!(shown[0], shown[1], "{text}, {}", command.escape_ascii());
         }
     }
+}
+
+fn warnings_of_commands_on_another_connection_do_not_pile_up(kind: Kind) {
+    let database = Database::new(kind);
+    database.admin().succeed("create table warns (a int)");
+    let proxy = Sluice::start(
+        &Target::settings(&database)
+            .general("worker_threads", 1)
+            .group("default_pool_size", 2)
+            .group("server_round_robin", true),
+    );
+    let shown = [database.server_port, proxy.port].map(|port| {
+        let mut clients = [(); 2].map(|()| Wire::connect(&database.login(port)).unwrap());
+        // There are two server connections, lent in turn.
+        for text in ["begin", "rollback"] {
+            clients
+                .iter_mut()
+                .for_each(|client| drop(client.succeed(text)));
+        }
+        let [client, _] = &mut clients;
+        skip(client, b"\x04warns\0");
+        client.succeed("select a from warns");
+        skip(client, b"\x04warns\0");
+        client.ask("show warnings").text_rows()
+    });
+    assert_eq!(shown[0], shown[1]);
 }
 
 fn warnings_outlive_a_change_of_what_is_tracked(kind: Kind) {

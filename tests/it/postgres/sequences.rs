@@ -118,3 +118,18 @@ fn discard_sequences_forgets_and_releases() {
         "Error(55000)"
     );
 }
+
+#[test]
+fn values_of_a_text_that_first_discards_them_are_the_clients() {
+    let (_database, _proxy, mut clients) = set_up(2, 2);
+    let [client, other] = &mut clients[..] else {
+        panic!("two clients")
+    };
+    for _ in 0..2 {
+        client.succeed("discard sequences; select nextval('numbers'); select lastval()");
+        let own = client.value("select lastval()");
+        other.succeed("select nextval('numbers')");
+        assert_eq!(ask(client, "select lastval()"), own);
+        client.succeed("discard sequences");
+    }
+}
