@@ -213,6 +213,9 @@ fn apply_next(front: &mut MyFront, back: &mut MyBack, status: Status, more: bool
     // All of the text has been, though behind a `CALL` it is not certain which reply was whose.
     let statements = verdict.statements.iter().enumerate();
     for (at, statement) in statements.skip(running.done) {
+        if at > running.done && statement.touches.contains(Touch::SetTracker) {
+            front.tracking.assigned(statement.assignments());
+        }
         pin_anew(front, statement, at);
         apply(front, back, statement, status);
     }

@@ -368,7 +368,9 @@ impl RequestReader<'_> {
     /// Brings back what the client's earlier commands have left for this one, where the server
     /// connection may have seen others meanwhile.
     pub(super) fn restore(&mut self, verdict: &Verdict) {
-        let kept = self.front.is_pinned() || self.back.status.has(Status::IN_TRANS);
+        // As long as it is in doubt what code of the client's has left here, it has not been given back.
+        let doubtful = self.front.unseen.stays(self.back.number);
+        let kept = doubtful || self.front.is_pinned() || self.back.status.has(Status::IN_TRANS);
         if self.front.last.id_elsewhere {
             self.restore_insert_id(verdict);
         }

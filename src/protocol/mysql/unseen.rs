@@ -22,6 +22,8 @@ use crate::sql::mysql::{Touch, Touches, Verdict};
 #[derive(Debug, Default)]
 pub struct Unseen {
     doubt: Doubt,
+    /// The server connection that the last command went to, by Sluice's number.
+    place: u64,
     /// Statements so far that only a view could make run code.
     reads: u64,
     /// The answer so far; `None`: it tells of variables that nothing explains, or cannot be read.
@@ -72,6 +74,12 @@ impl Unseen {
             Doubt::Triggers
         };
         self.doubt = self.doubt.max(doubt);
+    }
+
+    /// The next command goes to this server connection; true if something is in doubt there: so it has been the client's since.
+    pub(super) fn stays(&mut self, connection: u64) -> bool {
+        let before = std::mem::replace(&mut self.place, connection);
+        before == connection && self.doubt != Doubt::None
     }
 
     /// What is in doubt.

@@ -2,7 +2,10 @@
 //! must see nothing of it, and the client itself all of it, as far as the server can be asked.
 
 use crate::support::{
-    mysql::{Database, Kind, MySql, wire::Wire},
+    mysql::{
+        Database, Kind, MySql,
+        wire::{Wire, packets},
+    },
     sluice::Sluice,
 };
 
@@ -11,6 +14,7 @@ on_both!(
     variables_of_stored_code_stay_with_their_client,
     writes_without_stored_code_do_not_pin,
     a_server_that_once_does_not_answer_is_asked_again,
+    variables_of_stored_code_are_there_in_the_same_write,
 );
 
 const CODE: [&str; 9] = [
@@ -155,5 +159,22 @@ fn a_server_that_once_does_not_answer_is_asked_again(kind: Kind) {
         assert_eq!(client.value("select @by_trigger"), "13", "{limit}");
         drop(others);
         assert_eq!(client.value("select @by_trigger"), "13", "{limit}");
+    }
+}
+
+fn variables_of_stored_code_are_there_in_the_same_write(kind: Kind) {
+    let server = MySql::private(kind, &[("performance_schema", "ON")]);
+    let database = telling(&server);
+    let proxy = proxied(&database);
+    for (text, variable) in RUNS {
+        let mut client = proxy.connect(&database);
+        let texts = [text.to_owned(), format!("select @{variable}")];
+        let commands = texts.map(|text| packets(&mut 0, &[&[3], text.as_bytes()].concat()));
+        client.send(&commands.concat()).unwrap();
+        client.sequence = 1;
+        client.read_replies().unwrap();
+        client.sequence = 1;
+        let seen = client.read_replies().unwrap()[0].first_column();
+        assert!(seen[0].starts_with('1'), "{text}: {seen:?}");
     }
 }
