@@ -209,6 +209,7 @@ impl<'a> Observer<'a> {
                 }
                 _ => false,
             });
+        let chosen = decisive.is_some();
         let collation = match decisive {
             Some(Assignment::Names { collation, .. }) => Some(collation.clone()),
             Some(Assignment::Session {
@@ -224,15 +225,17 @@ impl<'a> Observer<'a> {
             None if before == charsets.connection && !self.touches_any(OPAQUE) => return,
             None => None,
         };
-        match collation {
-            Some(collation) => {
-                self.settings = self.settings.with_charsets(Charsets {
-                    collation,
-                    ..charsets
-                });
+        if collation.is_none() {
+            self.doubt(PinReason::Setting);
+            if !chosen {
+                return;
             }
-            None => self.doubt(PinReason::Setting),
         }
+        // Where it cannot be told, what the server is configured to is likelier than what was before.
+        self.settings = self.settings.with_charsets(Charsets {
+            collation: collation.flatten(),
+            ..charsets
+        });
     }
 
     /// A text that says what is to be told sets something else, too, of which the server may not tell.
