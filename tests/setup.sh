@@ -29,6 +29,18 @@ have() { command -v "$1" >/dev/null 2>&1; }
 postgres_bin() { ls -d /usr/lib/postgresql/*/bin/postgres 2>/dev/null | sort -V | tail -n 1; }
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
+# Runs the command after the seconds $1, which fetches something; up to three times, since a server that does not answer
+# may do so when it is asked again.
+fetch() {
+    local seconds=$1 attempt
+    shift
+    for attempt in 1 2 3; do
+        timeout --foreground -k 10 "$seconds" "$@" && return
+        say "attempt $attempt of 3 has failed: $*"
+    done
+    return 1
+}
+
 # The named Debian packages, with every service they bring kept from starting.
 apt_install() {
     have apt-get || { say "not a Debian machine: please install $*"; exit 1; }
@@ -75,7 +87,7 @@ need_postgres() {
 
 # A virtual environment that works; ensurepip is what Debian leaves out without python3-venv.
 venv() { "$1/bin/python" -c 'import pip' 2>/dev/null || python3 -m venv --clear "$1"; }
-pip_install() { "$1/bin/python" -m pip install -q --disable-pip-version-check "${@:2}"; }
+pip_install() { fetch 600 "$1/bin/python" -m pip install -q --disable-pip-version-check "${@:2}"; }
 
 # Runs the command after $2 unless the stamp $1 already holds the sum of what the command $2 prints.
 unless_stamped() {
@@ -94,7 +106,7 @@ unpacked() {
     unpack_now() {
         say "$packages, from Debian unstable"
         [ -d "$env_dir/apt" ] || { as_root apt-get update -qq; mkdir "$env_dir/apt"; }
-        tests/unpack.sh "$folder" $packages
+        fetch 600 tests/unpack.sh "$folder" $packages
         tests/unpack.sh --wrap "$folder" $programs
         for program in $programs; do "$env_dir/bin/$program" --version >/dev/null 2>&1 || "$env_dir/bin/$program" -v >/dev/null; done
     }
@@ -121,7 +133,7 @@ node_drivers() {
     say 'Node.js drivers'
     mkdir -p "$env_dir/node"
     cp tests/drivers/package.json tests/drivers/package-lock.json "$env_dir/node/"
-    (cd "$env_dir/node" && npm ci --silent --no-audit --no-fund)
+    (cd "$env_dir/node" && fetch 120 npm ci --silent --no-audit --no-fund --fetch-timeout=30000)
 }
 
 nextest() {
