@@ -25,6 +25,12 @@ LOADS = [
     (["-S", "-C"], 16, False),
     (["-S", "-C"], 16, True),
 ]
+# The same where reads go to a replica.
+SPLIT_LOADS = [
+    (["-S", "-M", "simple"], 64, False),
+    (["-S", "-M", "prepared"], 64, False),
+    (["-M", "simple"], 16, False),
+]
 
 
 def main():
@@ -49,10 +55,16 @@ def main():
 def of_postgres(shop, o):
     """pgbench in its forms."""
     server = postgres.Postgres(shop)
-    peer = peers.Sluice(shop, server, o)
+    play(server, peers.Sluice(shop, server, o), LOADS)
+    play(server, peers.SluiceReplica(shop, server, o), SPLIT_LOADS)
+
+
+def play(server, peer, loads):
+    """One Sluice's life."""
     peer.start()
-    for how, clients, tls in LOADS:
-        print(f"  train: pgbench {' '.join(how)} with {clients} clients{' over TLS' if tls else ''}", flush=True)
+    for how, clients, tls in loads:
+        what = f"pgbench {' '.join(how)} with {clients} clients{' over TLS' if tls else ''}"
+        print(f"  train: {peer.name}: {what}", flush=True)
         done = subprocess.run([f"{server.bin}/pgbench", "-n", *how, "-c", str(clients), "-j", "2", "-T", SECONDS,
                                server.url(peer.port, tls)], capture_output=True, text=True, env=postgres.env())
         if done.returncode:

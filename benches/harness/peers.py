@@ -156,12 +156,15 @@ engine = "postgresql"
 default_pool_size = {POOL}
 server_tls_mode = "disable"
 {self.group}
-[[target_group.target]]
-address = "127.0.0.1:{server.port}"
+{self.targets(server)}
 [[user]]
 name = "{USER}"
 password = "{server.verifier}"
 """)
+
+    def targets(self, server):
+        """The section of each server."""
+        return f'[[target_group.target]]\naddress = "127.0.0.1:{server.port}"'
 
     def start(self):
         if not self.child:
@@ -183,9 +186,19 @@ class SluiceTwoThreads(Sluice):
 
 
 class SluiceSplit(Sluice):
-    """Sluice that looks for reads to send to a replica (there is none here, so all stays on the primary)."""
+    """Sluice that looks for reads to send to a replica, with one thread; there is none, so all stays on the primary."""
 
-    name, listener = "sluice_split", 'target_role = "split"'
+    name, listener, general = "sluice_split", 'target_role = "split"', "worker_threads = 1"
+
+
+class SluiceReplica(SluiceSplit):
+    """The same where there is one, which has all reads."""
+
+    name = "sluice_replica"
+
+    def targets(self, server):
+        return f'{super().targets(server)}\nrole = "primary"\n[[target_group.target]]\n' \
+               f'address = "127.0.0.1:{server.replica()}"\nrole = "replica"'
 
 
 class SluiceSession(Sluice):
@@ -286,7 +299,7 @@ listen pg
             self.launch([self.binary, "-db", "-f", self.conf])
 
 
-VARIANTS = (SluiceOneThread, SluiceTwoThreads, SluiceSplit, SluiceSession)
+VARIANTS = (SluiceOneThread, SluiceTwoThreads, SluiceSplit, SluiceReplica, SluiceSession)
 KINDS = {k.name: k for k in (Peer, PgBouncer, PgBouncerUnstable, Odyssey, HAProxy, Sluice, *VARIANTS)}
 
 

@@ -22,8 +22,8 @@ fsync = off
 synchronous_commit = off
 full_page_writes = off
 autovacuum = off
-wal_level = minimal
-max_wal_senders = 0
+wal_level = replica
+max_wal_senders = 4
 max_wal_size = 2GB
 password_encryption = 'scram-sha-256'
 ssl = on
@@ -50,6 +50,7 @@ class Postgres:
 
     def __init__(self, shop):
         self.bin, self.shop, self.port = tools(), shop, free_port()
+        self.replicas = []
         data = shop.folder("data", private=True)
         word = shop.write("superuser", PASSWORD, 0o600)
         shop.run([f"{self.bin}/initdb", "-D", data, "-U", "postgres", "--pwfile", word, "-A", "scram-sha-256",
@@ -59,7 +60,7 @@ class Postgres:
             f.write(CONF.format(port=self.port, tls=os.path.join(shop.path, "tls")))
         child = shop.start("postgres", [f"{self.bin}/postgres", "-D", data], how=signal.SIGINT)
         wait_port(self.port, child, "postgres", shop)
-        self.wait_ready()
+        self.wait_ready(self.port)
         self.sql(f"create role {USER} login password '{PASSWORD}'", user="postgres", database="postgres")
         self.sql(f"create database {DATABASE} owner {USER}", user="postgres", database="postgres")
         subprocess.run([f"{self.bin}/pgbench", "-q", "-i", "-s", str(SCALE), self.url(self.port)],
@@ -68,20 +69,36 @@ class Postgres:
         verifier = f"select rolpassword from pg_authid where rolname = '{USER}'"
         self.verifier = self.sql(verifier, user="postgres")
 
-    def wait_ready(self):
-        """Waits until it takes queries: it listens before that."""
+    def replica(self):
+        """The port of a streaming replica, which is made when it is first asked for."""
+        if self.replicas:
+            return self.replicas[0]
+        port, data = free_port(), self.shop.folder("replica", private=True)
+        source = f"host=127.0.0.1 port={self.port} user=postgres sslmode=disable"
+        self.shop.run([f"{self.bin}/pg_basebackup", "-d", source, "-D", data, "-R", "-X", "stream", "-c", "fast", "--no-sync"],
+                      env=env())
+        with open(os.path.join(data, "postgresql.conf"), "a", encoding="utf-8") as f:
+            f.write(f"port = {port}\n")
+        child = self.shop.start("replica", [f"{self.bin}/postgres", "-D", data], how=signal.SIGINT)
+        wait_port(port, child, "replica", self.shop)
+        self.wait_ready(port)
+        self.replicas.append(port)
+        return port
+
+    def wait_ready(self, port):
+        """Waits until the server there takes queries: it listens before that."""
         end = time.monotonic() + 60
         while True:
             try:
-                return self.sql("select 1", user="postgres", database="postgres")
+                return self.sql("select 1", user="postgres", database="postgres", port=port)
             except CannotRun as e:
-                if "starting up" not in str(e) or time.monotonic() > end:
+                if not any(why in str(e) for why in ("starting up", "not yet accepting")) or time.monotonic() > end:
                     raise
             time.sleep(0.1)
 
-    def sql(self, text, user=USER, database=DATABASE):
+    def sql(self, text, user=USER, database=DATABASE, port=None):
         """Runs SQL on the server itself, and returns what it prints."""
-        url = f"host=127.0.0.1 port={self.port} user={user} dbname={database} sslmode=disable"
+        url = f"host=127.0.0.1 port={port or self.port} user={user} dbname={database} sslmode=disable"
         done = subprocess.run([f"{self.bin}/psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", text, url],
                               capture_output=True, text=True, env=env())
         if done.returncode:

@@ -57,8 +57,17 @@ impl Reason {
 
     /// Where it stands among all reasons, from 0.
     #[must_use]
-    pub fn index(self) -> usize {
-        Self::all().position(|reason| reason == self).unwrap_or(0)
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Read => 0,
+            Self::ReadOnlyTransaction => 1,
+            Self::NoReplica => 2,
+            Self::Behind => 3,
+            Self::Unreachable => 4,
+            Self::Refused => 5,
+            Self::LeavesState => 6,
+            Self::Text(why) => 7 + why.index(),
+        }
     }
 }
 
@@ -74,5 +83,17 @@ impl fmt::Display for Reason {
             Self::Refused => "a replica has refused it",
             Self::LeavesState => "on a replica it has left state of the session behind",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Reason;
+
+    #[test]
+    fn every_reason_has_its_place() {
+        for (place, reason) in Reason::all().enumerate() {
+            assert_eq!(reason.index(), place, "{reason}");
+        }
     }
 }

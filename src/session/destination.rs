@@ -275,10 +275,19 @@ impl<E: Engine> Destinations<E> {
 
     /// True if reads may be sent to this server.
     pub fn serves(&mut self, name: &TargetName) -> bool {
+        self.candidate(name).is_some()
+    }
+
+    /// The way to this server, if reads may be sent to it.
+    pub fn reader(&mut self, name: &TargetName) -> Option<Arc<Way<E>>> {
+        self.candidate(name).map(|one| Arc::clone(&one.way))
+    }
+
+    fn candidate(&mut self, name: &TargetName) -> Option<&Candidate<E>> {
         self.refresh();
         let access = &self.access;
         let replicas = self.replicas.get_or_insert_with(|| candidates(access));
-        replicas.iter().any(|one| one.way.site.name == *name)
+        replicas.iter().find(|one| one.way.site.name == *name)
     }
 
     fn refresh(&mut self) {

@@ -16,7 +16,7 @@ use super::exchange::{Client, Exchange, Outcome};
 use super::farewell::{Canceller, part};
 use super::handle::{Handle, Phase, Signal};
 use super::pipe::poll_read;
-use super::split::{Choice, Split};
+use super::split::{Candidate, Choice, Split};
 use super::steady::{read_at_once, read_in_turn};
 use super::tally::Tally;
 use crate::model::{Fault, FaultKind, PinReason, Role, TxStatus};
@@ -187,8 +187,15 @@ impl<E: Engine> Relay<E> {
     /// Borrows a server connection for a request that has come at `start`; `None` if it has been
     /// answered with an error and the session goes on. Cancel-safe.
     async fn borrow(&mut self, start: Instant) -> Result<Option<(Lent<E>, Option<usize>)>, End> {
-        if self.split.is_some() {
-            return Box::pin(self.borrow_chosen(start)).await;
+        if let Some(split) = &mut self.split {
+            match split.choose_at_once(&mut self.route, self.handle.id) {
+                Ok(Choice::Replica(lent, len)) => {
+                    self.tally.lent_at_once();
+                    return Ok(Some((lent, Some(len))));
+                }
+                Ok(Choice::Primary) => split.works(),
+                Err(candidate) => return Box::pin(self.borrow_chosen(candidate, start)).await,
+            }
         }
         if let Some(lent) = self.borrow_at_once() {
             self.tally.lent_at_once();
@@ -206,9 +213,10 @@ impl<E: Engine> Relay<E> {
         }
     }
 
-    /// The same where each request may go to another server; with the size of a request that goes to a replica.
+    /// The same for a request that should go to this replica; with its size if it does.
     async fn borrow_chosen(
         &mut self,
+        candidate: Candidate<E>,
         start: Instant,
     ) -> Result<Option<(Lent<E>, Option<usize>)>, End> {
         let Self {
@@ -222,7 +230,7 @@ impl<E: Engine> Relay<E> {
             return Ok(None);
         };
         let interrupt = |cx: &mut Context<'_>| poll_waiting(client, handle, cx);
-        match split.choose(route, handle.id, interrupt).await {
+        match split.choose(route, handle.id, candidate, interrupt).await {
             Ok(Choice::Replica(lent, len)) => return Ok(Some((lent, Some(len)))),
             Ok(Choice::Primary) => split.works(),
             Err(interrupt) => return self.missed(Missed::Interrupted(interrupt)).map(|()| None),

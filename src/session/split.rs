@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use super::borrow::{Lent, Missed, borrow_there};
 use super::desk::Route;
+use super::destination::Way;
 use super::proof::{Shown, primarys_position, shows};
 use super::routing::RouteMetrics;
 use super::shelf::Shelf;
 use crate::model::{Role, SessionId};
+use crate::pool::Borrowed;
 use crate::protocol::{Asked, Demand, Engine, Front, Refusal};
 use crate::router::{Memory, Plan, Proof, Reason, Stay, stay};
 
@@ -29,6 +31,16 @@ pub(super) enum Choice<E: Engine> {
     Primary,
     /// To a replica that may answer it; the request has so many bytes.
     Replica(Lent<E>, usize),
+}
+
+/// The replica that a request should go to.
+pub(super) struct Candidate<E: Engine> {
+    way: Arc<Way<E>>,
+    /// What it must show first.
+    proof: Proof,
+    why: Reason,
+    /// So many bytes the request has.
+    len: usize,
 }
 
 impl<E: Engine> Split<E> {
@@ -82,85 +94,113 @@ impl<E: Engine> Split<E> {
         self.memory.work();
     }
 
-    /// Chooses for the request that was looked at last, and borrows a replica's connection if it goes there.
-    pub(super) async fn choose<I>(
+    /// Chooses for the request that was looked at last. `Err`: the replica that it should go to, where something has to
+    /// be waited for first ([`Split::choose`]).
+    pub(super) fn choose_at_once(
         &mut self,
         route: &mut Route<E>,
         session: SessionId,
-        mut interrupt: impl FnMut(&mut std::task::Context<'_>) -> std::task::Poll<I>,
-    ) -> Result<Choice<E>, I> {
+    ) -> Result<Choice<E>, Candidate<E>> {
         let (len, demand) = self
             .asked
             .take()
             .unwrap_or((0, Demand::Read { hinted: false }));
-        let (wanted, subject) = match &demand {
-            Demand::Read { .. } => (Ok(Reason::Read), None),
-            Demand::ReadOnlyTransaction => (Ok(Reason::ReadOnlyTransaction), None),
-            Demand::Primary(why, subject) => (Err(Reason::Text(*why)), Some(subject)),
-        };
-        let mut reason = match wanted {
-            Ok(wanted) => match self.refused.take() {
-                None => Ok(wanted),
-                Some(Refusal::Keeps) => Err(Reason::LeavesState),
-                Some(Refusal::ReadOnly | Refusal::Elsewhere) => Err(Reason::Refused),
-            },
-            wanted => wanted,
-        };
-        let mut lent = None;
-        if reason.is_ok() {
-            match self.replica(route, &mut interrupt).await? {
-                Ok(found) => lent = Some(found),
-                Err(why) => reason = Err(why),
+        let why = match demand {
+            Demand::Read { .. } => Reason::Read,
+            Demand::ReadOnlyTransaction => Reason::ReadOnlyTransaction,
+            Demand::Primary(why, subject) => {
+                return Ok(self.chose_primary(session, Reason::Text(why), &subject.0));
             }
-        }
-        let (Ok(why) | Err(why)) = reason;
-        let role = if lent.is_some() {
-            Role::Replica
-        } else {
-            Role::Primary
         };
-        self.metrics.routed(role, why);
-        if tracing::enabled!(tracing::Level::DEBUG) {
-            let target = lent.as_ref().map_or("", |lent| &*lent.way.site.name);
-            let subject = subject.map_or("", |subject| &*subject.0);
-            tracing::debug!(%session, role = role.as_str(), target, reason = why.name(), subject, "routed");
+        let refused = self.refused.take().map(|refusal| match refusal {
+            Refusal::Keeps => Reason::LeavesState,
+            Refusal::ReadOnly | Refusal::Elsewhere => Reason::Refused,
+        });
+        if let Some(why) = refused {
+            return Ok(self.chose_primary(session, why, ""));
         }
-        Ok(match lent {
-            Some(lent) => Choice::Replica(lent, len),
-            None => Choice::Primary,
+        let destinations = &mut route.destinations;
+        let home = self.memory.home();
+        let way = home
+            .and_then(|home| destinations.reader(home))
+            .or_else(|| destinations.replica());
+        let target = way.as_ref().map(|way| &way.site.name);
+        let plan = self.memory.plan(route.options.split.consistency, target);
+        let (way, proof) = match (way, plan) {
+            (Some(way), Plan::Replica(proof)) => (way, proof),
+            (_, Plan::Primary(why)) => return Ok(self.chose_primary(session, why, "")),
+            (None, _) => return Ok(self.chose_primary(session, Reason::NoReplica, "")),
+        };
+        let candidate = Candidate {
+            way,
+            proof,
+            why,
+            len,
+        };
+        if proof == Proof::None
+            && let Some(server) = candidate.way.pool.borrow_at_once()
+        {
+            return Ok(self.chose_replica(session, candidate, server));
+        }
+        Err(candidate)
+    }
+
+    /// Borrows a connection of the replica that the request should go to, once that has shown what it must; or the
+    /// primary is to have the request. Cancel-safe, but for the choice.
+    pub(super) async fn choose<I>(
+        &mut self,
+        route: &mut Route<E>,
+        session: SessionId,
+        candidate: Candidate<E>,
+        mut interrupt: impl FnMut(&mut std::task::Context<'_>) -> std::task::Poll<I>,
+    ) -> Result<Choice<E>, I> {
+        let shown = self.shown(route, &candidate, &mut interrupt).await?;
+        Ok(match shown {
+            Ok(server) => self.chose_replica(session, candidate, server),
+            Err(why) => self.chose_primary(session, why, ""),
         })
     }
 
-    /// A connection of a replica that may answer, or why there is none.
-    async fn replica<I>(
+    fn chose_primary(&self, session: SessionId, why: Reason, subject: &str) -> Choice<E> {
+        self.metrics.routed(Role::Primary, why);
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            routed(session, Role::Primary, "", why, subject);
+        }
+        Choice::Primary
+    }
+
+    fn chose_replica(
+        &mut self,
+        session: SessionId,
+        candidate: Candidate<E>,
+        server: Borrowed<E>,
+    ) -> Choice<E> {
+        let Candidate { way, why, len, .. } = candidate;
+        self.memory.read(&way.site.name);
+        self.metrics.routed(Role::Replica, why);
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            routed(session, Role::Replica, &way.site.name, why, "");
+        }
+        Choice::Replica(Lent::new(server, way, Role::Replica), len)
+    }
+
+    /// A connection of the candidate that may answer, or why there is none.
+    async fn shown<I>(
         &mut self,
         route: &mut Route<E>,
+        candidate: &Candidate<E>,
         interrupt: &mut impl FnMut(&mut std::task::Context<'_>) -> std::task::Poll<I>,
-    ) -> Result<Result<Lent<E>, Reason>, I> {
-        let options = Arc::clone(&route.options);
-        let home = self.memory.home().cloned();
-        let destinations = &mut route.destinations;
-        let home = home.filter(|home| destinations.serves(home));
-        let way = match home {
-            Some(home) => destinations.access().member(&home),
-            None => destinations.replica(),
-        };
-        let target = way.as_ref().map(|way| &way.site.name);
-        let proof = match self.memory.plan(options.split.consistency, target) {
-            Plan::Primary(reason) => return Ok(Err(reason)),
-            Plan::Replica(proof) => proof,
-        };
-        let Some(way) = way else {
-            return Ok(Err(Reason::NoReplica));
-        };
-        if proof == Proof::Fresh {
+    ) -> Result<Result<Borrowed<E>, Reason>, I> {
+        let Candidate { way, proof, .. } = candidate;
+        let wait = route.options.split.wait;
+        if *proof == Proof::Fresh {
             match primarys_position(&mut route.destinations, interrupt).await? {
                 Some(position) if !position.is_empty() => self.memory.learn(&position),
                 _ => return Ok(Err(Reason::Behind)),
             }
         }
         let roster = Arc::clone(route.destinations.access().roster());
-        let mut server = match borrow_there(&way, interrupt).await {
+        let mut server = match borrow_there(way, interrupt).await {
             Ok(server) => server,
             Err(Missed::Interrupted(what)) => return Err(what),
             Err(_) => {
@@ -168,8 +208,8 @@ impl<E: Engine> Split<E> {
                 return Ok(Err(Reason::Unreachable));
             }
         };
-        if let Some(floor) = self.memory.floor().filter(|_| proof != Proof::None) {
-            match shows(&mut server, floor, options.split.wait).await {
+        if let Some(floor) = self.memory.floor().filter(|_| *proof != Proof::None) {
+            match shows(&mut server, floor, wait).await {
                 Shown::Reached => self.memory.show(&way.site.name),
                 Shown::Behind => {
                     server.give_back();
@@ -181,7 +221,12 @@ impl<E: Engine> Split<E> {
                 }
             }
         }
-        self.memory.read(&way.site.name);
-        Ok(Ok(Lent::new(server, way, Role::Replica)))
+        Ok(Ok(server))
     }
+}
+
+/// Out of the way of requests that are not logged.
+#[cold]
+fn routed(session: SessionId, role: Role, target: &str, why: Reason, subject: &str) {
+    tracing::debug!(%session, role = role.as_str(), target, reason = why.name(), subject, "routed");
 }

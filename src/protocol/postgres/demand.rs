@@ -6,10 +6,9 @@
 use super::catalogue::{Form, PgReadings};
 use super::frame::{self, Header};
 use super::front::PgFront;
+use super::leaning::Leaning;
 use super::rename::split_cstr;
 use super::request_statement::text_of;
-use super::settings::Value;
-use crate::protocol::demand::Hint;
 use crate::protocol::{Asked, Demand, Unit};
 use crate::sql::reading::Why;
 
@@ -174,23 +173,15 @@ fn both(before: Demand, next: Demand) -> Demand {
 struct Session<'a> {
     front: &'a PgFront,
     readings: Option<&'a PgReadings>,
-    role: Option<Hint>,
-    serializable: bool,
+    leaning: Leaning,
 }
 
 impl<'a> Session<'a> {
     fn new(front: &'a PgFront, readings: Option<&'a PgReadings>) -> Self {
-        let settings = front.settings.wanted();
-        let is = |name: &str, wanted: &[u8]| {
-            let value = settings.value(name).map(plain);
-            value.is_some_and(|value| value.eq_ignore_ascii_case(wanted))
-        };
-        let role = settings.value(ROLE).map(plain);
         Self {
             front,
             readings,
-            role: role.and_then(Hint::named),
-            serializable: is("default_transaction_isolation", b"serializable"),
+            leaning: front.settings.wanted().leaning(),
         }
     }
 
@@ -199,13 +190,13 @@ impl<'a> Session<'a> {
             return Demand::primary(Why::NoCatalogue);
         };
         let reading = readings.get(text, form);
-        let demand = match Demand::of(&reading, self.role) {
+        let demand = match Demand::of(&reading, self.leaning.role) {
             Ok(demand) => demand,
             Err(name) => self.executed(&name),
         };
         match demand {
             // A standby has none of these.
-            Demand::Read { .. } | Demand::ReadOnlyTransaction if self.serializable => {
+            Demand::Read { .. } | Demand::ReadOnlyTransaction if self.leaning.serializable => {
                 Demand::primary(Why::Isolation)
             }
             demand => demand,
@@ -251,23 +242,10 @@ impl<'a> Session<'a> {
     }
 }
 
-/// A value without the quotes of a constant.
-fn plain(value: &Value) -> &[u8] {
-    let (Value::Text(text) | Value::List(text)) = value;
-    let text: &[u8] = text;
-    let inner = text.strip_prefix(b"'");
-    inner
-        .and_then(|inner| inner.strip_suffix(b"'"))
-        .unwrap_or(text)
-}
-
 fn message(input: &[u8]) -> Option<Header> {
     // What is longer is refused when it is passed on.
     frame::header(input, i32::MAX.unsigned_abs() as usize).ok()?
 }
-
-/// The setting by which a session chooses a role.
-const ROLE: &str = "sluice.role";
 
 /// More than this is not held back to see where it ends.
 const LONGEST_UNIT: usize = 256 * 1024;

@@ -24,6 +24,7 @@ pub mod front;
 mod guc;
 mod inspect;
 mod join;
+mod leaning;
 mod line_up;
 pub mod listen;
 pub mod md5;

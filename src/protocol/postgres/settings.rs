@@ -13,6 +13,7 @@ use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
 use super::guc;
+use super::leaning::Leaning;
 use crate::protocol::interner::Interner;
 
 /// Settings by lower-case name. The absence of a name means the connection's own default.
@@ -26,6 +27,7 @@ pub struct Settings {
     hash: u64,
     /// Hash of the values that may change how a statement is parsed or planned.
     planner: u64,
+    leaning: Leaning,
 }
 
 /// The value of a setting, in one of the two ways in which it can be given.
@@ -105,6 +107,7 @@ impl Settings {
             } else {
                 HASHER.hash_one(planner)
             },
+            leaning: Leaning::of(&values),
             values,
             setters,
         }
@@ -159,6 +162,11 @@ impl Settings {
     /// Identifies the content within this process.
     pub fn id(&self) -> u64 {
         self.hash
+    }
+
+    /// What they say about where texts go.
+    pub const fn leaning(&self) -> Leaning {
+        self.leaning
     }
 
     /// Identifies the part of the content that parsing and planning depend on.

@@ -23,6 +23,46 @@ pub enum Plain {
 /// What the text is, if that can be seen at once.
 #[must_use]
 pub fn plain(text: &[u8]) -> Option<Plain> {
+    look(text, None)
+}
+
+/// A query that is plainly a read, with its numbers and strings made equal: what is read from where by
+/// which functions is that of the text. `None` if it is not seen to be such a query.
+#[must_use]
+pub fn skeleton(text: &[u8]) -> Option<SmallVec<[u8; 256]>> {
+    if !text.get(..6)?.eq_ignore_ascii_case(b"select") {
+        return None;
+    }
+    let mut bones = Bones {
+        out: SmallVec::with_capacity(text.len()),
+        left: text,
+    };
+    look(text, Some(&mut bones))?;
+    bones.join(0, b"", b"");
+    Some(bones.out)
+}
+
+/// A skeleton that is being put together.
+struct Bones<'a> {
+    out: SmallVec<[u8; 256]>,
+    /// What has not been copied begins here: between constants all is copied at once.
+    left: &'a [u8],
+}
+
+impl<'a> Bones<'a> {
+    /// Copies all but the last `len` bytes, of which a constant and `behind` are made; `instead` stands for it.
+    fn join(&mut self, len: usize, instead: &'static [u8], behind: &'a [u8]) {
+        let kept = self.left.len().saturating_sub(len);
+        self.out
+            .extend_from_slice(self.left.get(..kept).unwrap_or_default());
+        self.out.extend_from_slice(instead);
+        self.left = behind;
+    }
+}
+
+/// What the text is, if that can be seen at once; and its bones, if they are wanted. One function for both, so that
+/// whoever wants both has its code in the processor's cache the second time.
+fn look<'a>(text: &'a [u8], mut bones: Option<&mut Bones<'a>>) -> Option<Plain> {
     let (word, mut rest) = text.split_at_checked(6)?;
     let plain = if word.eq_ignore_ascii_case(b"select") {
         Plain::Read
@@ -38,42 +78,29 @@ pub fn plain(text: &[u8]) -> Option<Plain> {
         rest = match class(byte) {
             Class::Letter => behind_word(rest)?,
             Class::Mark => behind,
-            Class::Digit => behind_number(behind)?,
-            Class::Quote => behind_string(behind)?,
+            Class::Digit => {
+                let after = behind_number(behind)?;
+                // A larger one is of another type, which other operators take.
+                if let Some(bones) = &mut bones
+                    && rest.len() - after.len() <= INT4_DIGITS
+                {
+                    bones.join(rest.len(), b"0", after);
+                }
+                after
+            }
+            Class::Quote => {
+                let after = behind_string(behind)?;
+                if let Some(bones) = &mut bones {
+                    bones.join(rest.len(), b"''", after);
+                }
+                after
+            }
             Class::Minus if behind.first() != Some(&b'-') => behind,
             Class::End if behind.iter().all(|byte| *byte == b' ') => break,
             _ => return None,
         };
     }
     Some(plain)
-}
-
-/// A query that is plainly a read, with its numbers and strings made equal: what is read from where by
-/// which functions is that of the text. `None` if it is not seen to be such a query.
-#[must_use]
-pub fn skeleton(text: &[u8]) -> Option<SmallVec<[u8; 256]>> {
-    if plain(text) != Some(Plain::Read) {
-        return None;
-    }
-    let mut out = SmallVec::new();
-    let mut rest = text;
-    while let Some((&byte, behind)) = rest.split_first() {
-        let (after, instead): (_, Option<&[u8]>) = match class(byte) {
-            Class::Letter => (behind_word(rest)?, None),
-            Class::Digit => {
-                let after = behind_number(behind)?;
-                // A larger one is of another type, which other operators take.
-                let small = rest.len() - after.len() <= INT4_DIGITS;
-                (after, small.then_some(b"0"))
-            }
-            Class::Quote => (behind_string(behind)?, Some(b"''")),
-            _ => (behind, None),
-        };
-        let piece = rest.get(..rest.len() - after.len())?;
-        out.extend_from_slice(instead.unwrap_or(piece));
-        rest = after;
-    }
-    Some(out)
 }
 
 /// So many digits are an `integer`, whichever they are.

@@ -112,6 +112,13 @@ macro_rules! reasons {
             /// Every reason, in declaration order.
             pub const ALL: [Self; [$($name),+].len()] = [$(Self::$Reason),+];
 
+            /// Where it stands in [`Self::ALL`].
+            #[must_use]
+            pub const fn index(self) -> usize {
+                // A field-less enum of the default representation counts from 0.
+                self as usize
+            }
+
             /// The stable name, fit for a metric label.
             #[must_use]
             pub const fn name(self) -> &'static str {
