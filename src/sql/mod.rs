@@ -11,5 +11,6 @@ pub mod lexer;
 pub mod mysql;
 pub mod postgres;
 pub mod reading;
+pub mod skeleton;
 pub mod statement;
 pub mod touches;

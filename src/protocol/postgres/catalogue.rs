@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::sql::cache::{CacheLimits, VerdictCache};
-use crate::sql::postgres::{is_builtin, reading, reading_of_prepare, skeleton};
+use crate::sql::postgres::{is_builtin, reading, reading_of_prepare};
 use crate::sql::reading::{Catalogue, Reading};
+use crate::sql::skeleton::skeleton;
 
 /// Verdicts on the texts of one database's clients.
 pub struct PgReadings {

@@ -6,7 +6,8 @@ use std::sync::{Arc, LazyLock};
 use crate::model::{PinReason, Pins};
 use crate::sql::cache::{CacheLimits, VerdictCache};
 use crate::sql::lexer::{Lexer, Quoting};
-use crate::sql::postgres::{Plain, classify, plain};
+use crate::sql::postgres::{classify, plain};
+use crate::sql::skeleton::Plain;
 use crate::sql::statement::{
     CopyFlow, Detail, SettingAction, SettingScope, Statement, TransactionControl, Verdict, Which,
 };

@@ -24,7 +24,7 @@ mod utility;
 mod words;
 
 pub use names::are_plain_names;
-pub use plain::{Plain, plain, skeleton};
+pub use plain::plain;
 pub use reading::{is_builtin, reading, reading_of_prepare};
 pub use words::path_has_temp_schema;
 
