@@ -132,7 +132,7 @@ pub fn carried_out(
     match rows {
         Some(rows) => {
             front.last.row_count = -1;
-            let statement = running_statement(front);
+            let statement = answered(front, more);
             // Neither these count nor OUT parameters, nor commands that are no statements.
             if let Some(it) = statement
                 && it.counts
@@ -141,9 +141,7 @@ pub fn carried_out(
                 // Rows of a cursor come later.
                 let open = it.touches.contains(Touch::CalcFoundRows)
                     || ok.status.has(Status::CURSOR_EXISTS);
-                front.last.found_rows = rows;
-                front.last.found_rows_open = open;
-                front.last.found_elsewhere = false;
+                front.last.found(rows, open);
             } else {
                 let cursor = ok.status.has(Status::CURSOR_EXISTS);
                 if cursor || statement.is_some_and(|it| it.queries) {
@@ -153,21 +151,16 @@ pub fn carried_out(
         }
         None => {
             front.last.row_count = i64::try_from(ok.affected_rows).unwrap_or(i64::MAX);
-            // An UPDATE of MySQL counts the rows that it has found as a query does.
             if front.flavor == Flavor::MySql
                 && let Some(matched) = matched(ok.info)
             {
-                front.last.found_rows = matched;
-                front.last.found_rows_open = false;
-                front.last.found_elsewhere = false;
+                front.last.matched(matched);
             }
-            let statement = running_statement(front);
+            let statement = answered(front, more);
             if front.flavor == Flavor::MySql
                 && statement.is_some_and(|it| it.touches.contains(Touch::Do))
             {
-                front.last.found_rows = 1;
-                front.last.found_rows_open = false;
-                front.last.found_elsewhere = false;
+                front.last.found(1, false);
             } else if statement.is_some_and(|it| it.queries) {
                 count(front, false);
             }
@@ -234,8 +227,7 @@ fn count(front: &mut MyFront, surely: bool) {
     if front.last.found_elsewhere && !surely {
         return;
     }
-    front.last.found_rows_open = true;
-    front.last.found_elsewhere = false;
+    front.last.found(front.last.found_rows, true);
 }
 
 /// The number in `Rows matched: 1  Changed: 0  Warnings: 0`.
@@ -272,6 +264,15 @@ pub fn leave_schema(front: &mut MyFront) {
         let client = front.capabilities;
         front.tracking.schema_left(schema, front.flavor, client);
     }
+}
+
+/// The statement that a result belongs to. Behind a `CALL` that is not certain but of the text's last.
+fn answered(front: &MyFront, more: bool) -> Option<&Statement> {
+    let running = running_statement(front)?;
+    if !more && running.many_replies {
+        return front.running.as_ref()?.verdict.statements.last();
+    }
+    Some(running)
 }
 
 fn running_statement(front: &MyFront) -> Option<&Statement> {

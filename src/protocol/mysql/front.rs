@@ -128,6 +128,8 @@ pub struct Last {
     pub found_rows: u64,
     /// It has to be asked for: the server has counted more rows than it has sent.
     pub found_rows_open: bool,
+    /// It is that, or 0: which, nobody has told.
+    pub found_rows_doubtful: bool,
     /// What `SHOW WARNINGS` shows.
     pub warnings: Warnings,
     /// The error by which Sluice itself has answered, which no server connection knows.
@@ -144,6 +146,27 @@ pub struct Last {
     /// The client has asked what nobody knew any more, and may do so again: it keeps its server
     /// connection from one command to the next.
     pub asks: bool,
+}
+
+impl Last {
+    /// The server has counted so many rows. `open`: it may have counted more.
+    pub(super) const fn found(&mut self, rows: u64, open: bool) {
+        self.found_rows = rows;
+        self.found_rows_open = open;
+        self.found_rows_doubtful = false;
+        self.found_elsewhere = false;
+    }
+
+    /// An `UPDATE` of MySQL has found so many rows, which it counts as a query does; but one that sees without looking
+    /// that it can find none (`WHERE FALSE`, `LIMIT 0`) leaves the count as it was.
+    pub(super) const fn matched(&mut self, rows: u64) {
+        if rows > 0 {
+            self.found(rows, false);
+        } else {
+            self.found_rows_doubtful |= self.found_rows_open || self.found_rows > 0;
+            self.found_rows_open = false;
+        }
+    }
 }
 
 /// An error of Sluice's own.
@@ -368,6 +391,7 @@ impl MyFront {
         self.last = Last {
             found_rows: self.last.found_rows,
             found_rows_open: self.last.found_rows_open,
+            found_rows_doubtful: self.last.found_rows_doubtful,
             found_elsewhere: self.last.found_elsewhere,
             connection: self.last.connection,
             ..Last::default()

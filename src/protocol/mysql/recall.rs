@@ -70,6 +70,7 @@ pub fn recall(
     // Where the server cannot be made to count as many.
     if let Some(name) = asked(words, "found_rows()")
         && !front.last.found_rows_open
+        && !front.last.found_rows_doubtful
         && primer(front, first.touches, false).is_none()
     {
         let count = front.last.found_rows.to_string();
@@ -242,7 +243,8 @@ fn answer(
     front.begin();
     front.forget_last();
     let last = &mut front.last;
-    (last.row_count, last.found_rows, last.found_rows_open) = (-1, 1, false);
+    last.row_count = -1;
+    last.found(1, false);
     // The server connection at hand does not know of it.
     (last.interrupted, last.found_elsewhere) = (true, true);
     let rows = [answer::row(value)];
@@ -283,7 +285,7 @@ fn primer(front: &MyFront, touches: Touches, diagnosed: bool) -> Option<String> 
     }
     let counted = touches.contains(Touch::RowCount) || diagnosed;
     if touches.contains(Touch::FoundRows) {
-        if last.found_rows_open {
+        if last.found_rows_open || last.found_rows_doubtful {
             return None;
         }
         // It counts rows that are read in vain.

@@ -402,7 +402,8 @@ impl RequestReader<'_> {
     /// statements have counted, where only it knows.
     fn ask_for_count(&mut self) {
         let last = &mut self.front.last;
-        if std::mem::take(&mut last.found_rows_open) {
+        let doubtful = last.found_rows_doubtful && !last.found_elsewhere;
+        if std::mem::take(&mut last.found_rows_open) || doubtful {
             self.run_for(inquire::FOUND_ROWS, Fate::FoundRows);
         }
         self.front.last.found_elsewhere = true;

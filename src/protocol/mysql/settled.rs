@@ -222,6 +222,7 @@ pub(super) fn row(reader: &mut ReplyReader<'_>, payload: &[u8]) {
         Fate::FoundRows => {
             if let (Some(watcher), Some(rows)) = (&mut reader.watcher, number(value(0))) {
                 watcher.front.last.found_rows = rows;
+                watcher.front.last.found_rows_doubtful = false;
             }
         }
         Fate::Warnings => {

@@ -13,6 +13,8 @@ on_both!(
     warnings_are_not_counted,
     a_call_tells_nothing_of_others,
     a_later_statement_of_a_text_asks_for_the_count_before_it,
+    what_follows_a_call_is_counted,
+    an_update_that_finds_nothing_counts_nothing_or_is_not_counted,
 );
 
 /// COM_RESET_CONNECTION
@@ -334,4 +336,66 @@ fn a_later_statement_of_a_text_asks_for_the_count_before_it(kind: Kind) {
         })
     });
     assert_eq!(counts[0], counts[1]);
+}
+
+/// Which reply is whose is not certain behind a `CALL`, but that the last is the last statement's.
+fn what_follows_a_call_is_counted(kind: Kind) {
+    let database = Database::new(kind);
+    database
+        .admin()
+        .succeed("create procedure nothing() begin declare x int; set x = 1; end");
+    let proxy = Sluice::with_pool(&database, 1);
+    let [mut direct, mut proxied] = [database.server_port, proxy.port]
+        .map(|port| Wire::connect(&database.login(port)).unwrap());
+    let mut other = proxy.connect(&database);
+    let mut counted = Vec::new();
+    for client in [&mut direct, &mut proxied] {
+        client.ask("select row_count()");
+        client
+            .query("call nothing(); select sql_calc_found_rows 1 union select 2 union select 3 limit 1")
+            .unwrap();
+        // A CALL keeps the connection.
+        client.simple(RESET).unwrap();
+        other.succeed("select 1 union select 2");
+        counted.push(client.value("select found_rows()"));
+    }
+    assert_eq!(counted[0], counted[1]);
+}
+
+/// Where only a server connection that was given back knows, the client is told so, and then keeps its own.
+fn an_update_that_finds_nothing_counts_nothing_or_is_not_counted(kind: Kind) {
+    let database = Database::new(kind);
+    let mut admin = database.admin();
+    admin.succeed("create table counted (id int primary key, n int)");
+    admin.succeed("insert into counted values (1, 1), (2, 2)");
+    let proxy = Sluice::with_pool(&database, 1);
+    let mut other = proxy.connect(&database);
+    for begin in ["begin", "do 1"] {
+        for update in [
+            "update counted set n = 3 where id = 9",
+            "update counted set n = 3 where id = null",
+            "update counted set n = 3 limit 0",
+            "update counted set n = 3 where id = 1",
+        ] {
+            let [direct, proxied] = [database.server_port, proxy.port].map(|port| {
+                let mut client = Wire::connect(&database.login(port)).unwrap();
+                [true, false].map(|shared| {
+                    client.succeed(begin);
+                    client.ask("select 1 union select 2 union select 3");
+                    client.succeed(update);
+                    if shared && begin != "begin" {
+                        other.ask("select 1 union select 2");
+                    }
+                    let replies = client.query("select found_rows()").unwrap();
+                    format!("{:?}", replies.last().unwrap())
+                })
+            });
+            let lost = begin != "begin" && proxied[0].contains("1235");
+            assert!(
+                direct[0] == proxied[0] || lost,
+                "{begin}, {update}: {proxied:?}"
+            );
+            assert_eq!(direct[1], proxied[1], "{begin}, {update}");
+        }
+    }
 }
