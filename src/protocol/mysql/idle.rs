@@ -41,6 +41,10 @@ pub fn wants(
 ) -> Result<(usize, Wants), Fault> {
     let mut at = 0;
     loop {
+        if front.released {
+            front.quit = true;
+            return Ok((at, Wants::Quit));
+        }
         let rest = input.get(at..).unwrap_or_default();
         if front.request.dropping > 0 {
             let n = front.request.dropping.min(rest.len());

@@ -36,6 +36,8 @@ pub fn read(
     script: &mut Script,
     replies: &mut Vec<u8>,
 ) -> Result<usize, Fault> {
+    // The server is closing: it hears nothing more, and may just not be seen to have gone.
+    front.quit |= front.released;
     let mut reader = RequestReader {
         front,
         back,

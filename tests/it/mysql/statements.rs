@@ -208,6 +208,12 @@ fn a_client_that_asks_to_be_released_is(kind: Kind) {
         assert!(client.read_to_close().is_empty(), "{texts:?}");
         assert_eq!(proxy.connect(&database).value("select 1"), "1");
     }
+    // Sluice itself would answer this, and cannot have seen yet that the server has gone.
+    let mut client = proxy.connect(&database);
+    client.command(b"\x03commit release").unwrap();
+    client.command(b"\x03select connection_id()").unwrap();
+    client.read_replies().unwrap();
+    assert!(client.read_to_close().is_empty());
 }
 
 fn modes_of_the_next_transaction_are_left_to_nobody(kind: Kind) {
