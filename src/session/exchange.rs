@@ -341,11 +341,8 @@ impl<'a, E: Engine> Exchange<'a, E> {
             portion.hold(replies);
             return Ok(());
         }
-        self.client.outbox.push(replies);
-        match self.client.outbox.poll(&mut self.client.stream, cx) {
-            Poll::Ready(Err(_)) => Err(Outcome::ClientGone),
-            _ => Ok(()),
-        }
+        let Client { outbox, stream, .. } = &mut *self.client;
+        outbox.send_bytes(stream, cx, replies).map_err(client_gone)
     }
 
     fn read_server(&mut self, cx: &mut Context<'_>) -> Result<bool, Outcome> {
@@ -489,14 +486,19 @@ impl<'a, E: Engine> Exchange<'a, E> {
             script,
             ..
         } = &mut *self.server;
-        carry.extend_from_slice(input);
         script.clear();
-        let dealt = E::from_server(front, back, carry, script).map_err(breach)?;
-        if let Some(portion) = &mut self.portion {
-            for piece in script.pieces(carry) {
-                portion.hold(piece);
-            }
+        let Some(portion) = &mut self.portion else {
+            return Ok(());
+        };
+        if carry.is_empty() {
+            let dealt = E::from_server(front, back, input, script).map_err(breach)?;
+            portion.hold_pieces(script, input);
+            carry.extend_from_slice(input.get(dealt..).unwrap_or_default());
+            return Ok(());
         }
+        carry.extend_from_slice(input);
+        let dealt = E::from_server(front, back, carry, script).map_err(breach)?;
+        portion.hold_pieces(script, carry);
         carry.advance(dealt);
         if carry.is_empty() {
             *carry = BytesMut::new();

@@ -70,11 +70,25 @@ impl Outbox {
         script: &Script,
         input: &[u8],
     ) -> io::Result<()> {
-        let Some(piece) = script.only_piece(input).filter(|_| self.bytes.is_empty()) else {
-            return self.send_pieces(stream, cx, script, input);
-        };
+        match script.only_piece(input) {
+            Some(piece) => self.send_bytes(stream, cx, piece),
+            None => self.send_pieces(stream, cx, script, input),
+        }
+    }
+
+    /// The same for bytes that are in one place.
+    pub(super) fn send_bytes(
+        &mut self,
+        stream: &mut Stream,
+        cx: &mut Context<'_>,
+        piece: &[u8],
+    ) -> io::Result<()> {
         if piece.is_empty() {
             return Ok(());
+        }
+        if !self.bytes.is_empty() {
+            self.push(piece);
+            return self.poll_now(stream, cx);
         }
         let sent = match Pin::new(&mut *stream).poll_write(cx, piece) {
             Poll::Ready(sent) => sent?,

@@ -3,7 +3,7 @@
 //! otherwise.
 
 use crate::model::Progress;
-use crate::protocol::{Engine, Front, Refusal};
+use crate::protocol::{Engine, Front, Refusal, Script};
 
 /// The state of one borrow of a replica's connection.
 #[derive(Debug)]
@@ -101,6 +101,14 @@ impl Portion {
     /// Something that the client is to be told, if all goes well.
     pub(super) fn hold(&mut self, piece: &[u8]) {
         self.held.extend_from_slice(piece);
+    }
+
+    /// The same for the pieces of a script over `input`.
+    pub(super) fn hold_pieces(&mut self, script: &Script, input: &[u8]) {
+        self.held.reserve(script.output_len());
+        for piece in script.pieces(input) {
+            self.hold(piece);
+        }
     }
 
     /// The replica has refused, or not.

@@ -188,13 +188,20 @@ impl<E: Engine> Relay<E> {
     /// answered with an error and the session goes on. Cancel-safe.
     async fn borrow(&mut self, start: Instant) -> Result<Option<(Lent<E>, Option<usize>)>, End> {
         if let Some(split) = &mut self.split {
-            match split.choose_at_once(&mut self.route, self.handle.id) {
+            // Boxed, and out of the way before anything is waited for: an idle client is to be small.
+            let awaited = match split.choose_at_once(&mut self.route, self.handle.id) {
                 Ok(Choice::Replica(lent, len)) => {
                     self.tally.lent_at_once();
                     return Ok(Some((lent, Some(len))));
                 }
-                Ok(Choice::Primary) => split.works(),
-                Err(candidate) => return Box::pin(self.borrow_chosen(candidate, start)).await,
+                Ok(Choice::Primary) => {
+                    split.works();
+                    None
+                }
+                Err(candidate) => Some(Box::new(candidate)),
+            };
+            if let Some(candidate) = awaited {
+                return Box::pin(self.borrow_chosen(candidate, start)).await;
             }
         }
         if let Some(lent) = self.borrow_at_once() {
@@ -216,7 +223,7 @@ impl<E: Engine> Relay<E> {
     /// The same for a request that should go to this replica; with its size if it does.
     async fn borrow_chosen(
         &mut self,
-        candidate: Candidate<E>,
+        candidate: Box<Candidate<E>>,
         start: Instant,
     ) -> Result<Option<(Lent<E>, Option<usize>)>, End> {
         let Self {
@@ -230,7 +237,7 @@ impl<E: Engine> Relay<E> {
             return Ok(None);
         };
         let interrupt = |cx: &mut Context<'_>| poll_waiting(client, handle, cx);
-        match split.choose(route, handle.id, candidate, interrupt).await {
+        match split.choose(route, handle.id, *candidate, interrupt).await {
             Ok(Choice::Replica(lent, len)) => return Ok(Some((lent, Some(len)))),
             Ok(Choice::Primary) => split.works(),
             Err(interrupt) => return self.missed(Missed::Interrupted(interrupt)).map(|()| None),
