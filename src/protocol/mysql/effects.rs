@@ -443,6 +443,8 @@ pub fn failed(front: &mut MyFront, back: &mut MyBack, begun: bool) {
     front.last.row_count = -1;
     // MariaDB counts rows as it finds them.
     let surely = front.flavor == Flavor::MariaDb && begun;
+    front.last.found_rows_unfinished |= front.flavor == Flavor::MySql
+        && running_statement(front).is_some_and(|it| it.touches.contains(Touch::TableWrite));
     if surely || running_statement(front).is_some_and(|it| it.queries) {
         count(front, surely);
     }

@@ -130,6 +130,8 @@ pub struct Last {
     pub found_rows_open: bool,
     /// It is that, or 0: which, nobody has told.
     pub found_rows_doubtful: bool,
+    /// A write of MySQL has failed: what it had counted by then `FOUND_ROWS()` does not tell, until a `CALL` takes it over.
+    pub found_rows_unfinished: bool,
     /// What `SHOW WARNINGS` shows.
     pub warnings: Warnings,
     /// The error by which Sluice itself has answered, which no server connection knows.
@@ -154,7 +156,17 @@ impl Last {
         self.found_rows = rows;
         self.found_rows_open = open;
         self.found_rows_doubtful = false;
+        self.found_rows_unfinished = false;
         self.found_elsewhere = false;
+    }
+
+    /// A `CALL` begins: see [`Last::found_rows_unfinished`].
+    pub(super) fn called(&mut self) {
+        if std::mem::take(&mut self.found_rows_unfinished) {
+            self.found_rows_doubtful |= self.found_rows_open || self.found_rows > 0;
+            // With anything in between the server connection does not know it, either.
+            self.found_elsewhere |= self.interrupted;
+        }
     }
 
     /// An `UPDATE` of MySQL has found so many rows, which it counts as a query does; but one that sees without looking
@@ -392,6 +404,7 @@ impl MyFront {
             found_rows: self.last.found_rows,
             found_rows_open: self.last.found_rows_open,
             found_rows_doubtful: self.last.found_rows_doubtful,
+            found_rows_unfinished: self.last.found_rows_unfinished,
             found_elsewhere: self.last.found_elsewhere,
             connection: self.last.connection,
             ..Last::default()

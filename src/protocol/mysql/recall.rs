@@ -43,6 +43,9 @@ pub fn recall(
     if verdict.kills() {
         return kill(front, header, verdict, replies);
     }
+    if verdict.touches.contains(Touch::Call) {
+        front.last.called();
+    }
     if let Some(sql) = raised(front, first.touches) {
         return Recall::Raise(sql);
     }
@@ -165,6 +168,9 @@ pub fn before_execution(
     replies: &mut Vec<u8>,
 ) -> Recall {
     let touches = verdict.touches;
+    if touches.contains(Touch::Call) {
+        front.last.called();
+    }
     if let Some(sql) = raised(front, touches) {
         return Recall::Raise(sql);
     }

@@ -15,6 +15,7 @@ on_both!(
     a_later_statement_of_a_text_asks_for_the_count_before_it,
     what_follows_a_call_is_counted,
     an_update_that_finds_nothing_counts_nothing_or_is_not_counted,
+    what_a_failed_write_has_counted_is_told_behind_a_call,
 );
 
 /// COM_RESET_CONNECTION
@@ -396,6 +397,39 @@ fn an_update_that_finds_nothing_counts_nothing_or_is_not_counted(kind: Kind) {
                 "{begin}, {update}: {proxied:?}"
             );
             assert_eq!(direct[1], proxied[1], "{begin}, {update}");
+        }
+    }
+}
+
+/// MySQL tells 0 behind the `CALL`, and without it what was counted before the failure.
+fn what_a_failed_write_has_counted_is_told_behind_a_call(kind: Kind) {
+    let database = Database::new(kind);
+    let mut admin = database.admin();
+    admin.succeed("create table short (id int primary key, name varchar(3))");
+    admin.succeed("insert into short values (1, 'a')");
+    admin.succeed("create procedure nothing() begin declare x int; set x = 1; end");
+    let proxy = Sluice::with_pool(&database, 1);
+    let mut other = proxy.connect(&database);
+    for shared in [true, false] {
+        for text in [
+            "call nothing(); select found_rows()",
+            "select found_rows()",
+            "do 1; call nothing(); select found_rows()",
+        ] {
+            let [direct, proxied] = [database.server_port, proxy.port].map(|port| {
+                let mut client = Wire::connect(&database.login(port)).unwrap();
+                client.ask("select 1 union select 2 union select 3");
+                client.fail("update short set name = 'long' where id = 1");
+                if shared {
+                    other.ask("select 1 union select 2");
+                }
+                let replies = client.query(text).unwrap();
+                format!("{:?}", replies.last().unwrap())
+            });
+            assert!(
+                direct == proxied || proxied.contains("1235"),
+                "{text}: {direct}, {proxied}"
+            );
         }
     }
 }
