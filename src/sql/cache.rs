@@ -11,6 +11,8 @@ use foldhash::quality::RandomState;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{Equivalent, Weighter};
 
+use super::skeleton::skeleton;
+
 /// Bounds of a [`VerdictCache`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CacheLimits {
@@ -118,6 +120,14 @@ impl<V: Weigh, M: Copy + Eq + Hash> VerdictCache<V, M> {
         verdict
     }
 
+    /// The same; of queries that differ in their values alone, one is classified.
+    pub fn get_alike(&self, text: &[u8], mode: M) -> Arc<V> {
+        match skeleton(text) {
+            Some(skeleton) => self.get(&skeleton, mode),
+            None => self.get(text, mode),
+        }
+    }
+
     /// How many texts are kept.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -154,6 +164,17 @@ mod tests {
         assert_ne!(first, cache.get(b"set a = 2", ()));
         assert_eq!(cache.len(), 2);
         assert!(cache.bytes() > 18);
+    }
+
+    #[test]
+    fn queries_alike_share_a_verdict_and_others_do_not() {
+        let cache = VerdictCache::new(|text, ()| classify(text), CacheLimits::default());
+        let first = cache.get_alike(b"select a from t where b = 1", ());
+        let second = cache.get_alike(b"select a from t where b = 'x'", ());
+        assert!(Arc::ptr_eq(&first, &second));
+        cache.get_alike(b"set a = 1", ());
+        cache.get_alike(b"set a = 2", ());
+        assert_eq!(cache.len(), 3);
     }
 
     #[test]

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use crate::sql::cache::{CacheLimits, VerdictCache};
 use crate::sql::mysql::{Flavor, Mode, reading};
 use crate::sql::reading::{Catalogue, Demand, Reading};
-use crate::sql::skeleton::skeleton;
 
 /// Verdicts on the texts of one user's clients.
 pub struct MyReadings {
@@ -27,11 +26,7 @@ impl MyReadings {
 
     /// The verdict on a text read in this mode.
     pub fn get(&self, text: &[u8], mode: Mode) -> Arc<Reading> {
-        // Of queries that differ in their values alone, one is parsed.
-        match skeleton(text) {
-            Some(skeleton) => self.cache.get(&skeleton, mode),
-            None => self.cache.get(text, mode),
-        }
+        self.cache.get_alike(text, mode)
     }
 }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::back::MyBack;
+use super::found::Found;
 use super::front::{MyFront, Savepoints};
 use super::login::Flavor;
 use super::message::Ok as OkPacket;
@@ -141,7 +142,10 @@ pub fn carried_out(
                 // Rows of a cursor come later.
                 let open = it.touches.contains(Touch::CalcFoundRows)
                     || ok.status.has(Status::CURSOR_EXISTS);
-                front.last.found(rows, open);
+                front.last.found = Found::of(rows);
+                if open {
+                    front.last.found.open();
+                }
             } else {
                 let cursor = ok.status.has(Status::CURSOR_EXISTS);
                 if cursor || statement.is_some_and(|it| it.queries) {
@@ -154,13 +158,13 @@ pub fn carried_out(
             if front.flavor == Flavor::MySql
                 && let Some(matched) = matched(ok.info)
             {
-                front.last.matched(matched);
+                front.last.found.matched(matched);
             }
             let statement = answered(front, more);
             if front.flavor == Flavor::MySql
                 && statement.is_some_and(|it| it.touches.contains(Touch::Do))
             {
-                front.last.found(1, false);
+                front.last.found = Found::of(1);
             } else if statement.is_some_and(|it| it.queries) {
                 count(front, false);
             }
@@ -224,10 +228,9 @@ fn pin_anew(front: &mut MyFront, statement: &Statement, at: usize) {
 /// The server connection may have counted rows of which the reply tells nothing. `surely`: it has.
 fn count(front: &mut MyFront, surely: bool) {
     // Where it could not go on from the client's own count, what it knows may be another client's.
-    if front.last.found_elsewhere && !surely {
-        return;
+    if surely || !front.last.found.elsewhere {
+        front.last.found.open();
     }
-    front.last.found(front.last.found_rows, true);
 }
 
 /// The number in `Rows matched: 1  Changed: 0  Warnings: 0`.
@@ -438,12 +441,25 @@ fn warned(front: &mut MyFront) {
     }
 }
 
-/// The client's command has ended with an error. `begun`: behind the front of a result.
-pub fn failed(front: &mut MyFront, back: &mut MyBack, begun: bool) {
+/// How a client's command has failed.
+#[derive(Clone, Copy, Debug)]
+pub struct Failure {
+    /// Behind the front of a result.
+    pub begun: bool,
+    /// What the server said, if it said anything.
+    pub code: Option<u16>,
+}
+
+/// `ER_SP_BAD_CURSOR_SELECT`. MariaDB sees that before it goes to the statement's schema.
+const BAD_CURSOR_SELECT: u16 = 1323;
+
+/// The client's command has ended with an error.
+pub fn failed(front: &mut MyFront, back: &mut MyBack, failure: Failure) {
+    let Failure { begun, code } = failure;
     front.last.row_count = -1;
     // MariaDB counts rows as it finds them.
     let surely = front.flavor == Flavor::MariaDb && begun;
-    front.last.found_rows_unfinished |= front.flavor == Flavor::MySql
+    front.last.found.unfinished |= front.flavor == Flavor::MySql
         && running_statement(front).is_some_and(|it| it.touches.contains(Touch::TableWrite));
     if surely || running_statement(front).is_some_and(|it| it.queries) {
         count(front, surely);
@@ -454,7 +470,7 @@ pub fn failed(front: &mut MyFront, back: &mut MyBack, begun: bool) {
         front.pin(PinReason::Diagnostics);
     }
     // MySQL tells of its way back itself.
-    if front.flavor == Flavor::MariaDb {
+    if front.flavor == Flavor::MariaDb && code != Some(BAD_CURSOR_SELECT) {
         leave_schema(front);
     }
     let running = front.running.take();

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::capability::Capabilities;
+use super::found::Found;
 use super::login::{Assurance, Challenge, Flavor, Login, Sequence};
 use super::rules;
 use super::settings::Settings;
@@ -125,13 +126,7 @@ pub struct Last {
     /// `ROW_COUNT()`.
     pub row_count: i64,
     /// `FOUND_ROWS()`.
-    pub found_rows: u64,
-    /// It has to be asked for: the server has counted more rows than it has sent.
-    pub found_rows_open: bool,
-    /// It is that, or 0: which, nobody has told.
-    pub found_rows_doubtful: bool,
-    /// A write of MySQL has failed: what it had counted by then `FOUND_ROWS()` does not tell, until a `CALL` takes it over.
-    pub found_rows_unfinished: bool,
+    pub found: Found,
     /// What `SHOW WARNINGS` shows.
     pub warnings: Warnings,
     /// The error by which Sluice itself has answered, which no server connection knows.
@@ -143,42 +138,9 @@ pub struct Last {
     /// The server connection does not know this id: if it knows any, it is a newer one, or what
     /// [another client has left](super::back::MyBack::id_left).
     pub id_elsewhere: bool,
-    /// The server connection has counted the rows of others since.
-    pub found_elsewhere: bool,
     /// The client has asked what nobody knew any more, and may do so again: it keeps its server
     /// connection from one command to the next.
     pub asks: bool,
-}
-
-impl Last {
-    /// The server has counted so many rows. `open`: it may have counted more.
-    pub(super) const fn found(&mut self, rows: u64, open: bool) {
-        self.found_rows = rows;
-        self.found_rows_open = open;
-        self.found_rows_doubtful = false;
-        self.found_rows_unfinished = false;
-        self.found_elsewhere = false;
-    }
-
-    /// A `CALL` begins: see [`Last::found_rows_unfinished`].
-    pub(super) fn called(&mut self) {
-        if std::mem::take(&mut self.found_rows_unfinished) {
-            self.found_rows_doubtful |= self.found_rows_open || self.found_rows > 0;
-            // With anything in between the server connection does not know it, either.
-            self.found_elsewhere |= self.interrupted;
-        }
-    }
-
-    /// An `UPDATE` of MySQL has found so many rows, which it counts as a query does; but one that sees without looking
-    /// that it can find none (`WHERE FALSE`, `LIMIT 0`) leaves the count as it was.
-    pub(super) const fn matched(&mut self, rows: u64) {
-        if rows > 0 {
-            self.found(rows, false);
-        } else {
-            self.found_rows_doubtful |= self.found_rows_open || self.found_rows > 0;
-            self.found_rows_open = false;
-        }
-    }
 }
 
 /// An error of Sluice's own.
@@ -256,7 +218,7 @@ impl MyFront {
             status: Status::AUTOCOMMIT,
             first_status: Status::AUTOCOMMIT,
             last: Last {
-                found_rows: login.found_rows,
+                found: Found::of(login.found_rows),
                 ..Last::default()
             },
             unseen: Unseen::default(),
@@ -401,11 +363,7 @@ impl MyFront {
         self.status = self.first_status;
         // Servers go on with the number of rows counted last.
         self.last = Last {
-            found_rows: self.last.found_rows,
-            found_rows_open: self.last.found_rows_open,
-            found_rows_doubtful: self.last.found_rows_doubtful,
-            found_rows_unfinished: self.last.found_rows_unfinished,
-            found_elsewhere: self.last.found_elsewhere,
+            found: self.last.found,
             connection: self.last.connection,
             ..Last::default()
         };

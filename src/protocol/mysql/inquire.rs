@@ -79,7 +79,7 @@ pub fn inspect(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) ->
         ask_for_warnings(front, back, request);
     }
     // Behind the warnings, of which it makes one, and before what returns rows.
-    if std::mem::take(&mut front.last.found_rows_open) {
+    if front.last.found.ask() {
         put_query(request, back.capabilities, FOUND_ROWS);
         back.owe(Owed::new(Fate::FoundRows, Shape::Results));
     }
@@ -90,7 +90,7 @@ pub fn inspect(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) ->
     }
     ask_for_variables(front, back, request);
     front.last.interrupted |= !request.is_empty();
-    front.last.found_elsewhere |= !request.is_empty();
+    front.last.found.elsewhere |= !request.is_empty();
     !request.is_empty()
 }
 

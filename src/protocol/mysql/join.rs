@@ -36,7 +36,7 @@ pub fn attach(front: &mut MyFront, back: &mut MyBack, request: &mut Vec<u8>) -> 
         back.warned = false;
     }
     let recounted = std::mem::take(&mut back.recounted);
-    front.last.found_elsewhere |= elsewhere || recounted;
+    front.last.found.elsewhere |= elsewhere || recounted;
     front.last.interrupted |= elsewhere || recounted;
     if elsewhere {
         front.last.connection = back.number;

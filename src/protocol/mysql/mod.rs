@@ -21,6 +21,7 @@ pub mod effects;
 pub mod engine;
 pub mod execute;
 pub mod fault;
+pub mod found;
 pub mod frame;
 pub mod front;
 pub mod grammar;

@@ -57,7 +57,11 @@ pub fn orphan(
         if !matches!(owed.stage, Stage::First | Stage::Rows) {
             return false;
         }
-        effects::failed(front, back, false);
+        let failure = effects::Failure {
+            begun: false,
+            code: None,
+        };
+        effects::failed(front, back, failure);
         if let Some(fault) = fault {
             front.next_seq = fault::write(fault, front.next_seq, replies);
         }

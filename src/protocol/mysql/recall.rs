@@ -2,6 +2,7 @@
 //! may have served others since.
 
 use super::answer::{self, Column};
+use super::found::Found;
 use super::frame::Header;
 use super::front::MyFront;
 use super::idle::{errand_of, interrupted, interrupts_itself};
@@ -44,7 +45,7 @@ pub fn recall(
         return kill(front, header, verdict, replies);
     }
     if verdict.touches.contains(Touch::Call) {
-        front.last.called();
+        front.last.found.called(front.last.interrupted);
     }
     if let Some(sql) = raised(front, first.touches) {
         return Recall::Raise(sql);
@@ -72,11 +73,10 @@ pub fn recall(
     }
     // Where the server cannot be made to count as many.
     if let Some(name) = asked(words, "found_rows()")
-        && !front.last.found_rows_open
-        && !front.last.found_rows_doubtful
+        && let Some(rows) = front.last.found.certain()
         && primer(front, first.touches, false).is_none()
     {
-        let count = front.last.found_rows.to_string();
+        let count = rows.to_string();
         return answer(front, header, Column::signed(name), &count, replies);
     }
     let errors = words.eq_ignore_ascii_case("show errors");
@@ -149,7 +149,7 @@ fn counted(front: &MyFront, verdict: &Verdict) -> Recall {
     let astray = tells && last.interrupted;
     // Nothing brings a number of changed rows back.
     let irretrievable = tells && !last.interrupted && last.row_count > 0;
-    if !may || irretrievable || !(last.found_elsewhere || astray) {
+    if !may || irretrievable || !(last.found.elsewhere || astray) {
         return Recall::Server;
     }
     match primer(front, Touches::of(Touch::FoundRows), false) {
@@ -169,7 +169,7 @@ pub fn before_execution(
 ) -> Recall {
     let touches = verdict.touches;
     if touches.contains(Touch::Call) {
-        front.last.called();
+        front.last.found.called(front.last.interrupted);
     }
     if let Some(sql) = raised(front, touches) {
         return Recall::Raise(sql);
@@ -228,7 +228,7 @@ fn is_kept(front: &MyFront, status: Status, touches: Touches) -> bool {
     let held = front.is_pinned() || status.has(Status::IN_TRANS);
     // The number of rows stays known as long as the connection has not been given back.
     let holds = held || about_rows && !about_last;
-    let counted = !about_rows || !front.last.found_elsewhere;
+    let counted = !about_rows || !front.last.found.elsewhere;
     let elsewhere = touches.contains(Touch::Diagnostics) && front.last.warnings.are_kept();
     holds && counted && !elsewhere && !(about_last && front.last.interrupted)
 }
@@ -250,9 +250,9 @@ fn answer(
     front.forget_last();
     let last = &mut front.last;
     last.row_count = -1;
-    last.found(1, false);
+    last.found = Found::of(1);
     // The server connection at hand does not know of it.
-    (last.interrupted, last.found_elsewhere) = (true, true);
+    (last.interrupted, last.found.elsewhere) = (true, true);
     let rows = [answer::row(value)];
     answer::result(front, header.seq, &[column], &rows, replies);
     Recall::Answered
@@ -291,11 +291,8 @@ fn primer(front: &MyFront, touches: Touches, diagnosed: bool) -> Option<String> 
     }
     let counted = touches.contains(Touch::RowCount) || diagnosed;
     if touches.contains(Touch::FoundRows) {
-        if last.found_rows_open || last.found_rows_doubtful {
-            return None;
-        }
         // It counts rows that are read in vain.
-        let rows = usize::try_from(last.found_rows)
+        let rows = usize::try_from(last.found.certain()?)
             .ok()
             .filter(|rows| *rows <= MOST_ROWS)?;
         if counted && last.row_count != -1 {

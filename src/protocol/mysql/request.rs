@@ -390,7 +390,7 @@ impl RequestReader<'_> {
         let (sql, fate) = match recalled {
             Recall::After(sql) => (sql, Fate::Replay),
             Recall::Count(sql) => {
-                self.front.last.found_elsewhere = false;
+                self.front.last.found.elsewhere = false;
                 return self.run_for(sql.as_bytes(), Fate::Replay);
             }
             Recall::Raise(sql) => (sql, Fate::Raise),
@@ -403,12 +403,10 @@ impl RequestReader<'_> {
     /// Before Sluice has the server connection run something that counts rows: asks it for what the client's own
     /// statements have counted, where only it knows.
     fn ask_for_count(&mut self) {
-        let last = &mut self.front.last;
-        let doubtful = last.found_rows_doubtful && !last.found_elsewhere;
-        if std::mem::take(&mut last.found_rows_open) || doubtful {
+        if self.front.last.found.ask_before_others() {
             self.run_for(inquire::FOUND_ROWS, Fate::FoundRows);
         }
-        self.front.last.found_elsewhere = true;
+        self.front.last.found.elsewhere = true;
     }
 
     /// Has the server connection tell only of warnings that are new, where those of the last statement are kept.

@@ -221,8 +221,7 @@ pub(super) fn row(reader: &mut ReplyReader<'_>, payload: &[u8]) {
         }
         Fate::FoundRows => {
             if let (Some(watcher), Some(rows)) = (&mut reader.watcher, number(value(0))) {
-                watcher.front.last.found_rows = rows;
-                watcher.front.last.found_rows_doubtful = false;
+                watcher.front.last.found.told(rows);
             }
         }
         Fate::Warnings => {
@@ -310,8 +309,11 @@ pub(super) fn failed(reader: &mut ReplyReader<'_>, packet: &Packet<'_>, err: &Er
         }
         Fate::Client(_) => {
             if let Some(watcher) = &mut reader.watcher {
-                let begun = owed.stage != super::grammar::Stage::First;
-                effects::failed(watcher.front, reader.back, begun);
+                let failure = effects::Failure {
+                    begun: owed.stage != super::grammar::Stage::First,
+                    code: Some(err.code),
+                };
+                effects::failed(watcher.front, reader.back, failure);
             }
         }
     }

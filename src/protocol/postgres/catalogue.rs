@@ -5,7 +5,6 @@ use std::sync::Arc;
 use crate::sql::cache::{CacheLimits, VerdictCache};
 use crate::sql::postgres::{is_builtin, reading, reading_of_prepare};
 use crate::sql::reading::{Catalogue, Reading};
-use crate::sql::skeleton::skeleton;
 
 /// Verdicts on the texts of one database's clients.
 pub struct PgReadings {
@@ -39,11 +38,7 @@ impl PgReadings {
 
     /// The verdict on a text.
     pub fn get(&self, text: &[u8], form: Form) -> Arc<Reading> {
-        // Of queries that differ in their values alone, one is parsed.
-        match skeleton(text) {
-            Some(skeleton) => self.cache.get(&skeleton, form),
-            None => self.cache.get(text, form),
-        }
+        self.cache.get_alike(text, form)
     }
 }
 

@@ -15,6 +15,7 @@ on_both!(
     a_statement_whose_schema_is_gone_says_so,
     a_statement_prepared_without_a_schema_stays_without,
     a_schema_that_a_statement_has_left_is_told_behind_its_failure,
+    a_statement_that_cannot_have_a_cursor_leaves_no_schema,
     a_client_that_asks_to_be_released_is,
     modes_of_the_next_transaction_are_left_to_nobody,
     savepoints_may_come_before_their_transaction,
@@ -140,6 +141,28 @@ fn a_schema_that_a_statement_has_left_is_told_behind_its_failure(kind: Kind) {
         told.push(heard);
     }
     assert_eq!(told[0], told[1]);
+}
+
+/// MariaDB refuses a cursor for `SELECT … INTO` before it goes to the statement's schema; MySQL runs it without one.
+fn a_statement_that_cannot_have_a_cursor_leaves_no_schema(kind: Kind) {
+    let (here, there) = (Database::new(kind), Database::new(kind));
+    let proxy = in_turn(&here);
+    let [direct, proxied] = [here.server_port, proxy.port].map(|port| {
+        let mut client = Wire::connect(&here.login(port)).unwrap();
+        let id = client.prepare("select 1 into @b").id;
+        client.succeed(&format!("use {}", there.name));
+        // CURSOR_TYPE_READ_ONLY
+        let execute = [&[0x17][..], &id.to_le_bytes(), &[1, 1, 0, 0, 0]].concat();
+        let replies = [execute, b"\x03set autocommit = 0".to_vec()];
+        replies.map(|command| match client.simple(&command).unwrap() {
+            Reply::Ok(success) => {
+                let schemas = success.changes.into_iter().filter(|(kind, _)| *kind == 1);
+                (0, schemas.collect::<Vec<_>>())
+            }
+            reply => (reply.failure().expect("no rows").code, Vec::new()),
+        })
+    });
+    assert_eq!(direct, proxied);
 }
 
 /// What asks for the schema in ways of which a text shows.
