@@ -79,8 +79,9 @@ pub trait Engine: Sized + Send + Sync + 'static {
     /// What the answer to [`Engine::CATALOGUE`] makes of texts; `None` if it cannot be read.
     fn readings(answer: &[u8]) -> Option<Self::Readings>;
     /// What the requests at the front of `input` ask for, as far as they belong together. The
-    /// client's server connection, if it has one, is at rest. Changes nothing.
-    fn demand(front: &Self::Front, input: &[u8], readings: Option<&Self::Readings>) -> Asked;
+    /// client's server connection, if it has one, is at rest. Changes nothing but what an engine remembers of a text
+    /// for [`Engine::from_client`], which gets these requests next, if any.
+    fn demand(front: &mut Self::Front, input: &[u8], readings: Option<&Self::Readings>) -> Asked;
     /// What a text asks for in a session that has set nothing, before a server that announces itself so. `Err`: it runs
     /// what was prepared under that name.
     fn sketch(

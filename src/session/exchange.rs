@@ -19,7 +19,7 @@ use super::split::Split;
 use super::tally::Tally;
 use crate::model::{Fault, FaultKind, Progress, TxStatus};
 use crate::net::Stream;
-use crate::net::scratch::{give_spare, with_scratch};
+use crate::net::scratch::{give_spare, take_spare, with_scratch};
 use crate::pool::ServerConn;
 use crate::protocol::{Attach, Back, Engine, Front, Refusal};
 use crate::router::{Stay, strands};
@@ -73,10 +73,10 @@ pub(super) struct Exchange<'a, E: Engine> {
     /// The session is to end when no transaction is open, pinned or not.
     pub(super) leaving: bool,
     /// The connection is a replica's, and gets what this allows.
-    portion: Option<Box<Portion>>,
+    portion: Option<Portion>,
     /// What the client has sent since the connection was last settled, where it may be sent again
     /// elsewhere; `None` where it may not.
-    kept: Option<Vec<u8>>,
+    kept: Option<BytesMut>,
     /// Keep it.
     keeps: bool,
 }
@@ -113,7 +113,7 @@ impl<'a, E: Engine> Exchange<'a, E> {
         if let Some(len) = portion {
             // Of whoever had it before.
             let _ = self.server.back.refusal();
-            self.portion = Some(Box::new(Portion::of(len)));
+            self.portion = Some(Portion::of(len));
         }
     }
 
@@ -121,11 +121,11 @@ impl<'a, E: Engine> Exchange<'a, E> {
     /// before anything of the answer has been passed on.
     pub(super) fn keep_requests(&mut self) {
         self.keeps = true;
-        self.kept = Some(Vec::new());
+        self.kept = Some(BytesMut::new());
     }
 
     /// What is to be sent again, if it may be.
-    pub(super) fn take_kept(&mut self) -> Option<Vec<u8>> {
+    pub(super) fn take_kept(&mut self) -> Option<BytesMut> {
         if let Some(portion) = &mut self.portion {
             return portion.take_sent();
         }
@@ -137,8 +137,8 @@ impl<'a, E: Engine> Exchange<'a, E> {
         let (Some(split), Some(portion)) = (split, &mut self.portion) else {
             return Stay::Ends;
         };
-        let inbox = &self.client.inbox;
-        let Some((stay, len)) = split.stays(&self.client.front, inbox) else {
+        let Client { front, inbox, .. } = &mut *self.client;
+        let Some((stay, len)) = split.stays(front, inbox) else {
             portion.wait(inbox.len());
             return Stay::Here;
         };
@@ -153,6 +153,9 @@ impl<'a, E: Engine> Exchange<'a, E> {
             if kept.len() + dealt.len() > MOST_KEPT {
                 self.kept = None;
             } else {
+                if kept.capacity() == 0 {
+                    *kept = take_spare();
+                }
                 kept.extend_from_slice(dealt);
             }
         }
@@ -420,10 +423,12 @@ impl<'a, E: Engine> Exchange<'a, E> {
             .portion
             .as_mut()
             .and_then(|portion| portion.release(settled));
-        match told {
-            Some(told) => self.reply(cx, &told),
-            None => Ok(()),
-        }
+        let Some(told) = told else {
+            return Ok(());
+        };
+        let replied = self.reply(cx, &told);
+        give_spare(told);
+        replied
     }
 
     /// The session would have to end with this error, unless the primary can do better.
@@ -454,7 +459,7 @@ impl<'a, E: Engine> Exchange<'a, E> {
         if carry.is_empty() {
             let dealt = E::from_server(front, back, input, script).map_err(breach)?;
             if self.keeps && !script.is_empty() {
-                self.kept = None;
+                forget(&mut self.kept);
             }
             outbox
                 .send(stream, cx, script, input)
@@ -465,7 +470,7 @@ impl<'a, E: Engine> Exchange<'a, E> {
         carry.extend_from_slice(input);
         let dealt = E::from_server(front, back, carry, script).map_err(breach)?;
         if self.keeps && !script.is_empty() {
-            self.kept = None;
+            forget(&mut self.kept);
         }
         outbox
             .send(stream, cx, script, carry)
@@ -590,6 +595,13 @@ impl<'a, E: Engine> Exchange<'a, E> {
     /// True if the server has got only part of what was read for it.
     pub(super) fn is_half_sent(&self) -> bool {
         !self.to_server.is_empty() || self.client.front.mid_request()
+    }
+}
+
+/// The client is told of an answer: what it has sent may not be sent again.
+fn forget(kept: &mut Option<BytesMut>) {
+    if let Some(kept) = kept.take() {
+        give_spare(kept);
     }
 }
 

@@ -2,7 +2,10 @@
 //! read. Its answer is held back until it is clear that the replica gives one, so that the primary can give it
 //! otherwise.
 
+use bytes::BytesMut;
+
 use crate::model::Progress;
+use crate::net::scratch::{give_spare, take_spare};
 use crate::protocol::{Engine, Front, Refusal, Script};
 
 /// The state of one borrow of a replica's connection.
@@ -13,9 +16,9 @@ pub(super) struct Portion {
     /// Behind the unit at hand the connection will be at rest.
     rests: bool,
     /// What has been passed on of the first unit, should it have to be passed on again.
-    sent: Vec<u8>,
+    sent: BytesMut,
     /// What the client is to be told once that is certain.
-    held: Vec<u8>,
+    held: BytesMut,
     /// Nothing has been told so far.
     holds: bool,
     refusal: Option<Refusal>,
@@ -38,8 +41,8 @@ impl Portion {
         Self {
             left: len,
             rests: true,
-            sent: Vec::new(),
-            held: Vec::new(),
+            sent: take_spare(),
+            held: take_spare(),
             holds: len <= MOST_KEPT,
             refusal: None,
             looked_at: 0,
@@ -122,19 +125,26 @@ impl Portion {
     }
 
     /// What the client is to be told now, if it is clear that the replica answers. `settled`: it has done so.
-    pub(super) fn release(&mut self, settled: bool) -> Option<Vec<u8>> {
+    pub(super) fn release(&mut self, settled: bool) -> Option<BytesMut> {
         let clear = settled || self.refusal.is_none() && self.held.len() > MOST_HELD;
         if !self.holds || !clear {
             return None;
         }
         self.holds = false;
-        self.sent = Vec::new();
+        give_spare(std::mem::take(&mut self.sent));
         Some(std::mem::take(&mut self.held))
     }
 
     /// What has to be passed on again, if it may be: nothing that was said of it has been told.
-    pub(super) fn take_sent(&mut self) -> Option<Vec<u8>> {
+    pub(super) fn take_sent(&mut self) -> Option<BytesMut> {
         self.holds.then(|| std::mem::take(&mut self.sent))
+    }
+}
+
+impl Drop for Portion {
+    fn drop(&mut self) {
+        give_spare(std::mem::take(&mut self.sent));
+        give_spare(std::mem::take(&mut self.held));
     }
 }
 

@@ -118,7 +118,7 @@ impl<E: Engine> Relay<E> {
         let Some(split) = &mut self.split else {
             return true;
         };
-        split.look(&self.client.front, &self.client.inbox)
+        split.look(&mut self.client.front, &self.client.inbox)
     }
 
     /// Tells the client what it has not asked for, once it has taken what it was told before.
@@ -437,7 +437,7 @@ impl<E: Engine> Relay<E> {
         &mut self,
         mut lent: Borrowed<E>,
         way: &Way<E>,
-        kept: Option<Vec<u8>>,
+        kept: Option<BytesMut>,
         why: &str,
     ) -> Result<(), End> {
         tracing::warn!(

@@ -57,7 +57,7 @@ impl<E: Engine> Split<E> {
     }
 
     /// Looks at a request that has come; false if more of it must come first.
-    pub(super) fn look(&mut self, front: &E::Front, inbox: &[u8]) -> bool {
+    pub(super) fn look(&mut self, front: &mut E::Front, inbox: &[u8]) -> bool {
         let readings = self.shelf.readings();
         match E::demand(front, inbox, readings.as_deref()) {
             Asked::More => false,
@@ -76,7 +76,7 @@ impl<E: Engine> Split<E> {
 
     /// What becomes of a request that has come while the session keeps state on a replica; `None`: more of it must
     /// come first.
-    pub(super) fn stays(&mut self, front: &E::Front, inbox: &[u8]) -> Option<(Stay, usize)> {
+    pub(super) fn stays(&mut self, front: &mut E::Front, inbox: &[u8]) -> Option<(Stay, usize)> {
         // Of what has changed since, the replica itself refuses what it must.
         let readings = self.shelf.last_readings();
         let Asked::Unit(len, demand) = E::demand(front, inbox, readings.as_deref()) else {

@@ -11,7 +11,7 @@ use foldhash::quality::RandomState;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{Equivalent, Weighter};
 
-use super::skeleton::skeleton;
+use super::skeleton::Skeleton;
 
 /// Bounds of a [`VerdictCache`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -120,11 +120,12 @@ impl<V: Weigh, M: Copy + Eq + Hash> VerdictCache<V, M> {
         verdict
     }
 
-    /// The same; of queries that differ in their values alone, one is classified.
-    pub fn get_alike(&self, text: &[u8], mode: M) -> Arc<V> {
-        match skeleton(text) {
-            Some(skeleton) => self.get(&skeleton, mode),
-            None => self.get(text, mode),
+    /// The same; of queries that differ in their values alone, one is classified. Also true if the text has a
+    /// [`Skeleton`].
+    pub fn get_alike(&self, text: &[u8], mode: M) -> (Arc<V>, bool) {
+        match Skeleton::default().of(text) {
+            Some(skeleton) => (self.get(skeleton, mode), true),
+            None => (self.get(text, mode), false),
         }
     }
 
@@ -171,9 +172,9 @@ mod tests {
         let cache = VerdictCache::new(|text, ()| classify(text), CacheLimits::default());
         let first = cache.get_alike(b"select a from t where b = 1", ());
         let second = cache.get_alike(b"select a from t where b = 22", ());
-        assert!(Arc::ptr_eq(&first, &second));
+        assert!(Arc::ptr_eq(&first.0, &second.0) && first.1 && second.1);
         cache.get_alike(b"set a = 1", ());
-        cache.get_alike(b"set a = 2", ());
+        assert!(!cache.get_alike(b"set a = 2", ()).1);
         assert_eq!(cache.len(), 3);
     }
 

@@ -16,31 +16,38 @@ pub enum Plain {
 }
 
 /// A query that is plainly a read, with its numbers and strings made equal: what is read from where by which functions and
-/// operators is that of the text, in either dialect. `None` if it is not seen to be such a query.
-#[must_use]
-pub fn skeleton(text: &[u8]) -> Option<SmallVec<[u8; 256]>> {
-    if !text.get(..6)?.eq_ignore_ascii_case(b"select") {
-        return None;
+/// operators is that of the text, in either dialect.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Skeleton(SmallVec<[u8; 256]>);
+
+impl Skeleton {
+    /// That of `text`, which is put where this one was; `None` if it is not seen to be such a query.
+    pub fn of(&mut self, text: &[u8]) -> Option<&[u8]> {
+        if !text.get(..6)?.eq_ignore_ascii_case(b"select") {
+            return None;
+        }
+        self.0.clear();
+        let mut bones = Bones {
+            out: &mut self.0,
+            left: text,
+        };
+        look(text, Some(&mut bones))?;
+        let Bones { out, left } = bones;
+        out.extend_from_slice(left);
+        Some(&self.0)
     }
-    let mut bones = Bones {
-        out: SmallVec::new(),
-        left: text,
-    };
-    look(text, Some(&mut bones))?;
-    bones.join(0, b"", b"");
-    Some(bones.out)
 }
 
 /// A skeleton that is being put together.
-pub(super) struct Bones<'a> {
-    out: SmallVec<[u8; 256]>,
+pub(super) struct Bones<'s, 't> {
+    out: &'s mut SmallVec<[u8; 256]>,
     /// What has not been copied begins here: between constants all is copied at once.
-    left: &'a [u8],
+    left: &'t [u8],
 }
 
-impl<'a> Bones<'a> {
+impl<'t> Bones<'_, 't> {
     /// Copies all but the last `len` bytes, of which a constant and `behind` are made; `instead` stands for it.
-    fn join(&mut self, len: usize, instead: &'static [u8], behind: &'a [u8]) {
+    fn join(&mut self, len: usize, instead: &'static [u8], behind: &'t [u8]) {
         let kept = self.left.len().saturating_sub(len);
         self.out
             .extend_from_slice(self.left.get(..kept).unwrap_or_default());
@@ -51,7 +58,7 @@ impl<'a> Bones<'a> {
 
 /// What the text is, if that can be seen at once; and its bones, if they are wanted. One function for both, so that
 /// whoever wants both has its code in the processor's cache the second time.
-pub(super) fn look<'a>(text: &'a [u8], mut bones: Option<&mut Bones<'a>>) -> Option<Plain> {
+pub(super) fn look<'t>(text: &'t [u8], mut bones: Option<&mut Bones<'_, 't>>) -> Option<Plain> {
     let (word, mut rest) = text.split_at_checked(6)?;
     let plain = if word.eq_ignore_ascii_case(b"select") {
         Plain::Read
@@ -195,12 +202,13 @@ fn behind_string(text: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
-    use super::skeleton;
+    use super::Skeleton;
 
     #[test]
     fn numbers_and_strings_do_not_tell_skeletons_apart() {
         let of = |text: &str| {
-            let skeleton = skeleton(text.as_bytes())?;
+            let mut skeleton = Skeleton::default();
+            let skeleton = skeleton.of(text.as_bytes())?;
             Some(String::from_utf8(skeleton.to_vec()).unwrap())
         };
         assert_eq!(
@@ -215,7 +223,9 @@ mod tests {
     #[test]
     fn digits_that_are_a_name_stay() {
         // To MySQL.
-        assert_eq!(skeleton(b"select a from t.5"), None);
-        assert!(skeleton(b"select a from t where b > .5 and c < 1.5").is_some());
+        let mut skeleton = Skeleton::default();
+        assert_eq!(skeleton.of(b"select a from t.5"), None);
+        let plain = b"select a from t where b > .5 and c < 1.5";
+        assert!(skeleton.of(plain).is_some());
     }
 }

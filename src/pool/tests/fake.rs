@@ -461,7 +461,7 @@ impl Engine for Fake {
     fn sketch(_: &[u8], _: Option<&()>, _: Option<&()>) -> Result<Demand, Box<str>> {
         Err("".into())
     }
-    fn demand(front: &Never, _: &[u8], _: Option<&()>) -> Asked {
+    fn demand(front: &mut Never, _: &[u8], _: Option<&()>) -> Asked {
         match *front {}
     }
     fn unit(front: &Never, _: &[u8]) -> Option<Unit> {

@@ -26,7 +26,7 @@ impl MyReadings {
 
     /// The verdict on a text read in this mode.
     pub fn get(&self, text: &[u8], mode: Mode) -> Arc<Reading> {
-        self.cache.get_alike(text, mode)
+        self.cache.get_alike(text, mode).0
     }
 }
 

@@ -61,7 +61,7 @@ impl Engine for Mysql {
         Some(MyReadings::new(catalogue::catalogue(answer)?))
     }
 
-    fn demand(front: &MyFront, input: &[u8], readings: Option<&MyReadings>) -> Asked {
+    fn demand(front: &mut MyFront, input: &[u8], readings: Option<&MyReadings>) -> Asked {
         demand::demand(front, input, readings)
     }
 

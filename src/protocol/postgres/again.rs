@@ -103,6 +103,8 @@ pub fn send(front: &mut PgFront, back: &mut PgBack, out: &mut Vec<u8>) {
     back.again.stage = Stage::Ready;
     let bytes = std::mem::take(&mut back.again.bytes);
     let (mut script, mut replies) = (Script::default(), Vec::new());
+    // That was said of other bytes.
+    front.foreseen = 0;
     // It has been read before. Its first message has an answer of the server's, behind which any
     // of ours wait: `replies` stays empty.
     if request::read(front, back, &bytes, &mut script, &mut replies).is_ok() {

@@ -36,8 +36,9 @@ impl PgReadings {
         }
     }
 
-    /// The verdict on a text.
-    pub fn get(&self, text: &[u8], form: Form) -> Arc<Reading> {
+    /// The verdict on a text; and whether it is plainly a query that writes, locks and leaves nothing
+    /// ([`Plain::Read`](crate::sql::skeleton::Plain::Read)).
+    pub fn get(&self, text: &[u8], form: Form) -> (Arc<Reading>, bool) {
         self.cache.get_alike(text, form)
     }
 }

@@ -13,7 +13,8 @@ use crate::protocol::{Asked, Demand, Unit};
 use crate::sql::reading::Why;
 
 /// See [`Engine::demand`](crate::protocol::Engine::demand).
-pub(super) fn demand(front: &PgFront, input: &[u8], readings: Option<&PgReadings>) -> Asked {
+pub(super) fn demand(front: &mut PgFront, input: &[u8], readings: Option<&PgReadings>) -> Asked {
+    front.foreseen = 0;
     let Some(first) = message(input) else {
         return Asked::More;
     };
@@ -27,8 +28,11 @@ pub(super) fn demand(front: &PgFront, input: &[u8], readings: Option<&PgReadings
                 return Asked::More;
             };
             let text = bytes.strip_suffix(b"\0").unwrap_or(bytes);
-            let session = Session::new(front, readings);
-            Asked::Unit(first.total(), session.text(text, Form::Text))
+            let (demand, plain) = Session::new(front, readings).read(text, Form::Text);
+            if plain {
+                front.foreseen = u32::try_from(first.total()).unwrap_or(0);
+            }
+            Asked::Unit(first.total(), demand)
         }
         b'P' | b'B' | b'D' | b'E' | b'C' | b'S' | b'H' => batch(front, input, readings),
         _ => whole(Why::Protocol),
@@ -38,7 +42,7 @@ pub(super) fn demand(front: &PgFront, input: &[u8], readings: Option<&PgReadings
 /// See [`Engine::sketch`](crate::protocol::Engine::sketch).
 pub(super) fn sketch(text: &[u8], readings: Option<&PgReadings>) -> Result<Demand, Box<str>> {
     match readings {
-        Some(readings) => Demand::of(&readings.get(text, Form::Text), None),
+        Some(readings) => Demand::of(&readings.get(text, Form::Text).0, None),
         None => Ok(Demand::primary(Why::NoCatalogue)),
     }
 }
@@ -186,21 +190,27 @@ impl<'a> Session<'a> {
     }
 
     fn text(&self, text: &[u8], form: Form) -> Demand {
+        self.read(text, form).0
+    }
+
+    /// What a text asks for; and whether it is seen to be a query that leaves nothing behind.
+    fn read(&self, text: &[u8], form: Form) -> (Demand, bool) {
         let Some(readings) = self.readings else {
-            return Demand::primary(Why::NoCatalogue);
+            return (Demand::primary(Why::NoCatalogue), false);
         };
-        let reading = readings.get(text, form);
+        let (reading, plain) = readings.get(text, form);
         let demand = match Demand::of(&reading, self.leaning.role) {
             Ok(demand) => demand,
             Err(name) => self.executed(&name),
         };
-        match demand {
+        let demand = match demand {
             // A standby has none of these.
             Demand::Read { .. } | Demand::ReadOnlyTransaction if self.leaning.serializable => {
                 Demand::primary(Why::Isolation)
             }
             demand => demand,
-        }
+        };
+        (demand, plain)
     }
 
     /// What the client has prepared, in this batch or before.
@@ -275,7 +285,7 @@ mod tests {
     }
 
     /// What the messages ask for; `None`: more must come.
-    fn asked(front: &PgFront, input: &[u8]) -> Option<(usize, Demand)> {
+    fn asked(front: &mut PgFront, input: &[u8]) -> Option<(usize, Demand)> {
         match demand(front, input, Some(&readings())) {
             Asked::More => None,
             Asked::Unit(len, demand) => Some((len, demand)),
@@ -303,8 +313,9 @@ mod tests {
 
     #[test]
     fn a_batch_asks_for_what_its_worst_part_does() {
-        let front = client();
-        let whole = |bodies: &[&[u8]]| asked(&front, &synced(bodies)).map(|(_, demand)| demand);
+        let mut front = client();
+        let mut whole =
+            |bodies: &[&[u8]]| asked(&mut front, &synced(bodies)).map(|(_, demand)| demand);
         assert_eq!(whole(&[READ, READ]), Some(A_READ));
         assert_eq!(
             whole(&[READ, WRITE, READ]),
@@ -318,10 +329,10 @@ mod tests {
         let mut flushed = batch(&[READ]);
         rename::flush(&mut flushed);
         assert_eq!(
-            asked(&front, &flushed).unwrap().1,
+            asked(&mut front, &flushed).unwrap().1,
             Demand::primary(Why::Batch)
         );
-        assert_eq!(demand(&front, &synced(&[READ]), None), {
+        assert_eq!(demand(&mut front, &synced(&[READ]), None), {
             let len = synced(&[READ]).len();
             Asked::Unit(len, Demand::primary(Why::NoCatalogue))
         });
@@ -329,30 +340,59 @@ mod tests {
 
     #[test]
     fn a_unit_ends_where_its_answer_does() {
-        let front = client();
+        let mut front = client();
         let mut input = synced(&[READ]);
         let len = input.len();
         input.extend(synced(&[WRITE]));
-        assert_eq!(asked(&front, &input), Some((len, A_READ)));
+        assert_eq!(asked(&mut front, &input), Some((len, A_READ)));
         let whole = unit(&front, &input).unwrap();
         assert_eq!((whole.len, whole.rests), (len, true));
         let mut query = Vec::new();
         rename::query(b"select 1", &mut query);
         let len = query.len();
         query.extend(input);
-        assert_eq!(asked(&front, &query), Some((len, A_READ)));
+        assert_eq!(asked(&mut front, &query), Some((len, A_READ)));
+    }
+
+    #[test]
+    fn what_is_plain_is_foreseen_and_nothing_else() {
+        let mut front = client();
+        for (text, plain) in [
+            ("select 1", true),
+            ("select now()", false),
+            ("delete from t", false),
+        ] {
+            let mut query = Vec::new();
+            rename::query(text.as_bytes(), &mut query);
+            let len = query.len();
+            query.extend(synced(&[READ]));
+            asked(&mut front, &query);
+            assert_eq!(
+                front.foreseen as usize,
+                if plain { len } else { 0 },
+                "{text}"
+            );
+        }
+        let mut query = Vec::new();
+        rename::query(b"select 1", &mut query);
+        for (input, readings) in [(&synced(&[READ])[..], true), (b"Q", true), (&query, false)] {
+            asked(&mut front, &query);
+            assert_eq!(front.foreseen as usize, query.len());
+            demand(&mut front, input, readings.then(self::readings).as_ref());
+            assert_eq!(front.foreseen, 0);
+        }
     }
 
     /// However the input is cut, a beginning never asks for a replica where the whole does not, nor for more
     /// than is there.
     #[test]
     fn beginnings_promise_nothing() {
-        let front = client();
+        let mut front = client();
         for bodies in [&[READ, WRITE][..], &[READ, READ], &[BEGIN, WRITE], &[WRITE]] {
             let input = synced(bodies);
-            let whole = asked(&front, &input).unwrap().1;
+            let whole = asked(&mut front, &input).unwrap().1;
             for len in 0..input.len() {
-                match asked(&front, &input[..len]) {
+                match asked(&mut front, &input[..len]) {
                     None | Some((_, Demand::Primary(..))) => {}
                     Some((asked, demand)) => {
                         assert!(asked <= len && demand == whole, "{len}");

@@ -170,7 +170,7 @@ impl Engine for Postgres {
         Some(PgReadings::new(catalogue::catalogue(answer)?))
     }
 
-    fn demand(front: &PgFront, input: &[u8], readings: Option<&PgReadings>) -> Asked {
+    fn demand(front: &mut PgFront, input: &[u8], readings: Option<&PgReadings>) -> Asked {
         demand::demand(front, input, readings)
     }
 

@@ -53,6 +53,9 @@ pub struct PgFront {
     pub(super) portals: HashMap<Box<[u8]>, Arc<Verdict>, OfProcess>,
     /// Bytes of the current message that go on to the server as they come.
     pub(super) passing: usize,
+    /// The Query of so many bytes at the front of the next input has been seen to be a plain read
+    /// ([`Plain::Read`](crate::sql::skeleton::Plain::Read)) when it was asked what it demands; 0: nothing has.
+    pub(super) foreseen: u32,
     /// Bytes of the current message that are dropped as they come.
     pub(super) dropping: usize,
     /// A request has been answered with an error of ours: it is dropped up to its Sync.
@@ -162,6 +165,7 @@ impl PgFront {
             last_bound: LastBound::default(),
             portals: HashMap::default(),
             passing: 0,
+            foreseen: 0,
             dropping: 0,
             declined: false,
             barrier: Barrier::None,

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use crate::model::{Fault, PinReason, TxStatus};
 use crate::protocol::{Script, Wants};
+use crate::sql::postgres::plain;
+use crate::sql::skeleton::Plain;
 use crate::sql::statement::Verdict;
 
 use super::back::{CopyIn, PgBack};
@@ -99,11 +101,13 @@ pub fn read(
     script: &mut Script,
     replies: &mut Vec<u8>,
 ) -> Result<usize, Fault> {
+    let foreseen = std::mem::take(&mut front.foreseen);
     let mut reader = Reader {
         front,
         back,
         script,
         replies,
+        foreseen,
     };
     reader.restore_startup();
     let mut at = reader.continue_body(input);
@@ -176,6 +180,8 @@ pub(super) struct Reader<'a> {
     pub(super) script: &'a mut Script,
     /// Bytes for the client, to be sent at once.
     pub(super) replies: &'a mut Vec<u8>,
+    /// See [`PgFront::foreseen`].
+    foreseen: u32,
 }
 
 impl Reader<'_> {
@@ -385,7 +391,12 @@ impl Reader<'_> {
         }
         let text = message.body();
         let text = text.strip_suffix(b"\0").unwrap_or(text);
-        let effects = rules::effects(text);
+        let effects = if message.at == 0 && u32::try_from(message.total) == Ok(self.foreseen) {
+            debug_assert_eq!(plain(text), Some(Plain::Read));
+            Effects::default()
+        } else {
+            rules::effects(text)
+        };
         self.front.affect(&effects, || rules::fingerprint(text));
         self.note_changes(&effects);
         effects

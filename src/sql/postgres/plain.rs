@@ -22,7 +22,7 @@ mod tests {
     use super::{Plain, plain};
     use crate::sql::postgres::{classify, reading};
     use crate::sql::reading::Catalogue;
-    use crate::sql::skeleton::skeleton;
+    use crate::sql::skeleton::Skeleton;
     use crate::sql::statement::{Detail, TransactionControl};
 
     #[test]
@@ -149,10 +149,10 @@ mod tests {
 
         #[test]
         fn a_skeleton_is_read_as_its_text(text in sql()) {
-            if let Some(skeleton) = skeleton(text.as_bytes()) {
+            if let Some(skeleton) = Skeleton::default().of(text.as_bytes()) {
                 let catalogue = Catalogue::new();
                 let of = |text: &[u8]| reading(text, Some(&catalogue));
-                prop_assert_eq!(of(text.as_bytes()), of(&skeleton));
+                prop_assert_eq!(of(text.as_bytes()), of(skeleton));
             }
         }
     }
