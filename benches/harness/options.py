@@ -5,7 +5,7 @@ import os
 
 CASES = ["select_simple", "select_prepared", "tpcb", "churn", "bulk", "idle"]
 PEERS = ["direct", "pgbouncer", "pgbouncer_unstable", "odyssey", "haproxy", "sluice"]
-OPTIONAL_PEERS = ["sluice_1", "sluice_2", "sluice_split", "sluice_replica", "sluice_session"]
+OPTIONAL_PEERS = ["sluice_1", "sluice_2", "sluice_split", "sluice_replica", "sluice_read_only", "sluice_session"]
 MYSQL_CASES = ["point_select", "read_only", "churn", "idle"]
 MYSQL_OPTIONAL_CASES = ["point_select_prepared"]
 MYSQL_PEERS = ["direct", "haproxy", "router", "router_sharing", "sluice"]

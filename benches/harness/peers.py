@@ -201,6 +201,12 @@ class SluiceReplica(SluiceSplit):
                f'address = "127.0.0.1:{server.replica()}"\nrole = "replica"'
 
 
+class SluiceReadOnly(SluiceReplica):
+    """The same with a listener for reads alone: all goes to the replica unseen."""
+
+    name, listener = "sluice_read_only", 'target_role = "read_only"'
+
+
 class SluiceSession(Sluice):
     """Sluice in session mode: no state is tracked or carried, no connection shared."""
 
@@ -299,7 +305,7 @@ listen pg
             self.launch([self.binary, "-db", "-f", self.conf])
 
 
-VARIANTS = (SluiceOneThread, SluiceTwoThreads, SluiceSplit, SluiceReplica, SluiceSession)
+VARIANTS = (SluiceOneThread, SluiceTwoThreads, SluiceSplit, SluiceReplica, SluiceReadOnly, SluiceSession)
 KINDS = {k.name: k for k in (Peer, PgBouncer, PgBouncerUnstable, Odyssey, HAProxy, Sluice, *VARIANTS)}
 
 

@@ -19,6 +19,8 @@ pub enum Reason {
     Behind,
     /// To the primary: the replica could not be reached.
     Unreachable,
+    /// To the primary: the group has changed, or its traffic is held, since the replica was chosen.
+    Moved,
     /// To the primary: a replica has refused it.
     Refused,
     /// To the primary: on a replica it has left state of the session behind.
@@ -34,6 +36,7 @@ impl Reason {
             Self::NoReplica,
             Self::Behind,
             Self::Unreachable,
+            Self::Moved,
             Self::Refused,
             Self::LeavesState,
         ];
@@ -50,6 +53,7 @@ impl Reason {
             Self::NoReplica => "no_replica",
             Self::Behind => "replica_behind",
             Self::Unreachable => "replica_unreachable",
+            Self::Moved => "group_changed",
             Self::Refused => "replica_refused",
             Self::LeavesState => "leaves_state",
         }
@@ -64,9 +68,10 @@ impl Reason {
             Self::NoReplica => 2,
             Self::Behind => 3,
             Self::Unreachable => 4,
-            Self::Refused => 5,
-            Self::LeavesState => 6,
-            Self::Text(why) => 7 + why.index(),
+            Self::Moved => 5,
+            Self::Refused => 6,
+            Self::LeavesState => 7,
+            Self::Text(why) => 8 + why.index(),
         }
     }
 }
@@ -80,6 +85,7 @@ impl fmt::Display for Reason {
             Self::NoReplica => "no replica may be used",
             Self::Behind => "the replica has not come far enough in time",
             Self::Unreachable => "the replica cannot be reached",
+            Self::Moved => "the group has changed since a replica was chosen",
             Self::Refused => "a replica has refused it",
             Self::LeavesState => "on a replica it has left state of the session behind",
         })

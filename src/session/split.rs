@@ -140,7 +140,7 @@ impl<E: Engine> Split<E> {
         if proof == Proof::None
             && let Some(server) = candidate.way.pool.borrow_at_once()
         {
-            return Ok(self.chose_replica(session, candidate, server));
+            return Ok(self.found(route, session, candidate, server));
         }
         Err(candidate)
     }
@@ -156,7 +156,7 @@ impl<E: Engine> Split<E> {
     ) -> Result<Choice<E>, I> {
         let shown = self.shown(route, &candidate, &mut interrupt).await?;
         Ok(match shown {
-            Ok(server) => self.chose_replica(session, candidate, server),
+            Ok(server) => self.found(route, session, candidate, server),
             Err(why) => self.chose_primary(session, why, ""),
         })
     }
@@ -167,6 +167,23 @@ impl<E: Engine> Split<E> {
             routed(session, Role::Primary, "", why, subject);
         }
         Choice::Primary
+    }
+
+    /// A connection of the candidate is in hand. The group is looked at again, see [`borrow_at_once`].
+    ///
+    /// [`borrow_at_once`]: super::borrow::borrow_at_once
+    fn found(
+        &mut self,
+        route: &Route<E>,
+        session: SessionId,
+        candidate: Candidate<E>,
+        server: Borrowed<E>,
+    ) -> Choice<E> {
+        if route.destinations.is_current() {
+            return self.chose_replica(session, candidate, server);
+        }
+        server.give_back();
+        self.chose_primary(session, Reason::Moved, "")
     }
 
     fn chose_replica(

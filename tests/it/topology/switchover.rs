@@ -91,6 +91,46 @@ fn a_pause_holds_new_transactions_and_lets_running_ones_end() {
     assert!(waiting.join().unwrap() > released);
 }
 
+/// Whoever waits for a replica's connection when traffic is held does not get it.
+#[test]
+fn a_pause_holds_reads_that_wait_for_a_replica() {
+    if is_direct() {
+        return;
+    }
+    let servers = cluster::postgres(1);
+    let database = servers[0].database();
+    cluster::catch_up(&servers[0], &servers[1]);
+    let settings = cluster::before_postgres(&servers)
+        .listener("target_role", "split")
+        .group("default_pool_size", 1)
+        .general("admin_commands", true);
+    let proxy = Sluice::start(&settings);
+    until_state(&proxy, servers[1].port, "replica", "AVAILABLE");
+    let [mut running, mut held] = [0; 2].map(|_| proxy.connect(&database));
+    // Both have read there: what follows is known to be a read.
+    for wire in [&mut running, &mut held] {
+        wait::until_true("a read at the replica", || {
+            wire.value("select current_setting('port')") == servers[1].port.to_string()
+        });
+    }
+    running.succeed("begin read only");
+    let waiting = thread::spawn(move || {
+        held.succeed("select 'held'");
+        Instant::now()
+    });
+    wait::until_true("a read in line", || {
+        proxy.metric("sluice_database_connection_borrowers_waiting", "") >= 1.0
+    });
+    let paused = order(&proxy, &["pause", "--deadline", "200ms"]).unwrap();
+    assert_eq!(paused["still_at_work"], 1);
+    running.succeed("commit");
+    thread::sleep(Duration::from_millis(500));
+    assert!(!waiting.is_finished());
+    let released = Instant::now();
+    assert_eq!(order(&proxy, &["resume"]).unwrap()["paused"], false);
+    assert!(waiting.join().unwrap() > released);
+}
+
 #[test]
 fn a_switchover_under_load_fails_no_transaction() {
     if is_direct() {
