@@ -227,9 +227,11 @@ fn pin_anew(front: &mut MyFront, statement: &Statement, at: usize) {
 
 /// The server connection may have counted rows of which the reply tells nothing. `surely`: it has.
 fn count(front: &mut MyFront, surely: bool) {
-    // Where it could not go on from the client's own count, what it knows may be another client's.
     if surely || !front.last.found.elsewhere {
         front.last.found.open();
+    } else {
+        // It could not go on from the client's own count: what it knows may be another client's.
+        front.last.found.doubt();
     }
 }
 

@@ -8,7 +8,7 @@ enum Known {
     Count,
     /// The server connection has to be asked: it has counted more rows than it has sent.
     Server,
-    /// It is that, or 0: which, nobody has told.
+    /// It is that, or something else: which, nobody has told.
     Doubtful,
 }
 
@@ -74,7 +74,8 @@ impl Found {
         }
     }
 
-    fn doubt(&mut self) {
+    /// It is what it was, or what nobody has told. (Behind no rows at all the server connection could go on from that.)
+    pub(super) fn doubt(&mut self) {
         if self.known != Known::Count || self.rows > 0 {
             self.known = Known::Doubtful;
         }

@@ -9,6 +9,7 @@ on_both!(
     what_a_cursor_counts_is_counted,
     rows_are_counted_as_by_the_server,
     rows_that_are_not_returned_are_counted_as_by_the_server,
+    a_count_that_cannot_be_brought_back_is_not_told_wrongly,
     counts_outlive_commands_that_are_no_statements,
     warnings_are_not_counted,
     a_call_tells_nothing_of_others,
@@ -148,6 +149,43 @@ const UNSEEN: [&str; 48] = [
     "create view counted as select 1",
     "kill 4000000000",
 ];
+
+/// More rows than a server connection is made to count anew.
+fn a_count_that_cannot_be_brought_back_is_not_told_wrongly(kind: Kind) {
+    let database = Database::new(kind);
+    let proxy = Sluice::with_pool(&database, 1);
+    database
+        .admin()
+        .succeed("create table counted (a int primary key)");
+    let many = format!("select 1{}", " union all select 1".repeat(120));
+    // Whether these count anything, no reply says.
+    let texts = [
+        "insert into counted select 1 union select 2",
+        "do 1",
+        "select nothing",
+    ];
+    for (number, text) in texts.into_iter().enumerate() {
+        let [direct, proxied] = [database.server_port, proxy.port].map(|port| {
+            let mut client = Wire::connect(&database.login(port)).unwrap();
+            let mut other = proxy.connect(&database);
+            client.succeed(&many);
+            assert_eq!(client.value("select found_rows()"), "121");
+            client.succeed(&many);
+            other.succeed("select 1 union select 2");
+            client.query(text).unwrap();
+            other.succeed("select 1 union select 2 union select 3");
+            database.admin().succeed("delete from counted");
+            match client.ask("select found_rows()") {
+                Reply::Rows { rows, .. } => Ok(rows),
+                reply => Err(reply.failure().expect("an error").code),
+            }
+        });
+        assert!(
+            proxied == direct || proxied == Err(1235),
+            "{number}: {direct:?} {proxied:?}"
+        );
+    }
+}
 
 /// Whether it counts or not: the count of another client is never told.
 fn rows_that_are_not_returned_are_counted_as_by_the_server(kind: Kind) {
