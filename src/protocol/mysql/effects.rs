@@ -14,7 +14,7 @@ use super::rules;
 use super::status::Status;
 use super::tracker::{self, Change};
 use crate::model::PinReason;
-use crate::sql::mysql::verdict::{Detail, Statement, TableName, TransactionControl};
+use crate::sql::mysql::verdict::{Detail, Statement, TableName, TransactionControl, Unreturned};
 use crate::sql::mysql::{Touch, Touches};
 use crate::sql::statement::Which;
 
@@ -148,13 +148,17 @@ pub fn carried_out(
                 }
             } else {
                 let cursor = ok.status.has(Status::CURSOR_EXISTS);
-                if cursor || statement.is_some_and(|it| it.queries) {
+                if cursor || statement.is_some_and(|it| it.unreturned == Unreturned::Counted) {
                     count(front, cursor);
                 }
             }
         }
         None => {
             front.last.row_count = i64::try_from(ok.affected_rows).unwrap_or(i64::MAX);
+            // Behind others of its text.
+            if answered(front, more).is_some_and(|it| it.touches.intersects(TAKES_OVER)) {
+                front.last.found.taken_over(false);
+            }
             if front.flavor == Flavor::MySql
                 && let Some(matched) = matched(ok.info)
             {
@@ -165,8 +169,13 @@ pub fn carried_out(
                 && statement.is_some_and(|it| it.touches.contains(Touch::Do))
             {
                 front.last.found = Found::of(1);
-            } else if statement.is_some_and(|it| it.queries) {
-                count(front, false);
+            } else {
+                let unreturned = statement.map(|it| it.unreturned);
+                match unreturned {
+                    Some(Unreturned::Counted) => count(front, false),
+                    Some(Unreturned::CountedLater) => front.last.found.unfinished = true,
+                    Some(Unreturned::Uncounted) | None => {}
+                }
             }
         }
     }
@@ -461,11 +470,15 @@ pub fn failed(front: &mut MyFront, back: &mut MyBack, failure: Failure) {
     front.last.row_count = -1;
     // MariaDB counts rows as it finds them.
     let surely = front.flavor == Flavor::MariaDb && begun;
-    front.last.found.unfinished |= front.flavor == Flavor::MySql
-        && running_statement(front).is_some_and(|it| it.touches.contains(Touch::TableWrite));
-    if surely || running_statement(front).is_some_and(|it| it.queries) {
+    let (writes, unreturned) = running_statement(front)
+        .map_or((false, Unreturned::Uncounted), |it| {
+            (it.touches.contains(Touch::TableWrite), it.unreturned)
+        });
+    if surely || unreturned == Unreturned::Counted {
         count(front, surely);
     }
+    front.last.found.unfinished |=
+        front.flavor == Flavor::MySql && (writes || unreturned == Unreturned::CountedLater);
     warned(front);
     untold(front, back);
     if front.last.asks {
@@ -493,6 +506,9 @@ pub fn failed(front: &mut MyFront, back: &mut MyBack, failure: Failure) {
         front.forgive(&rules::NOTHING_LEFT_BY_FAILURE);
     }
 }
+
+/// Statements behind which MySQL tells what has been counted before and not been told, see [`Found::unfinished`].
+pub const TAKES_OVER: Touches = Touches::of(Touch::TableWrite).with(Touch::Call);
 
 /// Touches of which the server's trackers tell, or tell more than the text.
 const TRACKED: Touches = Touches::of(Touch::SetSession)

@@ -17,7 +17,8 @@ enum Known {
 pub struct Found {
     rows: u64,
     known: Known,
-    /// A write of MySQL has failed: what it had counted by then `FOUND_ROWS()` does not tell, until a `CALL` takes it over.
+    /// MySQL may have counted rows of which `FOUND_ROWS()` does not tell, until a later statement takes the count over:
+    /// those of a write that has failed, of a `CREATE TABLE … SELECT`, of a subquery of `SET`.
     pub(super) unfinished: bool,
     /// The server connection has counted the rows of others since.
     pub(super) elsewhere: bool,
@@ -52,16 +53,19 @@ impl Found {
         };
     }
 
-    /// A `CALL` begins: see [`Found::unfinished`]. `interrupted`: the server connection was asked something in between, and
-    /// does not know what the write had counted, either.
-    pub(super) fn called(&mut self, interrupted: bool) {
-        if !std::mem::take(&mut self.unfinished) {
+    /// A statement that writes to a table, or a `CALL`, begins: see [`Found::unfinished`]. `interrupted`: the server
+    /// connection was asked something in between, and does not know any more what had been counted.
+    pub(super) const fn taken_over(&mut self, interrupted: bool) {
+        if !self.unfinished {
             return;
         }
-        if interrupted || self.known == Known::Count {
-            self.doubt();
-        }
+        self.unfinished = false;
         self.elsewhere |= interrupted;
+        self.known = if self.elsewhere {
+            Known::Doubtful
+        } else {
+            Known::Server
+        };
     }
 
     /// An `UPDATE` of MySQL has found so many rows, which it counts as a query does; but one that sees without looking
@@ -69,7 +73,7 @@ impl Found {
     pub(super) fn matched(&mut self, rows: u64) {
         if rows > 0 {
             *self = Self::of(rows);
-        } else {
+        } else if self.known != Known::Server {
             self.doubt();
         }
     }
@@ -133,19 +137,20 @@ mod tests {
     }
 
     #[test]
-    fn what_a_failed_write_has_counted_is_doubtful_behind_a_call_alone() {
+    fn what_has_not_been_told_is_asked_for_once_it_is_taken_over() {
         let mut found = Found::of(3);
-        found.called(false);
+        found.taken_over(false);
         assert_eq!(found.certain(), Some(3));
         found.unfinished = true;
         assert_eq!(found.certain(), Some(3));
-        found.called(false);
+        found.taken_over(false);
         assert_eq!(found.certain(), None);
-        assert!(found.ask_before_others());
-        found.open();
+        assert!(found.ask());
+        found.told(0);
         found.unfinished = true;
-        found.called(true);
+        found.taken_over(true);
         // Nobody knows it any more.
+        assert_eq!(found.certain(), None);
         assert!(!found.ask_before_others());
     }
 }

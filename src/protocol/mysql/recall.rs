@@ -2,13 +2,14 @@
 //! may have served others since.
 
 use super::answer::{self, Column};
+use super::effects::TAKES_OVER;
 use super::found::Found;
 use super::frame::Header;
 use super::front::MyFront;
 use super::idle::{errand_of, interrupted, interrupts_itself};
 use super::login::Flavor;
 use super::status::Status;
-use crate::sql::mysql::verdict::Statement;
+use crate::sql::mysql::verdict::{Statement, Unreturned};
 use crate::sql::mysql::{Touch, Touches, Verdict};
 
 /// What becomes of a text.
@@ -44,8 +45,8 @@ pub fn recall(
     if verdict.kills() {
         return kill(front, header, verdict, replies);
     }
-    if verdict.touches.contains(Touch::Call) {
-        front.last.found.called(front.last.interrupted);
+    if verdict.touches.intersects(TAKES_OVER) {
+        front.last.found.taken_over(front.last.interrupted);
     }
     if let Some(sql) = raised(front, first.touches) {
         return Recall::Raise(sql);
@@ -143,7 +144,8 @@ fn asks_about(first: &Statement, verdict: &Verdict) -> Touches {
 /// client's own last one has counted.
 fn counted(front: &MyFront, verdict: &Verdict) -> Recall {
     let last = &front.last;
-    let may = verdict.statements.iter().any(|statement| statement.queries);
+    let counts = |statement: &Statement| statement.unreturned != Unreturned::Uncounted;
+    let may = verdict.statements.iter().any(counts);
     // MySQL tells with the OK of a `CALL` whose routine changes none how many rows the statement before has changed.
     let tells = front.flavor == Flavor::MySql && verdict.touches.contains(Touch::Call);
     let astray = tells && last.interrupted;
@@ -168,8 +170,8 @@ pub fn before_execution(
     replies: &mut Vec<u8>,
 ) -> Recall {
     let touches = verdict.touches;
-    if touches.contains(Touch::Call) {
-        front.last.found.called(front.last.interrupted);
+    if touches.intersects(TAKES_OVER) {
+        front.last.found.taken_over(front.last.interrupted);
     }
     if let Some(sql) = raised(front, touches) {
         return Recall::Raise(sql);

@@ -12,7 +12,7 @@ use super::front::MyFront;
 use super::grammar::{Kind, Stage, kind};
 use super::login::Flavor;
 use super::message::{EOF, Eof, Err, OK, Ok as OkPacket};
-use super::owed::{Fate, Owed};
+use super::owed::{Fate, Owed, Then};
 use super::settled;
 use super::status::Status;
 use super::wire::Reader;
@@ -432,10 +432,11 @@ impl ReplyReader<'_> {
 
     /// Tells the client an OK or EOF in the form that it was promised.
     fn tell(&mut self, kind: Kind, packet: &Packet<'_>, ok: &OkPacket<'_>) {
-        let (shift, clients) = match self.back.debts.front() {
-            Some(owed) => (owed.shift, owed.is_clients()),
-            None => return,
+        let Some(owed) = self.back.debts.front() else {
+            return;
         };
+        let (shift, clients) = (owed.shift, owed.is_clients());
+        let resets = matches!(owed.fate, Fate::Client(Then::Reset));
         let (server, Some(watcher)) = (self.back.capabilities, &mut self.watcher) else {
             return;
         };
@@ -444,6 +445,9 @@ impl ReplyReader<'_> {
         }
         let front = &mut *watcher.front;
         front.status = effects::lasting(front, ok.status);
+        if resets {
+            front.tracking.withhold(front.flavor);
+        }
         let client = front.capabilities;
         let seq = packet.header.seq.wrapping_add(shift);
         let ends_rows = kind != Kind::Ok;

@@ -125,6 +125,13 @@ impl Tracking {
         }
     }
 
+    /// The session is being reset. MySQL does not tell then what an EOF had no place for.
+    pub fn withhold(&mut self, flavor: Flavor) {
+        if flavor == Flavor::MySql {
+            self.put_off.clear();
+        }
+    }
+
     /// What the client is told with an OK of this `state`; `None`: all of it. `chosen`: its statement may have left the
     /// schema.
     pub fn told(

@@ -9,7 +9,7 @@ use super::lexer::{Kind, Lexer, Token};
 use super::mode::Flavor;
 use super::natives::is_native;
 use super::touch::{Touch, Touches};
-use super::verdict::{Statement, Verdict};
+use super::verdict::{Statement, Unreturned, Verdict};
 use super::words::{self, Command, Object};
 
 /// A pass under way.
@@ -479,7 +479,7 @@ impl<'a> Current<'a> {
             variables: self.variables.into_vec().into(),
             read_only_candidate: effect.reads && !self.writes && !self.modifies && harmless,
             many_replies: effect.many_replies,
-            queries: counts_unseen(
+            unreturned: counts_unseen(
                 command,
                 self.queries || self.joins,
                 self.into,
@@ -542,14 +542,19 @@ const fn evaluates(command: Command, queries: bool) -> bool {
 
 /// Whether servers may count rows of a statement with this command that it does not return. `queries`: a query, or a
 /// join, stands within; `into`: its rows go elsewhere.
-const fn counts_unseen(command: Command, queries: bool, into: bool, flavor: Flavor) -> bool {
-    match command {
+const fn counts_unseen(command: Command, queries: bool, into: bool, flavor: Flavor) -> Unreturned {
+    let counts = match command {
         Command::Read => into,
         Command::Call | Command::Execute => true,
-        // MySQL counts none of these.
-        Command::Create | Command::Set => queries && matches!(flavor, Flavor::MariaDb),
+        Command::Create | Command::Set => queries,
         Command::Load | Command::Explain | Command::Analyze | Command::Show => false,
         _ => queries || into,
+    };
+    match (counts, command, flavor) {
+        (false, ..) => Unreturned::Uncounted,
+        // MySQL counts these, and tells of it as if the next write had found them (observed with version 9.7).
+        (true, Command::Create | Command::Set, Flavor::MySql) => Unreturned::CountedLater,
+        (true, ..) => Unreturned::Counted,
     }
 }
 

@@ -82,6 +82,18 @@ impl Weigh for Verdict {
     }
 }
 
+/// Whether `FOUND_ROWS()` may count rows that a statement does not return: those of a query within, or of one whose rows
+/// go elsewhere. Whether it does depends on more than the text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unreturned {
+    /// There are none, or none of them count.
+    Uncounted,
+    /// They may be told at once.
+    Counted,
+    /// They may be told once a later statement writes to a table or is a `CALL`.
+    CountedLater,
+}
+
 /// One statement of a text.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Statement {
@@ -98,9 +110,8 @@ pub struct Statement {
     pub read_only_candidate: bool,
     /// Whether the server may answer with more than one reply, as for `CALL`.
     pub many_replies: bool,
-    /// Whether `FOUND_ROWS()` may count rows that it does not return: those of a query within, or of one whose rows
-    /// go elsewhere. Whether it does depends on more than the text.
-    pub queries: bool,
+    /// Whether `FOUND_ROWS()` may count rows that it does not return.
+    pub unreturned: Unreturned,
     /// Whether `FOUND_ROWS()` counts the rows that it returns, if it does.
     pub counts: bool,
 }
@@ -114,7 +125,7 @@ impl Default for Statement {
             variables: Box::default(),
             read_only_candidate: false,
             many_replies: false,
-            queries: false,
+            unreturned: Unreturned::Uncounted,
             counts: true,
         }
     }

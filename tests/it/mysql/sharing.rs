@@ -15,6 +15,7 @@ on_both!(
     parts_of_parameters_are_nobody_elses,
     a_connection_that_is_kept_gathers_no_statements,
     a_schema_that_a_result_has_left_is_told_with_the_next_variable,
+    a_reset_does_not_tell_what_a_result_has_left,
 );
 
 /// One server connection for everybody.
@@ -155,6 +156,29 @@ fn a_connection_that_is_kept_gathers_no_statements(kind: Kind) {
     }
     let more = count(&mut client) - before;
     assert!(more < 500, "{more} more");
+}
+
+/// Nor does it tell later.
+fn a_reset_does_not_tell_what_a_result_has_left(kind: Kind) {
+    let (here, there) = (Database::new(kind), Database::new(kind));
+    let proxy = narrow(&here);
+    let [direct, proxied] = [here.server_port, proxy.port].map(|port| {
+        let login = here.login(port).without(capability::DEPRECATE_EOF);
+        let mut client = Wire::connect(&login).unwrap();
+        client.succeed("begin");
+        let id = client.prepare("select 'x'").id;
+        client.succeed(&format!("use {}", there.name));
+        client.execute(id, &[]).unwrap();
+        // COM_RESET_CONNECTION
+        [&[0x1f][..], b"\x03do 1", b"\x03set time_zone = '+01:00'"].map(|command| {
+            let Reply::Ok(success) = client.simple(command).unwrap() else {
+                panic!("no OK");
+            };
+            let schemas = success.changes.into_iter().filter(|(kind, _)| *kind == 1);
+            schemas.collect::<Vec<_>>()
+        })
+    });
+    assert_eq!(direct, proxied);
 }
 
 /// An EOF has no place for it, and MariaDB tells it with the next `SET` of a variable.
