@@ -4,8 +4,11 @@
 //! A waiter that leaves after it was handed something passes it on: nothing is lost.
 
 use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
+use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -185,8 +188,13 @@ impl<T, R: Fn(T)> Ticket<'_, T, R> {
     /// Waits to be served; `None` only if the line is gone. Cancel-safe; to be called until it
     /// has returned once.
     pub(super) async fn served(&mut self) -> Option<T> {
-        let thing = (&mut self.receiver).await.ok();
-        self.served = true;
+        std::future::poll_fn(|cx| self.poll_served(cx)).await
+    }
+
+    /// The same, asked once.
+    pub(super) fn poll_served(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        let thing = Pin::new(&mut self.receiver).poll(cx).map(Result::ok);
+        self.served |= thing.is_ready();
         thing
     }
 }

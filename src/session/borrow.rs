@@ -125,7 +125,7 @@ pub(super) async fn borrow_in_turn<E: Engine, I>(
             if aim == Role::Replica && !has_replicas(&access) {
                 return Err(Missed::NoReplica);
             }
-            rest(&access, epoch, start, None, &mut interrupt).await?;
+            Box::pin(rest(&access, epoch, start, None, &mut interrupt)).await?;
             continue;
         };
         match wait_at(destinations, &way, aim, start, &mut interrupt).await {
@@ -137,7 +137,7 @@ pub(super) async fn borrow_in_turn<E: Engine, I>(
                 if !access.terms().patient {
                     return Err(Missed::Borrow(error));
                 }
-                rest(&access, epoch, start, Some(error), &mut interrupt).await?;
+                Box::pin(rest(&access, epoch, start, Some(error), &mut interrupt)).await?;
             }
             Wait::Failed(error) => return Err(Missed::Borrow(error)),
         }

@@ -211,7 +211,8 @@ impl<E: Engine> Split<E> {
         let Candidate { way, proof, .. } = candidate;
         let wait = route.options.split.wait;
         if *proof == Proof::Fresh {
-            match primarys_position(&mut route.destinations, interrupt).await? {
+            let asked = Box::pin(primarys_position(&mut route.destinations, interrupt)).await?;
+            match asked {
                 Some(position) if !position.is_empty() => self.memory.learn(&position),
                 _ => return Ok(Err(Reason::Behind)),
             }
@@ -226,7 +227,7 @@ impl<E: Engine> Split<E> {
             }
         };
         if let Some(floor) = self.memory.floor().filter(|_| *proof != Proof::None) {
-            match shows(&mut server, floor, wait).await {
+            match Box::pin(shows(&mut server, floor, wait)).await {
                 Shown::Reached => self.memory.show(&way.site.name),
                 Shown::Behind => {
                     server.give_back();

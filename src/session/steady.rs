@@ -58,19 +58,19 @@ pub(super) async fn read_in_turn<E: Engine, I>(
             destinations.settle(&way.site.name);
             return Ok(lent);
         }
-        if let Some(lent) = shown(route, lent, &mut interrupt).await? {
+        if let Some(lent) = Box::pin(shown(route, lent, &mut interrupt)).await? {
             return Ok(lent);
         }
         let destinations = &mut route.destinations;
         if access.terms().reads_fall_back
             && let Some(way) = destinations.primary().cloned()
-            && let Ok(server) = borrow_there(&way, &mut interrupt).await
+            && let Ok(server) = Box::pin(borrow_there(&way, &mut interrupt)).await
         {
             destinations.settle(&way.site.name);
             return Ok(Lent::new(server, way, Role::Replica));
         }
         let late = BorrowError::Timeout(access.terms().primary.borrow_timeout);
-        rest(&access, epoch, start, Some(late), &mut interrupt).await?;
+        Box::pin(rest(&access, epoch, start, Some(late), &mut interrupt)).await?;
     }
 }
 

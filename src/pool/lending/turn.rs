@@ -51,7 +51,10 @@ impl<E: Engine> Pool<E> {
             && let Some(loan) = self.take_idle()
         {
             let borrowed = Borrowed::new(loan, Arc::clone(self));
-            return self.borrow_checked(borrowed, start).await;
+            if borrowed.idle_for() <= self.bounds().check_delay {
+                return Ok(borrowed);
+            }
+            return Box::pin(self.borrow_checked(borrowed, start)).await;
         }
         self.borrow_in_turn(start).await
     }
@@ -95,7 +98,8 @@ impl<E: Engine> Pool<E> {
     }
 
     async fn borrow_in_turn(self: &Arc<Self>, start: Instant) -> Result<Borrowed<E>, BorrowError> {
-        let result = self.wait_in_turn(self.bounds(), start).await;
+        let bounds = self.bounds();
+        let result = self.wait_in_turn(&bounds, start).await;
         let meters = &self.tally.meters;
         match &result {
             Ok(_) | Err(BorrowError::Timeout(_)) => {
@@ -111,9 +115,10 @@ impl<E: Engine> Pool<E> {
         result
     }
 
+    /// As small as can be (what is rare is boxed): each of thousands that wait has one, and it is copied once.
     async fn wait_in_turn(
         self: &Arc<Self>,
-        bounds: Bounds,
+        bounds: &Bounds,
         start: Instant,
     ) -> Result<Borrowed<E>, BorrowError> {
         let limit = bounds.timeout;
@@ -125,6 +130,8 @@ impl<E: Engine> Pool<E> {
         }
         let pass_on = |handed| self.pass_on(handed);
         let patience = Patience::of(start, limit);
+        // Dropped behind the ticket, whether served, cancelled or too late.
+        let _leave = Leave(self);
         let mut ticket = self
             .line
             .join(bounds.waiting, start, patience.by_upkeep(), &pass_on)
@@ -136,36 +143,29 @@ impl<E: Engine> Pool<E> {
                 return Err(error);
             }
             self.ask();
-            let handed = self.next_handed(ticket, limit, patience).await;
-            match handed? {
+            let handed = match patience {
+                Patience::Exact(deadline) => {
+                    Box::pin(tokio::time::timeout_at(deadline, ticket.served()))
+                        .await
+                        .map_err(|_| BorrowError::Timeout(bounds.timeout))?
+                }
+                Patience::Coarse(_) | Patience::Endless => {
+                    std::future::poll_fn(|cx| ticket.poll_served(cx)).await
+                }
+            };
+            match handed.ok_or(BorrowError::Closed)? {
                 Handed::Failed(error) => return Err(error),
                 Handed::Conn(loan) => {
                     let borrowed = Borrowed::new(bring_here(loan), Arc::clone(self));
-                    if let Some(alive) = self.checked(borrowed, bounds).await {
+                    if borrowed.idle_for() <= bounds.check_delay {
+                        return Ok(borrowed);
+                    }
+                    if let Some(alive) = Box::pin(self.checked(borrowed, *bounds)).await {
                         return Ok(alive);
                     }
                     ticket = self.line.rejoin(start, patience.by_upkeep(), &pass_on);
                 }
             }
-        }
-    }
-
-    async fn next_handed<R: Fn(Handed<E>)>(
-        self: &Arc<Self>,
-        ticket: Ticket<'_, Handed<E>, R>,
-        limit: Duration,
-        patience: Patience,
-    ) -> Result<Handed<E>, BorrowError> {
-        // Dropped last, whether served, cancelled or too late.
-        let _leave = Leave(self);
-        let mut ticket = ticket;
-        let handed = match patience {
-            Patience::Exact(deadline) => tokio::time::timeout_at(deadline, ticket.served()).await,
-            Patience::Coarse(_) | Patience::Endless => Ok(ticket.served().await),
-        };
-        match handed {
-            Ok(handed) => handed.ok_or(BorrowError::Closed),
-            Err(_) => Err(BorrowError::Timeout(limit)),
         }
     }
 
