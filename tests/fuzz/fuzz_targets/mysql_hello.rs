@@ -9,7 +9,7 @@ use sluice::protocol::mysql::accept::Hello;
 use sluice::protocol::mysql::capability::Capabilities;
 use sluice::protocol::mysql::login::{Announcement, Flavor, Login};
 use sluice::protocol::{Caller, HelloOffer, TlsOffer};
-use sluice_fuzz::{Cut, Ending, drive, packets};
+use sluice_fuzz::{Cut, Early, Ending, drive_where, packets};
 
 fn hello(choice: u8) -> Hello {
     let tls = [
@@ -49,7 +49,9 @@ fuzz_target!(|data: &[u8]| {
     } else {
         cut.with(&framed)
     };
-    let [whole, pieces] = cut.both().map(|pieces| drive(hello(cut.choice), &pieces));
+    let [whole, pieces] = cut
+        .both()
+        .map(|pieces| drive_where(hello(cut.choice), &pieces, Early::Handshake));
     for ending in [&whole, &pieces] {
         match &ending.end {
             Some(Ok(login)) => {

@@ -61,8 +61,26 @@ pub struct Ending<D, E> {
     pub tls: bool,
 }
 
+/// What bytes are that have come in one piece with the request for TLS, where an exchange leaves them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Early {
+    /// They would pass for bytes inside TLS: no exchange may leave any.
+    Smuggled,
+    /// The beginning of the client's TLS handshake, for which nobody has to be waited (MySQL).
+    Handshake,
+}
+
 /// Feeds an exchange with pieces until it ends. TLS is pretended: what follows was inside it.
-pub fn drive<X: Exchange>(mut exchange: X, pieces: &[&[u8]]) -> Ending<X::Done, X::Error> {
+pub fn drive<X: Exchange>(exchange: X, pieces: &[&[u8]]) -> Ending<X::Done, X::Error> {
+    drive_where(exchange, pieces, Early::Smuggled)
+}
+
+/// The same, where bytes that come early are that.
+pub fn drive_where<X: Exchange>(
+    mut exchange: X,
+    pieces: &[&[u8]],
+    early: Early,
+) -> Ending<X::Done, X::Error> {
     let mut input = BytesMut::new();
     let mut ending = Ending {
         end: None,
@@ -83,9 +101,10 @@ pub fn drive<X: Exchange>(mut exchange: X, pieces: &[&[u8]]) -> Ending<X::Done, 
                 Ok(Step::Read) => break,
                 Ok(Step::UpgradeTls) => {
                     assert!(
-                        input.is_empty(),
+                        input.is_empty() || early == Early::Handshake,
                         "bytes before TLS would pass for bytes inside"
                     );
+                    input.clear();
                     ending.tls = true;
                     exchange.secured(&TlsFacts::default());
                 }
