@@ -81,6 +81,7 @@ impl<E: Engine> Pool<E> {
 
     pub(super) fn install(self: &Arc<Self>, opened: Opened<E>, epoch: u64, mut slot: Slot<E>) {
         self.target.succeeded();
+        *lock(&self.failing_since) = None;
         if lock(&self.failure).is_some() {
             self.lift_failure();
         }
@@ -114,7 +115,10 @@ impl<E: Engine> Pool<E> {
         }
         let now = Instant::now();
         let retry = self.target.options().login_retry;
-        let blame = error.blame();
+        let blame = match error.blame() {
+            Blame::Pool if self.passes(&error, now) => Blame::Local,
+            blame => blame,
+        };
         match blame {
             // Nobody's fault: those who wait go on waiting, and it is tried again.
             Blame::Full | Blame::Local => self.target.pause(self.id, Some(now + FULL_PACE)),
@@ -133,6 +137,15 @@ impl<E: Engine> Pool<E> {
             Blame::Local => {}
             Blame::Target => self.target.fail_pools(&error),
             Blame::Pool => self.fail_if_hopeless(&error),
+        }
+    }
+
+    /// True of a login that the server has broken off, or refused because it comes up or goes down, for as long as that
+    /// may be a restart: one that was under way when the server stopped says nothing of the server that is back.
+    fn passes(&self, error: &OpenError, now: Instant) -> bool {
+        error.may_pass() && {
+            let since = *lock(&self.failing_since).get_or_insert(now);
+            now.duration_since(since) < RESTART
         }
     }
 
@@ -175,3 +188,6 @@ fn expiry(now: Instant, lifetime: Duration, jitter: Duration) -> Option<Instant>
 /// A server without a free connection, and a process without file descriptors, are asked again
 /// after this long: often enough beside a borrow timeout of seconds, and no storm.
 const FULL_PACE: Duration = Duration::from_millis(200);
+
+/// So long those who wait are not told of logins that fail in ways that pass.
+const RESTART: Duration = Duration::from_secs(1);

@@ -44,6 +44,8 @@ pub struct Pool<E: Engine> {
     options: ArcSwap<PoolOptions>,
     login: ArcSwap<ServerLogin>,
     pub(super) failure: Mutex<Option<Failure>>,
+    /// Since when logins have failed in ways that pass, and none has worked.
+    pub(super) failing_since: Mutex<Option<Instant>>,
     pub(super) greetings: Greetings<E::Greeting>,
     pub(super) trials: Trials,
     closed: AtomicBool,
@@ -80,6 +82,7 @@ impl<E: Engine> Pool<E> {
             options: ArcSwap::from_pointee(options),
             login: ArcSwap::from_pointee(login),
             failure: Mutex::new(None),
+            failing_since: Mutex::new(None),
             greetings: Greetings::new(),
             trials: Trials::default(),
             closed: AtomicBool::new(false),

@@ -10,7 +10,6 @@ use super::idle::bring_here;
 use super::{Handed, Pool};
 use crate::net::reactor;
 use crate::pool::borrowed::Borrowed;
-use crate::pool::line::Ticket;
 use crate::pool::metrics::CloseReason;
 use crate::pool::open::BorrowError;
 use crate::pool::target::holding;

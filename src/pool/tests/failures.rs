@@ -5,7 +5,8 @@ use tokio::time::Instant;
 use super::fake::{out_of_files, refused, unreachable_target};
 use super::{Bed, borrow, ms, options, pass, settle, target_options};
 use crate::model::FaultKind;
-use crate::pool::{BorrowError, PoolOptions, TargetOptions};
+use crate::pool::open::OpenError;
+use crate::pool::{BorrowError, CloseReason, PoolOptions, TargetOptions};
 
 #[tokio::test(start_paused = true)]
 async fn a_dead_target_fails_waiters_at_once_until_it_is_tried_again() {
@@ -49,6 +50,32 @@ async fn a_failed_login_spares_those_whom_other_connections_can_serve() {
     for waiter in waiters {
         waiter.await.unwrap().unwrap().give_back();
     }
+}
+
+/// A login was under way when the server stopped, and the server is back.
+#[tokio::test(start_paused = true)]
+async fn a_login_that_breaks_off_is_tried_again_before_anyone_is_told() {
+    let bed = Bed::new(100, target_options());
+    let broken = || OpenError::Broken("the peer closed the connection".into());
+    bed.server.set(|rules| {
+        rules.failures.push_back(broken());
+        rules.failures.push_back(refused("57P03", "starting up"));
+    });
+    let pool = bed.pool("app", options(1));
+    let start = Instant::now();
+    let held = pool.borrow().await.unwrap();
+    // Each login takes a moment.
+    let first = start.elapsed();
+    assert!((ms(400)..ms(500)).contains(&first), "{first:?}");
+    held.close(CloseReason::ServerClosed);
+    // A server that goes on so is told of, and not asked by everyone.
+    bed.server
+        .set(|rules| rules.failures.extend((0..20).map(|_| broken())));
+    assert!(pool.borrow().await.is_err());
+    let second = start.elapsed() - first;
+    assert!((ms(1000)..ms(1300)).contains(&second), "{second:?}");
+    assert!(pool.borrow().await.is_err());
+    assert_eq!(start.elapsed(), first + second);
 }
 
 #[tokio::test(start_paused = true)]
