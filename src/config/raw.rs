@@ -361,7 +361,8 @@ pub struct TargetGroup {
     /// For resolving, connecting, TLS and login together. Above "0s", default "15s". Dynamic.
     #[serde(default = "fifteen_seconds")]
     pub server_connect_timeout: Time,
-    /// After a failed login, those who wait are refused for this long. Default "1s". Dynamic.
+    /// After a failed login, those who wait are refused for this long; one that breaks off, or is refused by a server that
+    /// comes up or goes down, is tried again for a second first. Default "1s". Dynamic.
     #[serde(default = "a_second")]
     pub server_login_retry: Time,
     /// Logins under way at once. At least 1, default 8. Dynamic.
