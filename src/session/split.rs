@@ -41,6 +41,8 @@ pub(super) struct Candidate<E: Engine> {
     why: Reason,
     /// So many bytes the request has.
     len: usize,
+    /// The group's epoch in which it was chosen.
+    epoch: u64,
 }
 
 impl<E: Engine> Split<E> {
@@ -136,6 +138,7 @@ impl<E: Engine> Split<E> {
             proof,
             why,
             len,
+            epoch: destinations.epoch(),
         };
         if proof == Proof::None
             && let Some(server) = candidate.way.pool.borrow_at_once()
@@ -179,7 +182,7 @@ impl<E: Engine> Split<E> {
         candidate: Candidate<E>,
         server: Borrowed<E>,
     ) -> Choice<E> {
-        if route.destinations.is_current() {
+        if route.destinations.access().roster().epoch() == candidate.epoch {
             return self.chose_replica(session, candidate, server);
         }
         server.give_back();
