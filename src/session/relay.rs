@@ -253,28 +253,34 @@ impl<E: Engine> Relay<E> {
     }
 
     async fn borrow_of_primary(&mut self, start: Instant) -> Result<Option<Lent<E>>, End> {
-        let Self {
-            client,
-            handle,
-            route,
-            ..
-        } = &mut *self;
-        let interrupt = |cx: &mut Context<'_>| poll_waiting(client, handle, cx);
+        let (route, interrupt) = self.interruptible();
         let destinations = &mut route.destinations;
         let lent = borrow_in_turn(destinations, Role::Primary, start, interrupt).await;
         self.lent(lent)
     }
 
     async fn borrow_to_read(&mut self, start: Instant) -> Result<Option<Lent<E>>, End> {
+        let (route, interrupt) = self.interruptible();
+        let lent = read_in_turn(route, start, interrupt).await;
+        self.lent(lent)
+    }
+
+    /// Where to borrow, and what may come first.
+    fn interruptible(
+        &mut self,
+    ) -> (
+        &mut Route<E>,
+        impl FnMut(&mut Context<'_>) -> Poll<Interrupt>,
+    ) {
         let Self {
             client,
             handle,
             route,
             ..
-        } = &mut *self;
-        let interrupt = |cx: &mut Context<'_>| poll_waiting(client, handle, cx);
-        let lent = read_in_turn(route, start, interrupt).await;
-        self.lent(lent)
+        } = self;
+        (route, move |cx: &mut Context<'_>| {
+            poll_waiting(client, handle, cx)
+        })
     }
 
     fn lent(&mut self, lent: Result<Lent<E>, Missed<Interrupt>>) -> Result<Option<Lent<E>>, End> {

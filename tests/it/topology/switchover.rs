@@ -124,7 +124,9 @@ fn a_pause_holds_reads_that_wait_for_a_replica() {
     let paused = order(&proxy, &["pause", "--deadline", "200ms"]).unwrap();
     assert_eq!(paused["still_at_work"], 1);
     running.succeed("commit");
-    thread::sleep(Duration::from_millis(500));
+    wait::until_true("the read to go back in line", || {
+        proxy.metric("sluice_routed_requests_total", "reason=\"group_changed\"") >= 1.0
+    });
     assert!(!waiting.is_finished());
     let released = Instant::now();
     assert_eq!(order(&proxy, &["resume"]).unwrap()["paused"], false);
