@@ -54,14 +54,11 @@ impl<T> Default for Line<T> {
     }
 }
 
-/// A place in a line.
-pub(super) struct Ticket<'a, T, R: Fn(T)> {
-    line: &'a Line<T>,
-    receiver: oneshot::Receiver<T>,
-    served: bool,
-    /// Takes what was handed over to a waiter that is gone.
-    pass_on: R,
-}
+/// A place in a line. Whoever has not been served and wants to go gives it to [`Line::leave`]; it does not do so
+/// when dropped, for it knows nothing of the line, so that it can be kept anywhere.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Ticket<T>(oneshot::Receiver<T>);
 
 impl<T> Line<T> {
     /// Waiters that have been handed nothing yet.
@@ -75,15 +72,13 @@ impl<T> Line<T> {
     }
 
     /// Joins at the end, having waited since `since`; `None` if there is no `room` for one more. `until`:
-    /// when [`Line::overdue`] is to end the wait, if at all. `pass_on` takes back what is handed over but
-    /// never received.
-    pub(super) fn join<R: Fn(T)>(
+    /// when [`Line::overdue`] is to end the wait, if at all.
+    pub(super) fn join(
         &self,
         since: Instant,
         until: Option<Instant>,
         room: impl FnOnce() -> bool,
-        pass_on: R,
-    ) -> Option<Ticket<'_, T, R>> {
+    ) -> Option<Ticket<T>> {
         let mut queue = lock(&self.queue);
         // Counted first: of two who take the last place at the same time, both see the other.
         self.waiting.fetch_add(1, Ordering::SeqCst);
@@ -94,22 +89,29 @@ impl<T> Line<T> {
         self.sweep(&mut queue);
         let (waiter, receiver) = Waiter::new(since, until);
         queue.push_back(waiter);
-        Some(self.ticket(receiver, pass_on))
+        Some(Ticket(receiver))
     }
 
     /// Joins at the front: for one who was served, but badly.
-    pub(super) fn rejoin<R: Fn(T)>(
-        &self,
-        since: Instant,
-        until: Option<Instant>,
-        pass_on: R,
-    ) -> Ticket<'_, T, R> {
+    pub(super) fn rejoin(&self, since: Instant, until: Option<Instant>) -> Ticket<T> {
         let (waiter, receiver) = Waiter::new(since, until);
         let mut queue = lock(&self.queue);
         queue.push_front(waiter);
         self.waiting.fetch_add(1, Ordering::SeqCst);
         drop(queue);
-        self.ticket(receiver, pass_on)
+        Ticket(receiver)
+    }
+
+    /// Leaves without having been served; returns what was handed over meanwhile, which is to be passed on.
+    #[must_use]
+    pub(super) fn leave(&self, ticket: Ticket<T>) -> Option<T> {
+        let Ticket(mut receiver) = ticket;
+        receiver.close();
+        let thing = receiver.try_recv().ok();
+        if thing.is_none() {
+            self.waiting.fetch_sub(1, Ordering::SeqCst);
+        }
+        thing
     }
 
     /// Since when the first has waited, if anybody does. Takes the lock, and the places of those before it
@@ -167,15 +169,6 @@ impl<T> Line<T> {
         }
     }
 
-    fn ticket<R: Fn(T)>(&self, receiver: oneshot::Receiver<T>, pass_on: R) -> Ticket<'_, T, R> {
-        Ticket {
-            line: self,
-            receiver,
-            served: false,
-            pass_on,
-        }
-    }
-
     /// Removes those who have left, before they outnumber the others.
     fn sweep(&self, queue: &mut MutexGuard<'_, VecDeque<Waiter<T>>>) {
         if queue.len() > 2 * self.waiting() + SWEEP_ABOVE {
@@ -184,33 +177,11 @@ impl<T> Line<T> {
     }
 }
 
-impl<T, R: Fn(T)> Ticket<'_, T, R> {
-    /// Waits to be served; `None` only if the line is gone. Cancel-safe; to be called until it
-    /// has returned once.
-    pub(super) async fn served(&mut self) -> Option<T> {
-        std::future::poll_fn(|cx| self.poll_served(cx)).await
-    }
-
-    /// The same, asked once.
-    pub(super) fn poll_served(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        let thing = Pin::new(&mut self.receiver).poll(cx).map(Result::ok);
-        self.served |= thing.is_ready();
-        thing
-    }
-}
-
-impl<T, R: Fn(T)> Drop for Ticket<'_, T, R> {
-    fn drop(&mut self) {
-        if self.served {
-            return;
-        }
-        self.receiver.close();
-        match self.receiver.try_recv() {
-            Ok(thing) => (self.pass_on)(thing),
-            Err(_) => {
-                self.line.waiting.fetch_sub(1, Ordering::SeqCst);
-            }
-        }
+impl<T> Ticket<T> {
+    /// Ready when it has been served; `None` only if the line is gone. Not to be asked again then, nor to be
+    /// given back.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        Pin::new(&mut self.0).poll(cx).map(Result::ok)
     }
 }
 
@@ -218,20 +189,18 @@ impl<T, R: Fn(T)> Drop for Ticket<'_, T, R> {
 const SWEEP_ABOVE: usize = 32;
 
 #[cfg(test)]
-mod tests {
-    use std::cell::RefCell;
-
+pub(super) mod tests {
     use tokio::time::Instant;
 
     use super::{Line, Ticket};
 
-    fn ignore(_: u32) {}
+    fn join(line: &Line<u32>, until: Option<Instant>) -> Ticket<u32> {
+        line.join(Instant::now(), until, || true).unwrap()
+    }
 
-    type Place<'a> = Ticket<'a, u32, fn(u32)>;
-
-    fn join(line: &Line<u32>, until: Option<Instant>) -> Place<'_> {
-        line.join(Instant::now(), until, || true, ignore as fn(u32))
-            .unwrap()
+    /// Waits to be served.
+    pub(in crate::pool) async fn served(ticket: &mut Ticket<u32>) -> Option<u32> {
+        std::future::poll_fn(|cx| ticket.poll(cx)).await
     }
 
     #[tokio::test]
@@ -241,8 +210,8 @@ mod tests {
         let mut second = join(&line, None);
         line.hand(1).unwrap();
         line.hand(2).unwrap();
-        assert_eq!(second.served().await, Some(2));
-        assert_eq!(first.served().await, Some(1));
+        assert_eq!(served(&mut second).await, Some(2));
+        assert_eq!(served(&mut first).await, Some(1));
         assert_eq!(line.hand(3), Err(3));
         assert_eq!(line.waiting(), 0);
     }
@@ -252,35 +221,30 @@ mod tests {
         let line = Line::default();
         let first = join(&line, None);
         let mut second = join(&line, None);
-        drop(first);
+        assert_eq!(line.leave(first), None);
         assert_eq!(line.waiting(), 1);
         line.hand(1).unwrap();
-        assert_eq!(second.served().await, Some(1));
+        assert_eq!(served(&mut second).await, Some(1));
     }
 
-    #[tokio::test]
-    async fn who_leaves_after_being_served_passes_it_on() {
+    #[test]
+    fn who_leaves_after_being_served_passes_it_on() {
         let line = Line::default();
-        let returned = RefCell::new(Vec::new());
-        let keep = |thing| returned.borrow_mut().push(thing);
-        let first = line.join(Instant::now(), None, || true, keep).unwrap();
+        let first = join(&line, None);
         line.hand(7).unwrap();
-        drop(first);
-        assert_eq!(*returned.borrow(), [7]);
+        assert_eq!(line.leave(first), Some(7));
         assert_eq!(line.waiting(), 0);
     }
 
-    #[tokio::test]
-    async fn who_finds_no_room_is_refused() {
-        let line = Line::default();
-        let attempt =
-            |room| line.join(Instant::now(), None, || room && line.waiting() == 1, ignore);
+    #[test]
+    fn who_finds_no_room_is_refused() {
+        let line: Line<u32> = Line::default();
+        let attempt = |room| line.join(Instant::now(), None, || room && line.waiting() == 1);
         assert!(attempt(false).is_none());
         assert_eq!(line.waiting(), 0);
-        let first = attempt(true);
-        assert!(first.is_some());
+        let first = attempt(true).unwrap();
         assert!(attempt(true).is_none());
-        drop(first);
+        assert_eq!(line.leave(first), None);
         assert!(attempt(true).is_some());
     }
 
@@ -288,11 +252,11 @@ mod tests {
     async fn who_was_served_badly_comes_first_again() {
         let line = Line::default();
         let mut other = join(&line, None);
-        let mut again = line.rejoin(Instant::now(), None, ignore);
+        let mut again = line.rejoin(Instant::now(), None);
         line.hand(1).unwrap();
         line.hand(2).unwrap();
-        assert_eq!(again.served().await, Some(1));
-        assert_eq!(other.served().await, Some(2));
+        assert_eq!(served(&mut again).await, Some(1));
+        assert_eq!(served(&mut other).await, Some(2));
     }
 
     #[tokio::test]
@@ -303,14 +267,14 @@ mod tests {
         let mut patient = join(&line, Some(later));
         let mut over = join(&line, Some(now));
         let mut endless = join(&line, None);
-        drop(join(&line, Some(now)));
+        assert_eq!(line.leave(join(&line, Some(now))), None);
         line.overdue(now, || 9);
-        assert_eq!(over.served().await, Some(9));
+        assert_eq!(served(&mut over).await, Some(9));
         assert_eq!(line.waiting(), 2);
         line.hand(1).unwrap();
         line.hand(2).unwrap();
-        assert_eq!(patient.served().await, Some(1));
-        assert_eq!(endless.served().await, Some(2));
+        assert_eq!(served(&mut patient).await, Some(1));
+        assert_eq!(served(&mut endless).await, Some(2));
         assert_eq!(line.waiting(), 0);
     }
 
@@ -318,7 +282,7 @@ mod tests {
     fn those_who_left_do_not_pile_up() {
         let line: Line<u32> = Line::default();
         for _ in 0..1000 {
-            drop(join(&line, None));
+            assert_eq!(line.leave(join(&line, None)), None);
         }
         assert!(super::lock(&line.queue).len() < 100);
     }

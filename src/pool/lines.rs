@@ -5,6 +5,7 @@
 //! nobody is forgotten there.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -32,6 +33,22 @@ struct Padded<T> {
     turns: AtomicUsize,
     /// When that was, in milliseconds since the lines were made.
     looked: AtomicU64,
+}
+
+/// A place in one of the lines; see [`Ticket`].
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Place<T> {
+    ticket: Ticket<T>,
+    /// Whose line it is.
+    reactor: usize,
+}
+
+impl<T> Place<T> {
+    /// See [`Ticket::poll`].
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        self.ticket.poll(cx)
+    }
 }
 
 impl<T> Default for Padded<T> {
@@ -72,25 +89,29 @@ impl<T> Lines<T> {
 
     /// Joins this thread's line at its end; see [`Line::join`]. `None` if `limit` (0: none) wait already, or
     /// others have come for the last place at the same time.
-    pub(super) fn join<R: Fn(T)>(
+    pub(super) fn join(
         &self,
         limit: usize,
         since: Instant,
         until: Option<Instant>,
-        pass_on: R,
-    ) -> Option<Ticket<'_, T, R>> {
+    ) -> Option<Place<T>> {
+        let reactor = reactor::here();
         let room = || limit == 0 || self.waiting() <= limit;
-        self.own().join(since, until, room, pass_on)
+        let ticket = self.of(reactor).line.join(since, until, room)?;
+        Some(Place { ticket, reactor })
     }
 
     /// Joins it at its front: for one who was served, but badly.
-    pub(super) fn rejoin<R: Fn(T)>(
-        &self,
-        since: Instant,
-        until: Option<Instant>,
-        pass_on: R,
-    ) -> Ticket<'_, T, R> {
-        self.own().rejoin(since, until, pass_on)
+    pub(super) fn rejoin(&self, since: Instant, until: Option<Instant>) -> Place<T> {
+        let reactor = reactor::here();
+        let ticket = self.of(reactor).line.rejoin(since, until);
+        Place { ticket, reactor }
+    }
+
+    /// See [`Line::leave`].
+    #[must_use]
+    pub(super) fn leave(&self, place: Place<T>) -> Option<T> {
+        self.of(place.reactor).line.leave(place.ticket)
     }
 
     /// Hands `thing`, which is on this reactor, at `now` to whoever is next; gives it back if nobody waits.
@@ -115,10 +136,6 @@ impl<T> Lines<T> {
         for padded in &self.each {
             padded.line.overdue(now, &excuse);
         }
-    }
-
-    fn own(&self) -> &Line<T> {
-        &self.of(reactor::here()).line
     }
 
     #[expect(
@@ -180,18 +197,15 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use super::{Lines, MOST_TURNS, Ticket};
+    use super::{Lines, MOST_TURNS, Place};
     use crate::net::reactor;
-
-    type Place<'a> = Ticket<'a, u32, fn(u32)>;
-
-    fn ignore(_: u32) {}
+    use crate::pool::line::tests::served;
 
     /// Joins the line of this reactor, `ago` milliseconds ago.
-    fn join(lines: &Lines<u32>, reactor: usize, ago: u64) -> Place<'_> {
+    fn join(lines: &Lines<u32>, reactor: usize, ago: u64) -> Place<u32> {
         reactor::run_here(reactor);
         let since = Instant::now() - Duration::from_millis(ago);
-        lines.join(0, since, None, ignore as fn(u32)).unwrap()
+        lines.join(0, since, None).unwrap()
     }
 
     #[tokio::test]
@@ -201,10 +215,10 @@ mod tests {
         let (mut first, mut second) = (join(&lines, 0, 0), join(&lines, 1, 0));
         assert_eq!(lines.waiting(), 2);
         lines.hand(1, now, 1).unwrap();
-        assert_eq!(second.served().await, Some(1));
+        assert_eq!(served(&mut second.ticket).await, Some(1));
         lines.hand(1, now, 2).unwrap();
         assert_eq!(
-            first.served().await,
+            served(&mut first.ticket).await,
             Some(2),
             "where nobody is near, those far are served"
         );
@@ -223,10 +237,13 @@ mod tests {
             let mut near = join(&lines, 1, 0);
             lines.hand(1, now, n).unwrap();
             if n < u32::try_from(MOST_TURNS).unwrap() {
-                assert_eq!(near.served().await, Some(n));
+                assert_eq!(served(&mut near.ticket).await, Some(n));
             }
         }
-        assert_eq!(far.served().await, Some(u32::try_from(MOST_TURNS).unwrap()));
+        assert_eq!(
+            served(&mut far.ticket).await,
+            Some(u32::try_from(MOST_TURNS).unwrap())
+        );
     }
 
     #[tokio::test]
@@ -240,9 +257,9 @@ mod tests {
                 .hand(1, start + Duration::from_secs(n), u32::try_from(n).unwrap())
                 .unwrap();
         }
-        assert_eq!(second.served().await, Some(1));
-        assert_eq!(first.served().await, Some(2));
-        assert_eq!(third.served().await, Some(3));
+        assert_eq!(served(&mut second.ticket).await, Some(1));
+        assert_eq!(served(&mut first.ticket).await, Some(2));
+        assert_eq!(served(&mut third.ticket).await, Some(3));
     }
 
     #[tokio::test]
@@ -250,25 +267,24 @@ mod tests {
         let lines = Lines::new(2);
         reactor::run_here(0);
         let since = Instant::now();
-        let _far = lines.join(0, since, None, ignore).unwrap();
+        let _far = lines.join(0, since, None).unwrap();
         reactor::run_here(1);
         let later = since + Duration::from_micros(900);
-        let mut near = lines.join(0, later, None, ignore).unwrap();
+        let mut near = lines.join(0, later, None).unwrap();
         lines.hand(1, since + Duration::from_secs(1), 7).unwrap();
-        assert_eq!(near.served().await, Some(7));
+        assert_eq!(served(&mut near.ticket).await, Some(7));
     }
 
     #[tokio::test]
     async fn one_too_many_is_refused_whatever_its_thread() {
-        let lines = Lines::new(2);
+        let lines: Lines<u32> = Lines::new(2);
         let attempt = |reactor| {
             reactor::run_here(reactor);
-            lines.join(1, Instant::now(), None, ignore)
+            lines.join(1, Instant::now(), None)
         };
-        let first = attempt(0);
-        assert!(first.is_some());
+        let first = attempt(0).unwrap();
         assert!(attempt(0).is_none() && attempt(1).is_none());
-        drop(first);
+        assert_eq!(lines.leave(first), None);
         assert!(attempt(1).is_some());
     }
 }

@@ -51,7 +51,7 @@ mod visit;
 
 pub use borrowed::Borrowed;
 pub use dialer::{Dialer, ReachError};
-pub use lending::Pool;
+pub use lending::{Pool, Turn};
 pub use metrics::{CloseReason, PoolMetrics};
 pub use open::{BorrowError, Open, OpenError, Opened, Opening, ServerLogin};
 pub use options::{PoolOptions, TargetOptions};

@@ -2,18 +2,18 @@
 //! gone moves to the one that takes its place.
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, timeout_at};
 
 use super::desk::Route;
 use super::destination::{Access, Destinations, Way};
 use super::roster::Occupied;
 use crate::model::{Fault, FaultKind, Role, TargetRole};
-use crate::pool::{BorrowError, Borrowed};
+use crate::pool::{BorrowError, Borrowed, Turn};
 use crate::protocol::Engine;
 
 /// A server connection in a session's hands, and where it leads.
@@ -117,31 +117,8 @@ pub(super) async fn borrow_in_turn<E: Engine, I>(
     start: Instant,
     mut interrupt: impl FnMut(&mut Context<'_>) -> Poll<I>,
 ) -> Result<Lent<E>, Missed<I>> {
-    let access = Arc::clone(destinations.access());
-    loop {
-        let way = find(destinations, aim);
-        let epoch = destinations.epoch();
-        let Some(way) = way else {
-            if aim == Role::Replica && !has_replicas(&access) {
-                return Err(Missed::NoReplica);
-            }
-            Box::pin(rest(&access, epoch, start, None, &mut interrupt)).await?;
-            continue;
-        };
-        match wait_at(destinations, &way, aim, start, &mut interrupt).await {
-            Wait::Lent(server) => return Ok(Lent::new(server, way, aim)),
-            Wait::Moved => {}
-            Wait::Interrupted(what) => return Err(Missed::Interrupted(what)),
-            Wait::Failed(error) if error.may_pass() => {
-                access.roster().suspect(&way.site.name);
-                if !access.terms().patient {
-                    return Err(Missed::Borrow(error));
-                }
-                Box::pin(rest(&access, epoch, start, Some(error), &mut interrupt)).await?;
-            }
-            Wait::Failed(error) => return Err(Missed::Borrow(error)),
-        }
-    }
+    let mut wait = Wait::new(aim, start);
+    std::future::poll_fn(|cx| wait.poll(destinations, &mut interrupt, cx)).await
 }
 
 /// Borrows from one pool and no other, waiting in its line; `interrupt` is polled meanwhile. Cancel-safe.
@@ -152,9 +129,9 @@ pub(super) async fn borrow_there<E: Engine, I>(
     if let Some(server) = way.pool.borrow_at_once() {
         return Ok(server);
     }
-    let mut borrow = pin!(way.pool.borrow_since(Instant::now()));
+    let mut turn = way.pool.line_up(Instant::now());
     std::future::poll_fn(|cx| {
-        if let Poll::Ready(result) = borrow.as_mut().poll(cx) {
+        if let Poll::Ready(result) = turn.poll(cx) {
             return Poll::Ready(result.map_err(Missed::Borrow));
         }
         interrupt(cx).map(|what| Err(Missed::Interrupted(what)))
@@ -162,12 +139,175 @@ pub(super) async fn borrow_there<E: Engine, I>(
     .await
 }
 
-enum Wait<E: Engine, I> {
+/// A session's wait for a server connection, wherever the group has one; what [`borrow_in_turn`] does, to be polled.
+///
+/// Written out for the reason that [`Turn`] is.
+pub(super) struct Wait<E: Engine> {
+    stage: Stage<E>,
+    start: Instant,
+    aim: Role,
+}
+
+enum Stage<E: Engine> {
+    /// Where to wait is to be found out.
+    Seeks,
+    /// In the line of one pool.
+    Lines {
+        way: Arc<Way<E>>,
+        turn: Turn<E>,
+        /// The group's epoch in which that was the right one.
+        seen: u64,
+    },
+    /// There is no server to wait at.
+    Rests(Pin<Box<dyn Future<Output = Result<(), BorrowError>> + Send>>),
+}
+
+impl<E: Engine> Wait<E> {
+    /// Nothing happens before it is polled.
+    pub(super) const fn new(aim: Role, start: Instant) -> Self {
+        Self {
+            stage: Stage::Seeks,
+            start,
+            aim,
+        }
+    }
+
+    /// See [`borrow_in_turn`]. Not to be polled again when it has been ready.
+    pub(super) fn poll<I>(
+        &mut self,
+        destinations: &mut Destinations<E>,
+        interrupt: &mut impl FnMut(&mut Context<'_>) -> Poll<I>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Lent<E>, Missed<I>>> {
+        loop {
+            match &mut self.stage {
+                Stage::Seeks => self.stage = self.seek(destinations)?,
+                Stage::Lines { way, turn, seen } => {
+                    let line = Line {
+                        way,
+                        seen,
+                        aim: self.aim,
+                    };
+                    let Poll::Ready(end) = line.poll(turn, destinations, interrupt, cx) else {
+                        return Poll::Pending;
+                    };
+                    match end {
+                        Left::Lent(server) => {
+                            let left = std::mem::replace(&mut self.stage, Stage::Seeks);
+                            if let Stage::Lines { way, .. } = left {
+                                return Poll::Ready(Ok(Lent::new(server, way, self.aim)));
+                            }
+                        }
+                        Left::Interrupted(what) => {
+                            return Poll::Ready(Err(Missed::Interrupted(what)));
+                        }
+                        Left::Moved => self.stage = Stage::Seeks,
+                        Left::Failed(error) if error.may_pass() => {
+                            let (name, seen) = (Arc::clone(&way.site.name), *seen);
+                            let access = destinations.access();
+                            access.roster().suspect(&name);
+                            if !access.terms().patient {
+                                return Poll::Ready(Err(Missed::Borrow(error)));
+                            }
+                            self.stage = Stage::rests(access, seen, self.start, Some(error));
+                        }
+                        Left::Failed(error) => return Poll::Ready(Err(Missed::Borrow(error))),
+                    }
+                }
+                Stage::Rests(rest) => match rest.as_mut().poll(cx) {
+                    Poll::Ready(Ok(())) => self.stage = Stage::Seeks,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(Missed::Borrow(error))),
+                    Poll::Pending => {
+                        return interrupt(cx).map(|what| Err(Missed::Interrupted(what)));
+                    }
+                },
+            }
+        }
+    }
+
+    fn seek<I>(&self, destinations: &mut Destinations<E>) -> Result<Stage<E>, Missed<I>> {
+        let way = find(destinations, self.aim);
+        let (access, seen) = (destinations.access(), destinations.epoch());
+        match way {
+            Some(way) => {
+                let turn = way.pool.line_up(self.start);
+                Ok(Stage::Lines { way, turn, seen })
+            }
+            None if self.aim == Role::Replica && !has_replicas(access) => Err(Missed::NoReplica),
+            None => Ok(Stage::rests(access, seen, self.start, None)),
+        }
+    }
+}
+
+impl<E: Engine> Stage<E> {
+    fn rests(
+        access: &Arc<Access<E>>,
+        epoch: u64,
+        start: Instant,
+        error: Option<BorrowError>,
+    ) -> Self {
+        Self::Rests(Box::pin(rest(Arc::clone(access), epoch, start, error)))
+    }
+}
+
+/// How a session leaves the line of a pool.
+enum Left<E: Engine, I> {
     Lent(Borrowed<E>),
     /// The aim is elsewhere now.
     Moved,
     Failed(BorrowError),
     Interrupted(I),
+}
+
+/// The line of one pool, as long as that is the right one.
+struct Line<'a, E: Engine> {
+    way: &'a Arc<Way<E>>,
+    seen: &'a mut u64,
+    aim: Role,
+}
+
+impl<E: Engine> Line<'_, E> {
+    fn poll<I>(
+        self,
+        turn: &mut Turn<E>,
+        destinations: &mut Destinations<E>,
+        interrupt: &mut impl FnMut(&mut Context<'_>) -> Poll<I>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Left<E, I>> {
+        let lent = match turn.poll(cx) {
+            Poll::Ready(Ok(server)) => Some(server),
+            Poll::Ready(Err(error)) => return Poll::Ready(Left::Failed(error)),
+            Poll::Pending => None,
+        };
+        if lent.is_none()
+            && let Poll::Ready(what) = interrupt(cx)
+        {
+            return Poll::Ready(Left::Interrupted(what));
+        }
+        // Lent, and looked at again: see `borrow_at_once`. Otherwise looked at last: who changes it later finds
+        // somebody to wake.
+        while destinations.access().roster().epoch() != *self.seen {
+            // Whoever may stay keeps its turn.
+            let stays = self.stays(destinations);
+            *self.seen = destinations.epoch();
+            if !stays {
+                if let Some(server) = lent {
+                    server.give_back();
+                }
+                return Poll::Ready(Left::Moved);
+            }
+        }
+        lent.map_or(Poll::Pending, |server| Poll::Ready(Left::Lent(server)))
+    }
+
+    fn stays(&self, destinations: &mut Destinations<E>) -> bool {
+        match self.aim {
+            Role::Primary => destinations
+                .primary()
+                .is_some_and(|now| Arc::ptr_eq(&now.pool, &self.way.pool)),
+            Role::Replica => destinations.serves(&self.way.site.name),
+        }
+    }
 }
 
 fn find<E: Engine>(destinations: &mut Destinations<E>, aim: Role) -> Option<Arc<Way<E>>> {
@@ -191,97 +331,39 @@ fn has_replicas<E: Engine>(access: &Access<E>) -> bool {
     snapshot.paused || members.any(|member| member.role != Some(Role::Primary))
 }
 
-/// Waits in the line of one pool, as long as that is the right one.
-async fn wait_at<E: Engine, I>(
-    destinations: &mut Destinations<E>,
-    way: &Arc<Way<E>>,
-    aim: Role,
-    start: Instant,
-    interrupt: &mut impl FnMut(&mut Context<'_>) -> Poll<I>,
-) -> Wait<E, I> {
-    let roster = Arc::clone(destinations.access().roster());
-    let mut borrow = pin!(way.pool.borrow_since(start));
-    // Lent, and looked at again: see `borrow_at_once`.
-    let mut lent = None;
-    loop {
-        let seen = destinations.epoch();
-        let result = std::future::poll_fn(|cx| {
-            if lent.is_none()
-                && let Poll::Ready(result) = borrow.as_mut().poll(cx)
-            {
-                match result {
-                    Ok(server) => lent = Some(server),
-                    Err(error) => return Poll::Ready(Some(Wait::Failed(error))),
-                }
-            }
-            if roster.epoch() == seen
-                && let Some(server) = lent.take()
-            {
-                return Poll::Ready(Some(Wait::Lent(server)));
-            }
-            if lent.is_some() {
-                return Poll::Ready(None);
-            }
-            if let Poll::Ready(what) = interrupt(cx) {
-                return Poll::Ready(Some(Wait::Interrupted(what)));
-            }
-            // Looked at last: who changes it later finds somebody to wake.
-            if roster.epoch() == seen {
-                Poll::Pending
-            } else {
-                Poll::Ready(None)
-            }
-        })
-        .await;
-        if let Some(result) = result {
-            return result;
-        }
-        // Whoever may stay keeps its turn.
-        let stays = match aim {
-            Role::Primary => destinations
-                .primary()
-                .is_some_and(|now| Arc::ptr_eq(&now.pool, &way.pool)),
-            Role::Replica => destinations.serves(&way.site.name),
-        };
-        if !stays {
-            if let Some(server) = lent {
-                server.give_back();
-            }
-            return Wait::Moved;
-        }
-    }
-}
-
 /// Waits until the group has changed, or for a moment if `error` says that the server might be
-/// back by then; not beyond the borrow timeout.
-pub(super) async fn rest<E: Engine, I>(
-    access: &Access<E>,
+/// back by then; not beyond the borrow timeout after `start`, which is an error. Cancel-safe.
+pub(super) async fn rest<E: Engine>(
+    access: Arc<Access<E>>,
     epoch: u64,
     start: Instant,
     error: Option<BorrowError>,
-    interrupt: &mut impl FnMut(&mut Context<'_>) -> Poll<I>,
-) -> Result<(), Missed<I>> {
+) -> Result<(), BorrowError> {
     let limit = access.terms().primary.borrow_timeout;
     let deadline = start.checked_add(limit).unwrap_or(start);
     let again = error.as_ref().map(|_| Instant::now() + TRY_AGAIN);
     let until = again.map_or(deadline, |again| again.min(deadline));
-    let mut changed = pin!(access.roster().changed(epoch));
-    let mut over = pin!(sleep_until(until));
-    let late = std::future::poll_fn(|cx| {
-        if changed.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Ok(false));
-        }
-        if over.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Ok(until == deadline));
+    let changed = timeout_at(until, access.roster().changed(epoch)).await;
+    match error {
+        _ if changed.is_ok() || until < deadline => Ok(()),
+        Some(error) => Err(error),
+        None => Err(BorrowError::Timeout(limit)),
+    }
+}
+
+/// Waits for this, unless `interrupt` comes first.
+pub(super) async fn unless<T, I>(
+    future: impl Future<Output = T>,
+    interrupt: &mut impl FnMut(&mut Context<'_>) -> Poll<I>,
+) -> Result<T, Missed<I>> {
+    let mut future = pin!(future);
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(result) = future.as_mut().poll(cx) {
+            return Poll::Ready(Ok(result));
         }
         interrupt(cx).map(|what| Err(Missed::Interrupted(what)))
     })
-    .await?;
-    match (late, error) {
-        (false, _) => Ok(()),
-        (true, Some(error)) => Err(Missed::Borrow(error)),
-        (true, None) => Err(Missed::Borrow(BorrowError::Timeout(limit))),
-    }
+    .await
 }
 
 /// A server that could not be reached is tried again after this long by those who wait.

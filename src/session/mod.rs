@@ -22,6 +22,7 @@ pub mod handle;
 mod login;
 pub mod meter;
 pub mod metrics;
+mod obtain;
 pub mod options;
 mod pipe;
 mod portion;

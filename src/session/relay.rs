@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
-use tokio::time::Instant;
 
 use super::Hall;
-use super::borrow::{Lent, Missed, borrow_at_once, borrow_in_turn, usual_aim};
+use super::borrow::Lent;
 use super::desk::{Desk, Route};
 use super::destination::Way;
 use super::errand::Errands;
@@ -16,12 +15,11 @@ use super::exchange::{Client, Exchange, Outcome};
 use super::farewell::{Canceller, part};
 use super::handle::{Handle, Phase, Signal};
 use super::pipe::poll_read;
-use super::split::{Candidate, Choice, Split};
-use super::steady::{read_at_once, read_in_turn};
+use super::split::Split;
 use super::tally::Tally;
 use crate::model::{Fault, FaultKind, PinReason, Role, TxStatus};
 use crate::net::scratch::{give_spare, take_spare, with_scratch};
-use crate::pool::{BorrowError, Borrowed, CloseReason};
+use crate::pool::{Borrowed, CloseReason};
 use crate::protocol::{Back, Engine, Front, Refusal, Wants};
 use crate::router::Stay;
 
@@ -184,136 +182,8 @@ impl<E: Engine> Relay<E> {
         Ok(())
     }
 
-    /// Borrows a server connection for a request that has come at `start`; `None` if it has been
-    /// answered with an error and the session goes on. Cancel-safe.
-    async fn borrow(&mut self, start: Instant) -> Result<Option<(Lent<E>, Option<usize>)>, End> {
-        if let Some(split) = &mut self.split {
-            // Boxed, and out of the way before anything is waited for: an idle client is to be small.
-            let awaited = match split.choose_at_once(&mut self.route, self.handle.id) {
-                Ok(Choice::Replica(lent, len)) => {
-                    self.tally.lent_at_once();
-                    return Ok(Some((lent, Some(len))));
-                }
-                Ok(Choice::Primary) => {
-                    split.works();
-                    None
-                }
-                Err(candidate) => Some(Box::new(candidate)),
-            };
-            if let Some(candidate) = awaited {
-                return Box::pin(self.borrow_chosen(candidate, start)).await;
-            }
-        }
-        if let Some(lent) = self.borrow_at_once() {
-            self.tally.lent_at_once();
-            return Ok(Some((lent, None)));
-        }
-        // Boxed each for itself: whoever waits is to be small, too.
-        let lent = match usual_aim(self.route.role) {
-            Role::Primary => Box::pin(self.borrow_of_primary(start)).await?,
-            Role::Replica => Box::pin(self.borrow_to_read(start)).await?,
-        };
-        Ok(lent.map(|lent| (lent, None)))
-    }
-
-    fn borrow_at_once(&mut self) -> Option<Lent<E>> {
-        match usual_aim(self.route.role) {
-            Role::Primary => borrow_at_once(&mut self.route, Role::Primary),
-            Role::Replica => read_at_once(&mut self.route),
-        }
-    }
-
-    /// The same for a request that should go to this replica; with its size if it does.
-    async fn borrow_chosen(
-        &mut self,
-        candidate: Box<Candidate<E>>,
-        start: Instant,
-    ) -> Result<Option<(Lent<E>, Option<usize>)>, End> {
-        let Self {
-            client,
-            handle,
-            route,
-            split: Some(split),
-            ..
-        } = &mut *self
-        else {
-            return Ok(None);
-        };
-        let interrupt = |cx: &mut Context<'_>| poll_waiting(client, handle, cx);
-        match split.choose(route, handle.id, *candidate, interrupt).await {
-            Ok(Choice::Replica(lent, len)) => return Ok(Some((lent, Some(len)))),
-            Ok(Choice::Primary) => split.works(),
-            Err(interrupt) => return self.missed(Missed::Interrupted(interrupt)).map(|()| None),
-        }
-        let lent = match borrow_at_once(&mut self.route, Role::Primary) {
-            Some(lent) => Some(lent),
-            None => Box::pin(self.borrow_of_primary(start)).await?,
-        };
-        Ok(lent.map(|lent| (lent, None)))
-    }
-
-    async fn borrow_of_primary(&mut self, start: Instant) -> Result<Option<Lent<E>>, End> {
-        let (route, interrupt) = self.interruptible();
-        let destinations = &mut route.destinations;
-        let lent = borrow_in_turn(destinations, Role::Primary, start, interrupt).await;
-        self.lent(lent)
-    }
-
-    async fn borrow_to_read(&mut self, start: Instant) -> Result<Option<Lent<E>>, End> {
-        let (route, interrupt) = self.interruptible();
-        let lent = read_in_turn(route, start, interrupt).await;
-        self.lent(lent)
-    }
-
-    /// Where to borrow, and what may come first.
-    fn interruptible(
-        &mut self,
-    ) -> (
-        &mut Route<E>,
-        impl FnMut(&mut Context<'_>) -> Poll<Interrupt>,
-    ) {
-        let Self {
-            client,
-            handle,
-            route,
-            ..
-        } = self;
-        (route, move |cx: &mut Context<'_>| {
-            poll_waiting(client, handle, cx)
-        })
-    }
-
-    fn lent(&mut self, lent: Result<Lent<E>, Missed<Interrupt>>) -> Result<Option<Lent<E>>, End> {
-        match lent {
-            Ok(lent) => Ok(Some(lent)),
-            Err(missed) => self.missed(missed).map(|()| None),
-        }
-    }
-
-    /// There is no server connection for the request at hand; the session goes on, or ends.
-    fn missed(&mut self, missed: Missed<Interrupt>) -> Result<(), End> {
-        match missed {
-            Missed::Interrupted(Interrupt::ClientGone) => Err(End::ClientGone),
-            Missed::Interrupted(Interrupt::End(fault)) => Err(End::Fault(fault)),
-            Missed::Interrupted(Interrupt::Cancelled) => {
-                self.decline(&Fault::new(
-                    FaultKind::Cancelled,
-                    "canceling statement due to user request",
-                ));
-                Ok(())
-            }
-            Missed::Borrow(BorrowError::Closed) => Err(End::Fault(shutting_down())),
-            missed => {
-                let fault = missed.fault();
-                tracing::warn!(session = %self.handle.id, reason = %missed, "no server connection");
-                self.decline(&fault);
-                Ok(())
-            }
-        }
-    }
-
     /// Answers the request at hand with an error; the session goes on.
-    fn decline(&mut self, fault: &Fault) {
+    pub(super) fn decline(&mut self, fault: &Fault) {
         self.tally.meter.fault(fault.kind);
         let mut replies = Vec::new();
         E::decline(
@@ -546,30 +416,6 @@ fn leave_clean<E: Engine>(front: &mut E::Front, mut lent: Borrowed<E>) {
     }
 }
 
-/// Watches the client while it waits for a server connection.
-fn poll_waiting<E: Engine>(
-    client: &mut Client<E>,
-    handle: &Handle,
-    cx: &mut Context<'_>,
-) -> Poll<Interrupt> {
-    handle.listen(cx.waker());
-    if handle.take(Signal::Cancel) {
-        return Poll::Ready(Interrupt::Cancelled);
-    }
-    if handle.take(Signal::Kill) {
-        return Poll::Ready(Interrupt::End(terminated()));
-    }
-    // A client that waits may send more; enough of it is kept to see whether it leaves.
-    while client.inbox.len() < WAITING_INBOX {
-        match read_client(client, cx) {
-            Poll::Ready(0) => return Poll::Ready(Interrupt::ClientGone),
-            Poll::Ready(_) => {}
-            Poll::Pending => break,
-        }
-    }
-    Poll::Pending
-}
-
 /// What a client without server connection needs.
 #[derive(Clone, Copy, Debug)]
 enum Need {
@@ -577,14 +423,6 @@ enum Need {
     Server,
     /// To log in anew.
     Login,
-}
-
-/// Why a borrow was given up.
-#[derive(Debug)]
-enum Interrupt {
-    Cancelled,
-    ClientGone,
-    End(Fault),
 }
 
 /// Acts on signals while a server connection is held.
@@ -620,7 +458,7 @@ fn signalled<E: Engine>(
 }
 
 /// Reads what the client has sent into its inbox. `Ready(0)`: it is gone.
-fn read_client<E: Engine>(client: &mut Client<E>, cx: &mut Context<'_>) -> Poll<usize> {
+pub(super) fn read_client<E: Engine>(client: &mut Client<E>, cx: &mut Context<'_>) -> Poll<usize> {
     with_scratch(|scratch| match poll_read(&mut client.stream, cx, scratch) {
         Poll::Pending => Poll::Pending,
         Poll::Ready(Err(_)) => Poll::Ready(0),
@@ -635,7 +473,7 @@ fn read_client<E: Engine>(client: &mut Client<E>, cx: &mut Context<'_>) -> Poll<
     })
 }
 
-fn terminated() -> Fault {
+pub(super) fn terminated() -> Fault {
     Fault::new(
         FaultKind::Terminated,
         "terminating connection due to administrator command",
@@ -651,38 +489,9 @@ fn stranded() -> Fault {
     )
 }
 
-fn shutting_down() -> Fault {
+pub(super) fn shutting_down() -> Fault {
     Fault::new(
         FaultKind::ShuttingDown,
         "terminating connection because the proxy is shutting down",
     )
-}
-
-/// How much of a waiting client's further requests is kept.
-const WAITING_INBOX: usize = 64 * 1024;
-
-#[cfg(test)]
-mod tests {
-    use super::{Lent, Relay};
-    use crate::protocol::mysql::Mysql;
-    use crate::protocol::postgres::Postgres;
-
-    const fn size_of_future<S, T, F>(_: &impl Fn(S, T) -> F) -> usize {
-        size_of::<F>()
-    }
-
-    /// Each of thousands has such a future, and all of it is copied when the wait begins.
-    #[test]
-    fn a_client_that_waits_for_a_connection_is_small() {
-        assert!(size_of::<Lent<Postgres>>() <= 96);
-        let waits = [
-            size_of_future(&Relay::<Postgres>::borrow_of_primary),
-            size_of_future(&Relay::<Mysql>::borrow_of_primary),
-            size_of_future(&Relay::<Postgres>::borrow_to_read),
-        ];
-        assert!(
-            waits[0].max(waits[1]) <= 960 && waits[2] <= 1152,
-            "{waits:?}"
-        );
-    }
 }

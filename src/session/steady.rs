@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use tokio::time::Instant;
 
-use super::borrow::{Lent, Missed, borrow_at_once, borrow_in_turn, borrow_there, rest};
+use super::borrow::{Lent, Missed, borrow_at_once, borrow_in_turn, borrow_there, rest, unless};
 use super::desk::Route;
 use super::proof::{Shown, primarys_position, shows};
 use crate::model::{Consistency, Role};
@@ -70,7 +70,9 @@ pub(super) async fn read_in_turn<E: Engine, I>(
             return Ok(Lent::new(server, way, Role::Replica));
         }
         let late = BorrowError::Timeout(access.terms().primary.borrow_timeout);
-        Box::pin(rest(&access, epoch, start, Some(late), &mut interrupt)).await?;
+        let rest = rest(Arc::clone(&access), epoch, start, Some(late));
+        let rested = Box::pin(unless(rest, &mut interrupt)).await?;
+        rested.map_err(Missed::Borrow)?;
     }
 }
 

@@ -27,10 +27,12 @@ use super::trial::Trials;
 use crate::model::PoolKey;
 use crate::protocol::Engine;
 
+mod borrow;
 mod idle;
 mod turn;
 
 pub(super) use idle::close;
+pub use turn::Turn;
 
 /// Server connections that any session of the same user, database and target may use.
 pub struct Pool<E: Engine> {

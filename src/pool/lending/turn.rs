@@ -1,240 +1,237 @@
-//! Borrowing: at once if a connection lies idle, otherwise in turn.
+//! One borrower's wait: for its turn in the line, or for a sign of life of a connection that lay idle for long.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::borrow::Bounds;
 use super::idle::bring_here;
 use super::{Handed, Pool};
-use crate::net::reactor;
 use crate::pool::borrowed::Borrowed;
-use crate::pool::metrics::CloseReason;
+use crate::pool::lines::Place;
+use crate::pool::manager::Loan;
 use crate::pool::open::BorrowError;
-use crate::pool::target::holding;
-use crate::protocol::{Chore, Engine};
+use crate::protocol::Engine;
 
-impl<E: Engine> Pool<E> {
-    /// Borrows a connection: idle, in the state after login, and alive as far as can be told.
-    /// Waits in turn for at most the borrow timeout. Cancel-safe: a borrower that leaves gives
-    /// up its turn, and a connection handed to it meanwhile goes to the next.
-    pub async fn borrow(self: &Arc<Self>) -> Result<Borrowed<E>, BorrowError> {
-        if let Some(borrowed) = self.borrow_at_once() {
-            return Ok(borrowed);
-        }
-        Box::pin(self.borrow_since(Instant::now())).await
-    }
+/// A borrower that wants a connection, to be polled until it has one or is told why not. Whoever drops it gives up
+/// its turn; a connection handed to it meanwhile goes to the next.
+///
+/// Written out and not an `async fn`: each of thousands that wait has one, none of it is in the processor's caches
+/// when its turn comes, and the compiler's state machine was five times as large.
+pub struct Turn<E: Engine> {
+    /// `None` when it is over.
+    pool: Option<Arc<Pool<E>>>,
+    start: Instant,
+    place: Option<Place<Handed<E>>>,
+    /// It has asked for a place in the line.
+    in_line: bool,
+    /// Of one that may not wait for longer than [`EXACT`].
+    timer: Option<Pin<Box<Sleep>>>,
+    check: Option<Check<E>>,
+}
 
-    /// Borrows a connection that lies idle and needs no check, if nobody waits.
-    pub fn borrow_at_once(self: &Arc<Self>) -> Option<Borrowed<E>> {
-        if self.line.anyone() {
-            return None;
-        }
-        let borrowed = Borrowed::new(self.take_idle()?, Arc::clone(self));
-        if borrowed.idle_for() > self.options.load().check_delay {
-            borrowed.put_back();
-            return None;
-        }
-        self.tally.meters.borrows.inc();
-        Some(borrowed)
-    }
+/// Ends with a connection that is alive, if there is one.
+type Check<E> = Pin<Box<dyn Future<Output = Option<Borrowed<E>>> + Send>>;
 
-    /// As [`Pool::borrow`], for one who has waited since `start` already.
-    pub async fn borrow_since(
-        self: &Arc<Self>,
-        start: Instant,
-    ) -> Result<Borrowed<E>, BorrowError> {
-        self.tally.meters.borrows.inc();
-        if !self.line.anyone()
-            && let Some(loan) = self.take_idle()
-        {
-            let borrowed = Borrowed::new(loan, Arc::clone(self));
-            if borrowed.idle_for() <= self.bounds().check_delay {
-                return Ok(borrowed);
-            }
-            return Box::pin(self.borrow_checked(borrowed, start)).await;
-        }
-        self.borrow_in_turn(start).await
-    }
-
-    /// Asks a connection that was idle for long for a sign of life, and takes the next if it
-    /// gives none.
-    async fn borrow_checked(
-        self: &Arc<Self>,
-        borrowed: Borrowed<E>,
-        start: Instant,
-    ) -> Result<Borrowed<E>, BorrowError> {
-        let bounds = self.bounds();
-        let mut next = Some(borrowed);
-        while let Some(borrowed) = next {
-            if let Some(alive) = self.checked(borrowed, bounds).await {
-                return Ok(alive);
-            }
-            let idle = if !self.line.anyone() {
-                self.take_idle()
-            } else {
-                None
-            };
-            next = idle.map(|loan| Borrowed::new(loan, Arc::clone(self)));
-        }
-        self.borrow_in_turn(start).await
-    }
-
-    async fn checked(&self, mut borrowed: Borrowed<E>, bounds: Bounds) -> Option<Borrowed<E>> {
-        if borrowed.idle_for() <= bounds.check_delay {
-            return Some(borrowed);
-        }
-        let limit = bounds.check_timeout;
-        match borrowed.conn().run(Chore::Ping, limit).await {
-            Ok(()) => Some(borrowed),
-            Err(error) => {
-                tracing::debug!(pool = %self.key, %error, "idle connection gave no sign of life");
-                borrowed.close(CloseReason::PingFailed);
-                None
-            }
+impl<E: Engine> Turn<E> {
+    pub(super) const fn new(pool: Arc<Pool<E>>, start: Instant) -> Self {
+        Self {
+            pool: Some(pool),
+            start,
+            place: None,
+            in_line: false,
+            timer: None,
+            check: None,
         }
     }
 
-    async fn borrow_in_turn(self: &Arc<Self>, start: Instant) -> Result<Borrowed<E>, BorrowError> {
-        let bounds = self.bounds();
-        let result = self.wait_in_turn(&bounds, start).await;
-        let meters = &self.tally.meters;
-        match &result {
-            Ok(_) | Err(BorrowError::Timeout(_)) => {
-                meters.latency.observe(start.elapsed().as_secs_f64());
-            }
-            Err(_) => {}
-        }
-        match &result {
-            Err(BorrowError::Timeout(_)) => meters.timeouts.inc(),
-            Err(BorrowError::Overloaded) => meters.shed.inc(),
-            _ => {}
-        }
-        result
-    }
-
-    /// As small as can be (what is rare is boxed): each of thousands that wait has one, and it is copied once.
-    async fn wait_in_turn(
-        self: &Arc<Self>,
-        bounds: &Bounds,
-        start: Instant,
-    ) -> Result<Borrowed<E>, BorrowError> {
-        let limit = bounds.timeout;
-        if let Some(error) = self.refusal() {
-            return Err(error);
-        }
-        if limit.is_zero() && self.line.anyone() {
-            return Err(BorrowError::Timeout(limit));
-        }
-        let pass_on = |handed| self.pass_on(handed);
-        let patience = Patience::of(start, limit);
-        // Dropped behind the ticket, whether served, cancelled or too late.
-        let _leave = Leave(self);
-        let mut ticket = self
-            .line
-            .join(bounds.waiting, start, patience.by_upkeep(), &pass_on)
-            .ok_or(BorrowError::Overloaded)?;
+    /// Ready with the connection, or with the reason why there is none; asked again after that, it says that the
+    /// pool is closed.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Borrowed<E>, BorrowError>> {
         loop {
-            self.serve_line();
-            // Whoever notes a failure fails the line afterwards: it is seen here or told there.
-            if let Some(error) = self.refusal() {
+            let step = if self.check.is_some() {
+                ready!(self.poll_check(cx))
+            } else if self.place.is_some() {
+                ready!(self.poll_place(cx))
+            } else {
+                self.begin()
+            };
+            match step {
+                Ok(None) => {}
+                Ok(Some(borrowed)) => return Poll::Ready(Ok(borrowed)),
+                Err(error) => {
+                    self.fail(&error);
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self) -> Step<E> {
+        let pool = self.pool.as_ref().ok_or(BorrowError::Closed)?;
+        pool.tally.meters.borrows.inc();
+        match pool.take_if_nobody_waits() {
+            Some(borrowed) if borrowed.idle_for() <= pool.bounds().check_delay => {
+                self.pool = None;
+                Ok(Some(borrowed))
+            }
+            Some(borrowed) => {
+                self.check = Some(Box::pin(alive(Arc::clone(pool), borrowed)));
+                Ok(None)
+            }
+            None => self.join(),
+        }
+    }
+
+    /// Takes a place: at the end of the line, or at its front for one who was served badly.
+    fn join(&mut self) -> Step<E> {
+        let again = std::mem::replace(&mut self.in_line, true);
+        let pool = self.pool.as_ref().ok_or(BorrowError::Closed)?;
+        let Bounds {
+            timeout, waiting, ..
+        } = pool.bounds();
+        let patience = Patience::of(self.start, timeout);
+        let (since, until) = (self.start, patience.by_upkeep());
+        let place = if again {
+            pool.line.rejoin(since, until)
+        } else {
+            if let Some(error) = pool.refusal() {
                 return Err(error);
             }
-            self.ask();
-            let handed = match patience {
-                Patience::Exact(deadline) => {
-                    Box::pin(tokio::time::timeout_at(deadline, ticket.served()))
-                        .await
-                        .map_err(|_| BorrowError::Timeout(bounds.timeout))?
-                }
-                Patience::Coarse(_) | Patience::Endless => {
-                    std::future::poll_fn(|cx| ticket.poll_served(cx)).await
-                }
-            };
-            match handed.ok_or(BorrowError::Closed)? {
-                Handed::Failed(error) => return Err(error),
-                Handed::Conn(loan) => {
-                    let borrowed = Borrowed::new(bring_here(loan), Arc::clone(self));
-                    if borrowed.idle_for() <= bounds.check_delay {
-                        return Ok(borrowed);
-                    }
-                    if let Some(alive) = Box::pin(self.checked(borrowed, *bounds)).await {
-                        return Ok(alive);
-                    }
-                    ticket = self.line.rejoin(start, patience.by_upkeep(), &pass_on);
-                }
+            if timeout.is_zero() && pool.line.anyone() {
+                return Err(BorrowError::Timeout(timeout));
             }
+            let joined = pool.line.join(waiting, since, until);
+            joined.ok_or(BorrowError::Overloaded)?
+        };
+        self.place = Some(place);
+        pool.serve_line();
+        // Whoever notes a failure fails the line afterwards: it is seen here or told there.
+        if let Some(error) = pool.refusal() {
+            return Err(error);
         }
+        pool.ask();
+        self.timer = match patience {
+            Patience::Exact(deadline) => Some(Box::pin(sleep_until(deadline))),
+            Patience::Coarse(_) | Patience::Endless => None,
+        };
+        Ok(None)
     }
 
-    /// Tells those who have waited for long enough. Once a second is enough for whoever waits for longer
-    /// than [`EXACT`], and spares each wait a timer of its own.
-    pub(in crate::pool) fn tell_overdue(&self, now: Instant) {
-        let limit = self.options().borrow_timeout;
-        self.line
-            .overdue(now, || Handed::Failed(BorrowError::Timeout(limit)));
-    }
-
-    fn bounds(&self) -> Bounds {
-        let options = self.options.load();
-        Bounds {
-            timeout: options.borrow_timeout,
-            waiting: usize::try_from(options.max_waiting).unwrap_or(usize::MAX),
-            check_delay: options.check_delay,
-            check_timeout: options.reset_timeout,
-        }
-    }
-
-    /// Why waiting would be in vain.
-    fn refusal(&self) -> Option<BorrowError> {
-        if self.closed.load(Ordering::SeqCst) {
-            return Some(BorrowError::Closed);
-        }
-        if self.tally.held().slots > 0 {
-            return None;
-        }
-        let now = Instant::now();
-        let error = holding(&self.failure, now).or_else(|| self.target.failure(now));
-        error.map(BorrowError::Unavailable)
-    }
-
-    /// Asks for new connections if the line is longer than the logins under way.
-    pub(super) fn ask(&self) {
-        let held = self.tally.held();
-        if held.slots < self.options.load().size {
-            self.target.ask(self);
-        }
-    }
-
-    fn pass_on(self: &Arc<Self>, handed: Handed<E>) {
-        if let Handed::Conn(loan) = handed {
-            self.put(loan, Instant::now());
-        }
-    }
-
-    /// Tells all waiters that it is no use.
-    pub(in crate::pool) fn fail_line(&self, error: &BorrowError) {
-        let (here, now) = (reactor::here(), Instant::now());
-        while self.line.anyone() {
-            let failed = Handed::Failed(error.clone());
-            if self.line.hand(here, now, failed).is_err() {
-                break;
+    fn poll_place(&mut self, cx: &mut Context<'_>) -> Poll<Step<E>> {
+        let Some(place) = &mut self.place else {
+            return Poll::Ready(Ok(None));
+        };
+        let Poll::Ready(handed) = place.poll(cx) else {
+            if let Some(timer) = &mut self.timer {
+                ready!(timer.as_mut().poll(cx));
+                let pool = self.pool.as_ref().ok_or(BorrowError::Closed)?;
+                return Poll::Ready(Err(BorrowError::Timeout(pool.bounds().timeout)));
             }
+            return Poll::Pending;
+        };
+        self.place = None;
+        Poll::Ready(match handed {
+            Some(Handed::Conn(loan)) => self.served(loan),
+            Some(Handed::Failed(error)) => Err(error),
+            None => Err(BorrowError::Closed),
+        })
+    }
+
+    fn served(&mut self, loan: Loan<E>) -> Step<E> {
+        let loan = bring_here(loan);
+        let pool = self.pool.take().ok_or(BorrowError::Closed)?;
+        if loan.terms.idle_for <= pool.bounds().check_delay {
+            leave(&pool, None);
+            self.observe(&pool);
+            return Ok(Some(Borrowed::new(loan, pool)));
         }
-        self.target.ask(self);
+        let borrowed = Borrowed::new(loan, Arc::clone(&pool));
+        self.check = Some(Box::pin(alive(Arc::clone(&pool), borrowed)));
+        self.pool = Some(pool);
+        Ok(None)
+    }
+
+    fn poll_check(&mut self, cx: &mut Context<'_>) -> Poll<Step<E>> {
+        let Some(check) = &mut self.check else {
+            return Poll::Ready(Ok(None));
+        };
+        let alive = ready!(check.as_mut().poll(cx));
+        self.check = None;
+        Poll::Ready(match alive {
+            None => self.join(),
+            Some(borrowed) => {
+                if let Some(pool) = self.pool.take()
+                    && self.in_line
+                {
+                    leave(&pool, None);
+                    self.observe(&pool);
+                }
+                Ok(Some(borrowed))
+            }
+        })
+    }
+
+    /// It ends without a connection.
+    fn fail(&mut self, error: &BorrowError) {
+        let Some(pool) = self.pool.take() else { return };
+        leave(&pool, self.place.take());
+        match error {
+            BorrowError::Timeout(_) => {
+                self.observe(&pool);
+                pool.tally.meters.timeouts.inc();
+            }
+            BorrowError::Overloaded => pool.tally.meters.shed.inc(),
+            _ => {}
+        }
+    }
+
+    fn observe(&self, pool: &Pool<E>) {
+        let waited = self.start.elapsed();
+        pool.tally.meters.latency.observe(waited.as_secs_f64());
     }
 }
 
-/// The options that bound one wait, as they were when it began. Copied, for a shared count of those who hold
-/// them would pass between the cores with every wait.
-#[derive(Clone, Copy)]
-struct Bounds {
-    timeout: Duration,
-    /// Waiters at most; 0: any number.
-    waiting: usize,
-    check_delay: Duration,
-    check_timeout: Duration,
+impl<E: Engine> Drop for Turn<E> {
+    fn drop(&mut self) {
+        if let Some(pool) = self.pool.take()
+            && self.in_line
+        {
+            leave(&pool, self.place.take());
+        }
+    }
+}
+
+/// A connection if there is one now; `Ok(None)`: go on.
+type Step<E> = Result<Option<Borrowed<E>>, BorrowError>;
+
+/// Leaves the line, served or not, and tells the ledger, where that may matter to other pools.
+fn leave<E: Engine>(pool: &Arc<Pool<E>>, place: Option<Place<Handed<E>>>) {
+    let handed = place.and_then(|place| pool.line.leave(place));
+    if let Some(Handed::Conn(loan)) = handed {
+        pool.put(loan, Instant::now());
+    }
+    if pool.target.is_short() {
+        pool.target.ask(pool);
+    }
+}
+
+/// The connection, if it gives a sign of life, or the next that does, as long as nobody waits. Not cancel-safe:
+/// dropped, it closes the connection.
+async fn alive<E: Engine>(pool: Arc<Pool<E>>, borrowed: Borrowed<E>) -> Option<Borrowed<E>> {
+    let bounds = pool.bounds();
+    let mut next = Some(borrowed);
+    while let Some(borrowed) = next {
+        if let Some(alive) = pool.checked(borrowed, bounds).await {
+            return Some(alive);
+        }
+        next = pool.take_if_nobody_waits();
+    }
+    None
 }
 
 /// How long a waiter waits, and who ends it.
@@ -266,14 +263,3 @@ impl Patience {
 
 /// Borrow timeouts below this are kept to the millisecond; others may last a second longer.
 const EXACT: Duration = Duration::from_secs(20);
-
-/// Tells the ledger that a waiter has left, where that may matter to other pools.
-struct Leave<'a, E: Engine>(&'a Pool<E>);
-
-impl<E: Engine> Drop for Leave<'_, E> {
-    fn drop(&mut self) {
-        if self.0.target.is_short() {
-            self.0.target.ask(self.0);
-        }
-    }
-}
