@@ -11,8 +11,9 @@ const KEPT: usize = 32;
 /// Largest buffer kept, in bytes: one large result must not stay in memory for ever.
 const KEPT_CAPACITY: usize = 64 * 1024;
 
-/// Room of a new one, in bytes: for what most clients send at once.
-const USUAL_CAPACITY: usize = 1024;
+/// Least room of a new one, in bytes. Thousands may hold one while they wait for a connection: close together, the
+/// processor finds them sooner.
+const LEAST_CAPACITY: usize = 128;
 
 thread_local! {
     static SCRATCH: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
@@ -30,11 +31,11 @@ pub fn with_scratch<R>(work: impl FnOnce(&mut [u8]) -> R) -> R {
     result
 }
 
-/// An empty buffer for bytes that wait a moment, with capacity left from an earlier use if there is
-/// one.
-pub fn take_spare() -> BytesMut {
+/// An empty buffer for bytes that wait a moment: one left from an earlier use if there is any, else a new one for
+/// `len` bytes.
+pub fn take_spare(len: usize) -> BytesMut {
     let spare = SPARE.with_borrow_mut(Vec::pop);
-    spare.unwrap_or_else(|| BytesMut::with_capacity(USUAL_CAPACITY))
+    spare.unwrap_or_else(|| BytesMut::with_capacity(len.max(LEAST_CAPACITY)))
 }
 
 /// Gives a buffer back for reuse on this thread; its contents are dropped. Buffers beyond 64 KB,
@@ -56,7 +57,7 @@ mod tests {
     use bytes::BytesMut;
 
     use super::{
-        KEPT, KEPT_CAPACITY, SCRATCH_LEN, USUAL_CAPACITY, give_spare, take_spare, with_scratch,
+        KEPT, KEPT_CAPACITY, LEAST_CAPACITY, SCRATCH_LEN, give_spare, take_spare, with_scratch,
     };
 
     #[test]
@@ -81,21 +82,21 @@ mod tests {
         let mut buffer = BytesMut::with_capacity(1000);
         buffer.extend_from_slice(b"secret");
         give_spare(buffer);
-        let again = take_spare();
+        let again = take_spare(0);
         assert!(again.is_empty());
         assert!(again.capacity() >= 1000);
-        assert_eq!(take_spare().capacity(), USUAL_CAPACITY);
+        assert_eq!(take_spare(0).capacity(), LEAST_CAPACITY);
     }
 
     #[test]
     fn large_and_surplus_spares_are_freed() {
         give_spare(BytesMut::with_capacity(KEPT_CAPACITY + 1));
-        assert_eq!(take_spare().capacity(), USUAL_CAPACITY);
+        assert_eq!(take_spare(0).capacity(), LEAST_CAPACITY);
         for _ in 0..KEPT + 5 {
             give_spare(BytesMut::with_capacity(10));
         }
-        let kept = std::iter::repeat_with(take_spare)
-            .take_while(|b| b.capacity() != USUAL_CAPACITY)
+        let kept = std::iter::repeat_with(|| take_spare(0))
+            .take_while(|b| b.capacity() != LEAST_CAPACITY)
             .count();
         assert_eq!(kept, KEPT);
     }

@@ -82,6 +82,8 @@ pub struct Candidate {
 }
 
 /// Where a client is served.
+// In this order: what each request touches comes first.
+#[repr(C)]
 pub struct Route<E: Engine> {
     /// The servers, and its pools there.
     pub destinations: Destinations<E>,

@@ -162,6 +162,8 @@ impl Terms {
 
 /// One session's view of where it is served. As long as the group's epoch does not change, the
 /// primary costs one atomic load.
+// In this order: what each request touches comes first.
+#[repr(C)]
 pub struct Destinations<E: Engine> {
     access: Arc<Access<E>>,
     epoch: u64,

@@ -25,12 +25,14 @@ use crate::protocol::{Attach, Back, Engine, Front, Refusal};
 use crate::router::{Stay, strands};
 
 /// The client's side of the relay, as the session keeps it.
+// In this order: see `Relay`.
+#[repr(C)]
 pub(super) struct Client<E: Engine> {
     pub(super) stream: Stream,
-    pub(super) front: E::Front,
+    pub(super) outbox: Outbox,
     /// Bytes from the client that have not been dealt with.
     pub(super) inbox: BytesMut,
-    pub(super) outbox: Outbox,
+    pub(super) front: E::Front,
 }
 
 /// Why the loop ended.
@@ -154,7 +156,7 @@ impl<'a, E: Engine> Exchange<'a, E> {
                 self.kept = None;
             } else {
                 if kept.capacity() == 0 {
-                    *kept = take_spare();
+                    *kept = take_spare(dealt.len());
                 }
                 kept.extend_from_slice(dealt);
             }

@@ -4,8 +4,8 @@
 //! can never reach the query of somebody who got the server connection later.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Wake, Waker};
 use std::time::SystemTime;
 
@@ -15,24 +15,29 @@ use atomic_waker::AtomicWaker;
 use crate::model::{Pins, PoolKey, SessionId};
 
 /// A session as seen from outside.
+// In this order: what each request touches comes first, on one cache line with the counts of the `Arc`.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Handle {
+    /// Wakes the session's task, as long as that is the one that listened first.
+    task: OnceLock<Waker>,
+    signals: AtomicU32,
+    /// Tick of the sweep clock at which the phase began.
+    phase_since: AtomicU32,
+    requests: AtomicU64,
+    phase: AtomicU8,
+    /// Its server connection has an open transaction.
+    in_transaction: AtomicBool,
     /// Unique in this process.
     pub id: SessionId,
     /// The client's address.
     pub peer: SocketAddr,
     /// When it was accepted.
     pub since: SystemTime,
-    signals: AtomicU32,
-    waker: AtomicWaker,
-    phase: AtomicU8,
-    /// Tick of the sweep clock at which the phase began.
-    phase_since: AtomicU32,
     identity: ArcSwapOption<Identity>,
     pinned: Mutex<Option<Box<Pinned>>>,
-    requests: AtomicU64,
-    /// Its server connection has an open transaction.
-    in_transaction: AtomicBool,
+    /// Whoever else listens.
+    waker: AtomicWaker,
 }
 
 /// Who the client is, known after its login.
@@ -153,29 +158,40 @@ impl Handle {
     /// A session that is logging in.
     pub fn new(id: SessionId, peer: SocketAddr, now: u32) -> Self {
         Self {
+            task: OnceLock::new(),
+            signals: AtomicU32::new(0),
+            phase_since: AtomicU32::new(now),
+            requests: AtomicU64::new(0),
+            phase: AtomicU8::new(Phase::Login as u8),
+            in_transaction: AtomicBool::new(false),
             id,
             peer,
             since: SystemTime::now(),
-            signals: AtomicU32::new(0),
-            waker: AtomicWaker::new(),
-            phase: AtomicU8::new(Phase::Login as u8),
-            phase_since: AtomicU32::new(now),
             identity: ArcSwapOption::empty(),
             pinned: Mutex::new(None),
-            requests: AtomicU64::new(0),
-            in_transaction: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
         }
     }
 
     /// Raises a signal and wakes the session's task.
     pub fn raise(&self, signal: Signal) {
         self.signals.fetch_or(signal as u32, Ordering::AcqRel);
+        // Either this finds who listens, or who listens finds the signal.
+        fence(Ordering::SeqCst);
+        if let Some(task) = self.task.get() {
+            task.wake_by_ref();
+        }
         self.waker.wake();
     }
 
-    /// Makes signals wake the task behind `waker`; to be called before they are looked at.
+    /// Makes signals wake the task behind `waker`; to be called before they are looked at. A task that has
+    /// listened before costs no more than a look at who it is: a session is one task from its login on.
     pub(super) fn listen(&self, waker: &Waker) {
-        self.waker.register(waker);
+        match self.task.get() {
+            Some(task) if task.will_wake(waker) => {}
+            None if self.task.set(waker.clone()).is_ok() => fence(Ordering::SeqCst),
+            _ => self.waker.register(waker),
+        }
     }
 
     /// True if any signal is raised.

@@ -37,6 +37,7 @@ mod split;
 mod steady;
 mod tally;
 
+use borrow::usual_aim;
 use desk::{Desk, Route};
 use handle::{Identity, Limits};
 use login::{Arrival, Door, LoggedIn, LoginError};
@@ -228,14 +229,15 @@ fn introduce<E: Engine>(
     let split = Split::of(&route).map(Box::new);
     let tally = Tally::new(meter, Arc::clone(handle), Arc::clone(entry.registry()));
     let relay = Relay {
-        client,
-        route,
         handle: Arc::clone(handle),
-        tally,
         hall: Arc::clone(hall),
-        desk,
-        leaving: false,
         split,
+        client,
+        desk,
+        tally,
+        leaving: false,
+        aim: usual_aim(route.role),
+        route,
     };
     Guest {
         relay: Box::new(relay),
@@ -321,7 +323,10 @@ mod tests {
     #[test]
     fn an_idle_client_is_small() {
         let relays = [size_of::<Relay<Postgres>>(), size_of::<Relay<Mysql>>()];
-        assert!(relays[0] <= 896 && relays[1] <= 1152, "{relays:?}");
+        // mio's checks of itself, in each socket.
+        let checks = if cfg!(debug_assertions) { 16 } else { 0 };
+        assert!(relays[0] <= 896 + checks, "{relays:?}");
+        assert!(relays[1] <= 1136 + checks, "{relays:?}");
         let serving = size_of_future::<Postgres, _>(&(serve::<Postgres, ()> as _));
         assert!(serving <= 240, "{serving}");
     }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::time::Instant;
 
-use super::borrow::{Lent, Missed, Wait, borrow_at_once, usual_aim};
+use super::borrow::{Lent, Missed, Wait, borrow_at_once};
 use super::desk::Route;
 use super::exchange::Client;
 use super::handle::{Handle, Signal};
@@ -36,7 +36,7 @@ impl<E: Engine> Relay<E> {
         if let Some(candidate) = awaited {
             return Box::pin(self.borrow_chosen(candidate, start)).await;
         }
-        match usual_aim(self.route.role) {
+        match self.aim {
             Role::Primary => Served::boxed(self, start).await,
             Role::Replica => Box::pin(self.borrow_to_read(start)).await,
         }
@@ -56,7 +56,7 @@ impl<E: Engine> Relay<E> {
     }
 
     fn borrow_at_once(&mut self) -> Option<Lent<E>> {
-        match usual_aim(self.route.role) {
+        match self.aim {
             Role::Primary => borrow_at_once(&mut self.route, Role::Primary),
             Role::Replica => read_at_once(&mut self.route),
         }

@@ -41,8 +41,8 @@ impl Portion {
         Self {
             left: len,
             rests: true,
-            sent: take_spare(),
-            held: take_spare(),
+            sent: take_spare(0),
+            held: take_spare(USUAL_ANSWER),
             holds: len <= MOST_KEPT,
             refusal: None,
             looked_at: 0,
@@ -150,6 +150,8 @@ impl Drop for Portion {
 
 /// A longer request is not passed on again: its answer is told as it comes.
 const MOST_KEPT: usize = 64 * 1024;
+/// What most answers fit into.
+const USUAL_ANSWER: usize = 1024;
 
 /// Servers hold back more of an answer than this themselves (PostgreSQL 8 KB, MySQL 16 KB), so that nothing is
 /// delayed.

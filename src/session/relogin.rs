@@ -4,6 +4,7 @@
 use bytes::Buf;
 use tracing::info;
 
+use super::borrow::usual_aim;
 use super::identity;
 use super::login::{Door, LoginError, entropy, say};
 use super::relay::{End, Relay};
@@ -71,6 +72,7 @@ impl<E: Engine> Relay<E> {
             .identify(identity(login, &mut route, client.stream.is_tls()));
         self.tally.begun_anew();
         self.split = Split::of(&route).map(Box::new);
+        self.aim = usual_aim(route.role);
         self.route = route;
         Ok(())
     }

@@ -25,69 +25,72 @@ use super::track::Tracked;
 use super::{message, rename};
 
 /// Sluice's books about one client.
+// In this order: what each request touches comes first, on five cache lines where this begins with one. Of thousands
+// of clients none finds its books in the processor's caches.
 #[derive(Debug)]
+#[repr(C)]
 pub struct PgFront {
-    /// Tells clients apart.
-    pub(super) id: u64,
-    /// The settings that the client's statements must run under.
-    pub(super) settings: Tracked,
+    pub(super) policy: Arc<FrontSettings>,
+    /// What it needs to listen over the shared connection, where that is wanted.
+    pub(super) listener: Option<Listener>,
     /// The reported settings that it has been told.
     pub(super) reported: Arc<Reported>,
-    /// What it was told of them at login, under its startup options.
-    pub(super) greeted: Arc<Reported>,
-    pub(super) named: HashMap<Box<[u8]>, Named, OfProcess>,
-    /// Clients of the same user and database.
-    pub(super) population: Population,
-    /// The last in which it advanced a sequence.
-    pub(super) stay: Stay,
-    /// What may advance a sequence has been sent, and not everything has been answered since.
-    pub(super) advancing: bool,
-    /// Statements prepared by SQL.
-    pub(super) sql: Own,
-    pub(super) unnamed: Unnamed,
-    /// Unnamed statements so far.
-    generations: u64,
-    /// The statement that a portal was last bound to, if it has a name.
-    pub(super) last_bound: LastBound,
-    /// Open portals whose statements change what is known of the session.
-    pub(super) portals: HashMap<Box<[u8]>, Arc<Verdict>, OfProcess>,
     /// Bytes of the current message that go on to the server as they come.
     pub(super) passing: usize,
+    /// Bytes of the current message that are dropped as they come.
+    pub(super) dropping: usize,
+    pub(super) requests: u64,
     /// The Query of so many bytes at the front of the next input has been seen to be a plain read
     /// ([`Plain::Read`](crate::sql::skeleton::Plain::Read)) when it was asked what it demands; 0: nothing has.
     pub(super) foreseen: u32,
-    /// Bytes of the current message that are dropped as they come.
-    pub(super) dropping: usize,
-    /// A request has been answered with an error of ours: it is dropped up to its Sync.
-    pub(super) declined: bool,
-    /// Requests wait until everything sent is answered: see [`Barrier`].
-    pub(super) barrier: Barrier,
-    pub(super) requests: u64,
-    pub(super) policy: Arc<FrontSettings>,
-    pub(super) quit: bool,
-    /// Something under way may change settings that plans depend on.
-    pub(super) changing: bool,
-    /// Identifies what those settings are meanwhile; 0 if nobody has asked.
-    pub(super) flux: u64,
-    /// A server has accepted the settings asked for at startup.
-    pub(super) confirmed: bool,
-    /// The server's error about a setting that could not be replayed.
-    pub(super) replay_failed: Option<Box<Bytes>>,
-    /// A transaction of its own is lost, and the client has not ended it yet.
-    pub(super) loss: Loss,
     pub(super) pins: Pins,
     /// Those from before the batch of requests at hand.
     settled_pins: Pins,
+    /// What may advance a sequence has been sent, and not everything has been answered since.
+    pub(super) advancing: bool,
+    /// A request has been answered with an error of ours: it is dropped up to its Sync.
+    pub(super) declined: bool,
+    pub(super) quit: bool,
+    /// Something under way may change settings that plans depend on.
+    pub(super) changing: bool,
+    /// A server has accepted the settings asked for at startup.
+    pub(super) confirmed: bool,
     /// A statement of the batch has been carried out.
     pub(super) ran: bool,
-    pub(super) pin_cause: Option<Box<str>>,
-    pub(super) inspection: Inspection,
-    /// What it needs to listen over the shared connection, where that is wanted.
-    pub(super) listener: Option<Box<Listener>>,
     /// State whose reason to pin is filtered may be left behind.
     pub(super) untidy: bool,
     /// A statement has been sent that may change functions, views and the like.
     altered: bool,
+    /// Requests wait until everything sent is answered: see [`Barrier`].
+    pub(super) barrier: Barrier,
+    /// A transaction of its own is lost, and the client has not ended it yet.
+    pub(super) loss: Loss,
+    /// Identifies what those settings are meanwhile; 0 if nobody has asked.
+    pub(super) flux: u64,
+    /// The server's error about a setting that could not be replayed.
+    pub(super) replay_failed: Option<Box<Bytes>>,
+    /// The settings that the client's statements must run under.
+    pub(super) settings: Tracked,
+    /// Open portals whose statements change what is known of the session.
+    pub(super) portals: HashMap<Box<[u8]>, Arc<Verdict>, OfProcess>,
+    pub(super) inspection: Inspection,
+    pub(super) named: HashMap<Box<[u8]>, Named, OfProcess>,
+    pub(super) unnamed: Unnamed,
+    /// Statements prepared by SQL.
+    pub(super) sql: Own,
+    /// The statement that a portal was last bound to, if it has a name.
+    pub(super) last_bound: LastBound,
+    /// What it was told of them at login, under its startup options.
+    pub(super) greeted: Arc<Reported>,
+    /// Clients of the same user and database.
+    pub(super) population: Population,
+    /// Tells clients apart.
+    pub(super) id: u64,
+    /// The last in which it advanced a sequence.
+    pub(super) stay: Stay,
+    /// Unnamed statements so far.
+    generations: u64,
+    pub(super) pin_cause: Option<Box<str>>,
 }
 
 /// DISCARD ALL and DEALLOCATE take effect in the books when they complete. What the client has
@@ -104,6 +107,7 @@ pub(super) enum Barrier {
 
 /// The client's unnamed statement.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub struct Unnamed {
     /// Parse message after the name; empty if there is none.
     pub(super) body: Vec<u8>,
@@ -262,7 +266,7 @@ impl PgFront {
     /// See [`Engine::tune`](crate::protocol::Engine::tune).
     pub(super) fn tune(&mut self, board: Arc<Board>, user: Arc<str>, bell: Waker) {
         if self.policy.pins.share_feeds && !self.keeps_names() {
-            self.listener = Some(Box::new(Listener::new(board, user, bell)));
+            self.listener = Some(Listener::new(board, user, bell));
         }
     }
 

@@ -340,7 +340,11 @@ impl Reader<'_> {
     pub(super) fn end_unnamed(&mut self) {
         self.back.unnamed = None;
         if !self.back.debts.may_skip() {
-            return self.front.clear_unnamed();
+            // One that never had any has no buffer.
+            if self.front.unnamed.body.capacity() > 0 {
+                self.front.clear_unnamed();
+            }
+            return;
         }
         let before = self.front.take_unnamed();
         self.back.debts.push(Owed::Note(Undo::Unnamed {

@@ -40,16 +40,18 @@ enum Doubt {
 }
 
 /// What a client's books know about the need to ask.
+// In this order: see `PgFront`.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub struct Inspection {
-    doubt: Doubt,
-    /// The statement that caused it, where state may have changed unseen.
-    cause: Option<Box<str>>,
-    /// The answer, while it comes.
-    answer: Option<Box<Answer>>,
     finding: Option<Box<Finding>>,
     /// Statements so far that may have run code of users.
     calls: u32,
+    doubt: Doubt,
+    /// The answer, while it comes.
+    answer: Option<Box<Answer>>,
+    /// The statement that caused the doubt, where state may have changed unseen.
+    cause: Option<Box<str>>,
 }
 
 impl Inspection {

@@ -58,10 +58,17 @@ impl<'a> Note<'a> {
 /// How a client listens.
 #[derive(Debug)]
 pub struct Listener {
+    seat: Box<Seat>,
+    /// Of one that listens. Looked at with each answer, so it is not in the seat.
+    ear: Option<Box<Ear>>,
+}
+
+/// Who may listen, and where.
+#[derive(Debug)]
+struct Seat {
     board: Arc<Board>,
     user: Arc<str>,
     bell: Waker,
-    ear: Option<Ear>,
 }
 
 #[derive(Debug)]
@@ -102,29 +109,24 @@ struct Marking {
 impl Listener {
     /// Of a client that may listen. `bell` wakes its session.
     pub fn new(board: Arc<Board>, user: Arc<str>, bell: Waker) -> Self {
+        let seat = Seat { board, user, bell };
         Self {
-            board,
-            user,
-            bell,
+            seat: Box::new(seat),
             ear: None,
         }
     }
 
     fn ear(&mut self, heard: &Arc<Channels>) -> &mut Ear {
-        let Self {
-            board,
-            user,
-            bell,
-            ear,
-        } = self;
+        let Self { seat, ear } = self;
+        let Seat { board, user, bell } = &**seat;
         ear.get_or_insert_with(|| {
             let mailbox = Arc::new(Mailbox::new(bell.clone()));
-            Ear {
+            Box::new(Ear {
                 id: board.join(Arc::clone(user), Arc::clone(&mailbox)),
                 mailbox,
                 stage: Stage::Rest,
                 told: Arc::clone(heard),
-            }
+            })
         })
     }
 
@@ -141,7 +143,7 @@ impl Listener {
         if let Some(ear) = &mut self.ear
             && !Arc::ptr_eq(&ear.told, heard)
         {
-            self.board.keep(ear.id, heard);
+            self.seat.board.keep(ear.id, heard);
             ear.told = Arc::clone(heard);
         }
     }
@@ -152,14 +154,14 @@ impl Listener {
         let Some(note) = Note::read(whole) else {
             return true;
         };
-        let marking = match &mut self.ear {
+        let marking = match self.ear.as_deref_mut() {
             Some(Ear {
                 stage: Stage::Marking(marking),
                 ..
             }) => Some(marking),
             _ => None,
         };
-        if *note.channel == *self.board.marker() {
+        if *note.channel == *self.seat.board.marker() {
             // Other sessions' markers come too.
             if let Some(marking) = marking {
                 marking.seen |= marking.payload.as_bytes() == note.payload;
@@ -176,7 +178,7 @@ impl Listener {
         match ear.stage {
             Stage::Rest => {}
             Stage::Marking(_) | Stage::Asked(_) => {
-                self.board.stay(ear.id, heard);
+                self.seat.board.stay(ear.id, heard);
                 ear.stage = Stage::Rest;
             }
             Stage::Marked | Stage::Clearing => ear.stage = Stage::Rest,
@@ -187,7 +189,7 @@ impl Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         if let Some(ear) = &self.ear {
-            self.board.leave(ear.id);
+            self.seat.board.leave(ear.id);
         }
     }
 }
@@ -197,18 +199,18 @@ impl Drop for Listener {
 pub(super) fn found(front: &mut PgFront, channels: Channels) {
     let utf8 = front.reported.value("client_encoding") == Some(b"UTF8");
     let heard = Arc::clone(front.settings.heard());
-    let Some(listener) = front.listener.as_deref_mut() else {
+    let Some(listener) = front.listener.as_mut() else {
         return;
     };
     if channels.is_empty() {
         return listener.failed(&heard);
     }
-    let marker = listener.board.marker();
+    let marker = listener.seat.board.marker();
     let new: Channels = channels
         .into_iter()
         .filter(|channel| **channel != *marker && !heard.contains(channel))
         .collect();
-    let board = Arc::clone(&listener.board);
+    let board = Arc::clone(&listener.seat.board);
     let ear = listener.ear(&heard);
     if new.is_empty() {
         ear.stage = Stage::Marked;
@@ -225,7 +227,7 @@ pub(super) fn found(front: &mut PgFront, channels: Channels) {
 pub(super) fn advance(front: &mut PgFront, back: &mut PgBack, request: &mut Vec<u8>) -> bool {
     let listens = front.pins.contains(PinReason::Listen);
     let heard = front.settings.heard();
-    let Some(listener) = front.listener.as_deref_mut() else {
+    let Some(listener) = front.listener.as_mut() else {
         return false;
     };
     if !listens {
@@ -233,7 +235,7 @@ pub(super) fn advance(front: &mut PgFront, back: &mut PgBack, request: &mut Vec<
         listener.failed(heard);
         return false;
     }
-    let board = Arc::clone(&listener.board);
+    let board = Arc::clone(&listener.seat.board);
     let Some(ear) = &mut listener.ear else {
         return false;
     };
@@ -281,7 +283,7 @@ pub(super) fn answered(front: &mut PgFront, back: &mut PgBack) {
     let heard = Arc::clone(front.settings.heard());
     let Some(ear) = front
         .listener
-        .as_deref_mut()
+        .as_mut()
         .and_then(|listener| listener.ear.as_mut())
     else {
         return;

@@ -18,16 +18,18 @@ use crate::sql::statement::{
 use crate::sql::touches::Touch;
 
 /// The settings of a session, now and if its transaction is rolled back.
+// In this order: see `PgFront`.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub struct Tracked {
     now: Both,
     /// In force if the transaction is rolled back.
     committed: Both,
-    /// Those asked for at startup, to which RESET returns.
-    startup: Arc<Settings>,
     savepoints: Vec<(Which, Both)>,
     /// A statement of the transaction has failed.
     failed: bool,
+    /// Those asked for at startup, to which RESET returns.
+    startup: Arc<Settings>,
 }
 
 /// What a client's settings are to it, and on its server connection. They differ from a RESET of
