@@ -155,6 +155,7 @@ mod tests {
     use crate::protocol::mysql::catalogue::MyReadings;
     use crate::protocol::mysql::chore::put_command;
     use crate::protocol::mysql::command;
+    use crate::protocol::mysql::found::Found;
     use crate::protocol::mysql::front::MyFront;
     use crate::protocol::mysql::login::{self, Login};
     use crate::protocol::{Asked, Demand, FrontSettings};
@@ -183,7 +184,7 @@ mod tests {
             answer: None.into(),
             challenge: login::Challenge::new([0; login::SCRAMBLE_LEN]),
             again: false,
-            found_rows: 0,
+            found: Found::default(),
             peer: std::net::Ipv4Addr::LOCALHOST.into(),
             attributes: [].into(),
             application: "".into(),

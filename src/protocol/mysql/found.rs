@@ -35,14 +35,18 @@ impl Found {
         }
     }
 
-    /// The number of rows, or the last that was known.
-    pub const fn rows(self) -> u64 {
-        self.rows
-    }
-
     /// The number of rows, if it is certain.
     pub fn certain(self) -> Option<u64> {
         (self.known == Known::Count).then_some(self.rows)
+    }
+
+    /// The same for the client when it has logged in anew, on whatever server connection.
+    pub fn carried(mut self) -> Self {
+        if self.known == Known::Server {
+            self.known = Known::Doubtful;
+        }
+        self.elsewhere = true;
+        self
     }
 
     /// The server may have counted more rows than it has sent. What it has counted is the client's.
@@ -134,6 +138,16 @@ mod tests {
         assert!(!found.ask() && found.ask_before_others());
         found.elsewhere = true;
         assert!(!found.ask_before_others());
+    }
+
+    #[test]
+    fn a_new_login_makes_nothing_certain() {
+        assert_eq!(Found::of(3).carried().certain(), Some(3));
+        let mut found = Found::of(3);
+        found.open();
+        let mut carried = found.carried();
+        assert_eq!(carried.certain(), None);
+        assert!(!carried.ask() && !carried.ask_before_others());
     }
 
     #[test]

@@ -218,7 +218,7 @@ impl MyFront {
             status: Status::AUTOCOMMIT,
             first_status: Status::AUTOCOMMIT,
             last: Last {
-                found: Found::of(login.found_rows),
+                found: login.found,
                 ..Last::default()
             },
             unseen: Unseen::default(),

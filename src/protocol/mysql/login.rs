@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::capability::Capabilities;
+use super::found::Found;
 use crate::model::Secret;
 use crate::protocol;
 
@@ -58,7 +59,7 @@ pub struct Login {
     /// The client logs in anew on the same connection (`COM_CHANGE_USER`).
     pub again: bool,
     /// `FOUND_ROWS()` before it.
-    pub found_rows: u64,
+    pub found: Found,
     /// Attributes of the connection, as they came.
     pub attributes: Arc<[u8]>,
     /// The attribute `program_name`, or `_client_name`; empty if neither is given.

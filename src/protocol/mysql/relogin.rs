@@ -72,7 +72,7 @@ fn said(front: &MyFront, payload: &[u8]) -> Option<Login> {
         challenge: Arc::clone(&front.challenge),
         again: true,
         // Servers go on with it.
-        found_rows: front.last.found.rows(),
+        found: front.last.found.carried(),
         attributes: attributes.into(),
         application: String::from_utf8_lossy(application).into(),
         sequence: Arc::clone(&front.sequence),

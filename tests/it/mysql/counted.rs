@@ -18,6 +18,7 @@ on_both!(
     an_update_that_finds_nothing_counts_nothing_or_is_not_counted,
     what_a_failed_write_has_counted_is_told_behind_a_call,
     what_has_been_counted_untold_is_told_behind_a_write,
+    a_change_of_the_user_makes_no_count_certain,
 );
 
 /// COM_RESET_CONNECTION
@@ -437,6 +438,36 @@ fn an_update_that_finds_nothing_counts_nothing_or_is_not_counted(kind: Kind) {
             );
             assert_eq!(direct[1], proxied[1], "{begin}, {update}");
         }
+    }
+}
+
+fn a_change_of_the_user_makes_no_count_certain(kind: Kind) {
+    let database = Database::new(kind);
+    let mut admin = database.admin();
+    admin.succeed("create table counted (id int primary key, n int)");
+    admin.succeed("insert into counted values (1, 1), (2, 2)");
+    let proxy = Sluice::with_pool(&database, 1);
+    let mut other = proxy.connect(&database);
+    for (statement, known) in [
+        ("update counted set n = 3 where id = 9", false),
+        ("update counted set n = 3 limit 0", false),
+        ("do 1", true),
+    ] {
+        let [direct, proxied] = [database.server_port, proxy.port].map(|port| {
+            let login = database.login(port);
+            let mut client = Wire::connect(&login).unwrap();
+            client.ask("select 1 union select 2 union select 3");
+            client.succeed(statement);
+            client.change_user(&login).unwrap();
+            other.ask("select 1 union select 2");
+            let replies = client.query("select found_rows()").unwrap();
+            format!("{:?}", replies.last().unwrap())
+        });
+        let lost = !known && proxied.contains("1235");
+        assert!(
+            direct == proxied || lost,
+            "{statement}: {direct}, {proxied}"
+        );
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use bytes::BytesMut;
 
 use super::capability::Capabilities;
+use super::found::Found;
 use super::frame::take_packet;
 use super::greeting::{Greeting, scramble, unheard};
 use super::login::{Announcement, Assurance, Challenge, Flavor, Login, SCRAMBLE_LEN, Sequence};
@@ -130,7 +131,7 @@ impl Hello {
             answer: Mutex::new(Some(Secret::new(response.answer))),
             challenge: Challenge::new(self.greeting.scramble),
             again: false,
-            found_rows: 0,
+            found: Found::default(),
             attributes: attributes.into(),
             application: String::from_utf8_lossy(application.unwrap_or_default()).into(),
             sequence: Arc::clone(&self.sequence),

@@ -3,6 +3,7 @@ use std::sync::{Arc, Mutex};
 use bytes::BytesMut;
 
 use super::super::capability::Capabilities;
+use super::super::found::Found;
 use super::super::frame::{Header, put_packet};
 use super::super::login::{Challenge, Flavor, Login, SCRAMBLE_LEN};
 use super::super::plugin::{native, sha2};
@@ -26,7 +27,7 @@ fn login(flavor: Flavor, plugin: &str, answer: &[u8]) -> Login {
         answer: Mutex::new(Some(Secret::new(answer))),
         challenge: Challenge::new(GREETED),
         again: false,
-        found_rows: 0,
+        found: Found::default(),
         attributes: Arc::default(),
         application: "".into(),
         sequence: Arc::default(),
