@@ -86,6 +86,7 @@ impl<E: Engine> Pool<E> {
     pub(super) fn bounds(&self) -> Bounds {
         let options = self.options.load();
         Bounds {
+            size: options.size,
             timeout: options.borrow_timeout,
             waiting: usize::try_from(options.max_waiting).unwrap_or(usize::MAX),
             check_delay: options.check_delay,
@@ -107,9 +108,9 @@ impl<E: Engine> Pool<E> {
     }
 
     /// Asks for new connections if the line is longer than the logins under way.
-    pub(super) fn ask(&self) {
-        let held = self.tally.held();
-        if held.slots < self.options.load().size {
+    /// `size` is the pool's.
+    pub(super) fn ask(&self, size: u32) {
+        if self.tally.held().slots < size {
             self.target.ask(self);
         }
     }
@@ -131,6 +132,7 @@ impl<E: Engine> Pool<E> {
 /// them would pass between the cores with every wait.
 #[derive(Clone, Copy)]
 pub(super) struct Bounds {
+    pub(super) size: u32,
     pub(super) timeout: Duration,
     /// Waiters at most; 0: any number.
     pub(super) waiting: usize,

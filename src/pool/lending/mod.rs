@@ -161,7 +161,7 @@ impl<E: Engine> Pool<E> {
         if store == (old.size, old.round_robin) {
             return;
         }
-        self.ask();
+        self.ask(store.0);
         // Lent ones come over when they are given back.
         let former = self
             .stores

@@ -92,7 +92,10 @@ impl<E: Engine> Turn<E> {
         let again = std::mem::replace(&mut self.in_line, true);
         let pool = self.pool.as_ref().ok_or(BorrowError::Closed)?;
         let Bounds {
-            timeout, waiting, ..
+            size,
+            timeout,
+            waiting,
+            ..
         } = pool.bounds();
         let patience = Patience::of(self.start, timeout);
         let (since, until) = (self.start, patience.by_upkeep());
@@ -114,7 +117,7 @@ impl<E: Engine> Turn<E> {
         if let Some(error) = pool.refusal() {
             return Err(error);
         }
-        pool.ask();
+        pool.ask(size);
         self.timer = match patience {
             Patience::Exact(deadline) => Some(Box::pin(sleep_until(deadline))),
             Patience::Coarse(_) | Patience::Endless => None,
@@ -145,7 +148,8 @@ impl<E: Engine> Turn<E> {
     fn served(&mut self, loan: Loan<E>) -> Step<E> {
         let loan = bring_here(loan);
         let pool = self.pool.take().ok_or(BorrowError::Closed)?;
-        if loan.terms.idle_for <= pool.bounds().check_delay {
+        let idle = loan.terms.idle_for;
+        if idle.is_zero() || idle <= pool.bounds().check_delay {
             leave(&pool, None);
             // Handed over when it became idle, if it was not before: saves a reading of the clock.
             self.observe(&pool, loan.terms.idle_since);
