@@ -7,6 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use sluice::model::{AuthMethod, Secret, ShaCrypt, TlsFacts, Verifier};
 use sluice::protocol::ProofDemand;
 use sluice::protocol::mysql::capability::Capabilities;
+use sluice::protocol::mysql::found::Found;
 use sluice::protocol::mysql::login::{Challenge, Flavor, Login, Sequence};
 use sluice::protocol::mysql::plugin::{ed25519, native, sha_crypt};
 use sluice::protocol::mysql::prove::Prove;
@@ -62,7 +63,7 @@ fn login(choice: usize, answer: &[u8]) -> Login {
         answer: Mutex::new(Some(Secret::new(answer))),
         challenge: Challenge::new(*b"01234567890123456789"),
         again: choice & 8 != 0,
-        found_rows: 0,
+        found: Found::default(),
         attributes: Arc::default(),
         application: "".into(),
         sequence: Arc::<Sequence>::default(),

@@ -10,6 +10,7 @@ use sluice::protocol::mysql::Mysql;
 use sluice::protocol::mysql::back::MyBack;
 use sluice::protocol::mysql::capability::Capabilities;
 use sluice::protocol::mysql::connect::Connected;
+use sluice::protocol::mysql::found::Found;
 use sluice::protocol::mysql::front::MyFront;
 use sluice::protocol::mysql::greeting::unheard;
 use sluice::protocol::mysql::login::{Announcement, Challenge, Flavor, Login};
@@ -55,7 +56,7 @@ fn sides(choice: u8) -> (MyFront, MyBack) {
         answer: Mutex::new(Some(Secret::new(b""))),
         challenge: Challenge::new([1; 20]),
         again: false,
-        found_rows: 0,
+        found: Found::default(),
         attributes: Arc::new([]),
         application: "".into(),
         sequence: Arc::default(),
