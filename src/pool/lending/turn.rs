@@ -21,7 +21,7 @@ use crate::protocol::Engine;
 /// its turn; a connection handed to it meanwhile goes to the next.
 ///
 /// Written out and not an `async fn`: each of thousands that wait has one, none of it is in the processor's caches
-/// when its turn comes, and the compiler's state machine was five times as large.
+/// when its turn comes, and the compiler's state machine was several times as large.
 pub struct Turn<E: Engine> {
     /// `None` when it is over.
     pool: Option<Arc<Pool<E>>>,
