@@ -29,10 +29,7 @@ impl<E: Engine> Pool<E> {
 
     /// Borrows a connection that lies idle and needs no check, if nobody waits.
     pub fn borrow_at_once(self: &Arc<Self>) -> Option<Borrowed<E>> {
-        if self.line.anyone() {
-            return None;
-        }
-        let borrowed = Borrowed::new(self.take_idle()?, Arc::clone(self));
+        let borrowed = self.take_if_nobody_waits()?;
         if borrowed.idle_for() > self.options.load().check_delay {
             borrowed.put_back();
             return None;
@@ -75,8 +72,8 @@ impl<E: Engine> Pool<E> {
         }
     }
 
-    /// Tells those who have waited for long enough. Once a second is enough for whoever waits for longer
-    /// than [`EXACT`], and spares each wait a timer of its own.
+    /// Tells those who have waited for long enough. Once a second is enough for whoever waits for long (see [`Turn`]),
+    /// and spares each wait a timer of its own.
     pub(in crate::pool) fn tell_overdue(&self, now: Instant) {
         let limit = self.options().borrow_timeout;
         self.line
@@ -107,8 +104,7 @@ impl<E: Engine> Pool<E> {
         error.map(BorrowError::Unavailable)
     }
 
-    /// Asks for new connections if the line is longer than the logins under way.
-    /// `size` is the pool's.
+    /// Asks for new connections if the line is longer than the logins under way. `size` is the pool's.
     pub(super) fn ask(&self, size: u32) {
         if self.tally.held().slots < size {
             self.target.ask(self);
@@ -128,7 +124,7 @@ impl<E: Engine> Pool<E> {
     }
 }
 
-/// The options that bound one wait, as they were when it began. Copied, for a shared count of those who hold
+/// The options that bound a wait, as they are at this moment. Copied, for a shared count of those who hold
 /// them would pass between the cores with every wait.
 #[derive(Clone, Copy)]
 pub(super) struct Bounds {
