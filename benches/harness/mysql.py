@@ -32,6 +32,7 @@ CONF = """
 bind_address = 127.0.0.1
 port = {port}
 datadir = {data}
+tmpdir = {data}.tmp
 socket = {data}.sock
 pid_file = {data}.pid
 mysqlx = OFF
@@ -80,6 +81,7 @@ class MySql:
             raise CannotRun("no sysbench; run tests/setup.sh bench")
         self.shop, self.port = shop, free_port()
         data = os.path.join(shop.path, "mysql")
+        os.mkdir(data + ".tmp")
         self.conf = shop.write("my.cnf", CONF.format(port=self.port, data=data, tls=os.path.join(shop.path, "tls")))
         users = shop.write("users.sql", f"create user {USER}@'%' identified with caching_sha2_password by '{PASSWORD}';\n"
                            f"create database {DATABASE};\ngrant all on {DATABASE}.* to {USER}@'%';\n")

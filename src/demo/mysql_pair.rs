@@ -104,14 +104,23 @@ async fn start(
 fn server(tools: &Tools, scratch: &Scratch, data: &Path) -> Command {
     let mut command = scratch.command(&tools.server);
     command.args(["--no-defaults", &format!("--datadir={}", data.display())]);
+    command.arg(format!("--tmpdir={}", temporary(data).display()));
     if rustix::process::geteuid().is_root() {
         command.arg("--user=root");
     }
     command
 }
 
+/// The folder of a server's temporary tables. As it starts it removes all that it finds in there
+/// (`mysql_rm_tmp_tables`): in the system's folder those of every other server, too.
+fn temporary(data: &Path) -> PathBuf {
+    data.with_extension("tmp")
+}
+
 /// Makes a data folder.
 async fn install(tools: &Tools, scratch: &Scratch, data: &Path) -> Result<(), DemoError> {
+    let made = std::fs::create_dir(temporary(data));
+    made.map_err(DemoError::io("cannot make a folder for temporary tables"))?;
     let mut command = server(tools, scratch, data);
     match tools.kind {
         Kind::MySql => {

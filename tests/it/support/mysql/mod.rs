@@ -417,9 +417,12 @@ fn server(kind: Kind, folder: &Path) -> Command {
     };
     let mut command = Command::new(program(name));
     let option = |name: &str, file: &str| format!("--{name}={}/{file}", folder.display());
+    fs::create_dir_all(folder.join("temporary")).unwrap();
     command
         .arg(option("defaults-file", "my.cnf"))
-        .arg(option("datadir", "data"));
+        .arg(option("datadir", "data"))
+        // A server that starts removes all temporary tables in there, those of others, too.
+        .arg(option("tmpdir", "temporary"));
     if rustix::process::getuid().is_root() {
         command.arg("--user=root");
     }
