@@ -13,9 +13,10 @@ sys.dont_write_bytecode = True
 from harness import mysql, peers, postgres, procs  # noqa: E402
 
 SECONDS = "4"
-# pgbench's options, clients, TLS.
+# pgbench's options, clients, TLS. Most of the five hundred wait for a server connection.
 LOADS = [
     (["-S", "-M", "simple"], 64, False),
+    (["-S", "-M", "simple"], 500, False),
     (["-S", "-M", "simple"], 64, True),
     (["-S", "-M", "extended"], 16, False),
     (["-S", "-M", "prepared"], 64, False),
