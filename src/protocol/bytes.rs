@@ -3,18 +3,52 @@
 //! The reader never panics and never takes memory: whatever is not there is `None`. The writer
 //! puts the length in afterwards, so that no message has to be measured beforehand.
 
+use std::marker::PhantomData;
+
 use bytes::BufMut;
 
-/// Reads big-endian values (network order) from the front of a slice.
+/// Reads from the front of a slice numbers in network order, as PostgreSQL sends them.
+pub type Reader<'a> = ByteReader<'a, Big>;
+
+/// Reads from the front of a slice numbers of one byte order.
 #[derive(Clone, Copy, Debug)]
-pub struct Reader<'a> {
+pub struct ByteReader<'a, O> {
     left: &'a [u8],
+    order: PhantomData<O>,
 }
 
-impl<'a> Reader<'a> {
+/// Network order: the most significant byte first.
+#[derive(Clone, Copy, Debug)]
+pub enum Big {}
+
+/// The least significant byte first.
+#[derive(Clone, Copy, Debug)]
+pub enum Little {}
+
+/// A byte order.
+pub trait Order {
+    /// A number's bytes, the most significant first.
+    fn sorted<const N: usize>(bytes: [u8; N]) -> [u8; N];
+}
+
+impl Order for Big {
+    fn sorted<const N: usize>(bytes: [u8; N]) -> [u8; N] {
+        bytes
+    }
+}
+
+impl Order for Little {
+    fn sorted<const N: usize>(mut bytes: [u8; N]) -> [u8; N] {
+        bytes.reverse();
+        bytes
+    }
+}
+
+impl<'a, O: Order> ByteReader<'a, O> {
     /// Begins at the front of `bytes`.
     pub const fn new(bytes: &'a [u8]) -> Self {
-        Self { left: bytes }
+        let order = PhantomData;
+        Self { left: bytes, order }
     }
 
     /// The next `count` bytes.
@@ -24,7 +58,7 @@ impl<'a> Reader<'a> {
         Some(head)
     }
 
-    /// The next `N` bytes as an array.
+    /// The next `N` bytes as an array, as they stand.
     pub fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (head, tail) = self.left.split_first_chunk::<N>()?;
         self.left = tail;
@@ -33,27 +67,37 @@ impl<'a> Reader<'a> {
 
     /// One byte.
     pub fn u8(&mut self) -> Option<u8> {
-        self.array().map(u8::from_be_bytes)
-    }
-
-    /// A signed 16-bit number.
-    pub fn i16(&mut self) -> Option<i16> {
-        self.array().map(i16::from_be_bytes)
+        self.array().map(|[byte]| byte)
     }
 
     /// An unsigned 16-bit number.
     pub fn u16(&mut self) -> Option<u16> {
-        self.array().map(u16::from_be_bytes)
+        self.number().map(u16::from_be_bytes)
     }
 
-    /// A signed 32-bit number.
-    pub fn i32(&mut self) -> Option<i32> {
-        self.array().map(i32::from_be_bytes)
+    /// A signed 16-bit number.
+    pub fn i16(&mut self) -> Option<i16> {
+        self.number().map(i16::from_be_bytes)
     }
 
     /// An unsigned 32-bit number.
     pub fn u32(&mut self) -> Option<u32> {
-        self.array().map(u32::from_be_bytes)
+        self.number().map(u32::from_be_bytes)
+    }
+
+    /// A signed 32-bit number.
+    pub fn i32(&mut self) -> Option<i32> {
+        self.number().map(i32::from_be_bytes)
+    }
+
+    /// An unsigned 64-bit number.
+    pub fn u64(&mut self) -> Option<u64> {
+        self.number().map(u64::from_be_bytes)
+    }
+
+    /// A number's `N` bytes, the most significant first.
+    fn number<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.array().map(O::sorted)
     }
 
     /// The bytes before the next zero byte, which is skipped. `None` if there is no zero byte.
@@ -62,6 +106,11 @@ impl<'a> Reader<'a> {
         let text = self.take(end)?;
         self.take(1)?;
         Some(text)
+    }
+
+    /// The next byte, which stays.
+    pub const fn peek(&self) -> Option<u8> {
+        self.left.first().copied()
     }
 
     /// All that has not been read, and leaves nothing.

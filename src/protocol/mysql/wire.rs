@@ -1,58 +1,16 @@
 //! The protocol's numbers and strings (MySQL protocol, "Basic Data Types"): little-endian, and
 //! lengths of one to nine bytes.
 
-use crate::protocol::bytes::Sink;
+use crate::protocol::bytes::{ByteReader, Little, Sink};
 
 /// Reads from the front of a slice. Never panics: whatever is not there is `None`.
-#[derive(Clone, Copy, Debug)]
-pub struct Reader<'a> {
-    left: &'a [u8],
-}
+pub type Reader<'a> = ByteReader<'a, Little>;
 
 impl<'a> Reader<'a> {
-    /// Begins at the front of `bytes`.
-    pub const fn new(bytes: &'a [u8]) -> Self {
-        Self { left: bytes }
-    }
-
-    /// The next `count` bytes.
-    pub fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (head, tail) = self.left.split_at_checked(count)?;
-        self.left = tail;
-        Some(head)
-    }
-
-    /// The next `N` bytes as an array.
-    pub fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (head, tail) = self.left.split_first_chunk::<N>()?;
-        self.left = tail;
-        Some(*head)
-    }
-
-    /// One byte.
-    pub fn u8(&mut self) -> Option<u8> {
-        self.array().map(u8::from_le_bytes)
-    }
-
-    /// A number of two bytes.
-    pub fn u16(&mut self) -> Option<u16> {
-        self.array().map(u16::from_le_bytes)
-    }
-
     /// A number of three bytes.
     pub fn u24(&mut self) -> Option<u32> {
         let [a, b, c] = self.array()?;
         Some(u32::from_le_bytes([a, b, c, 0]))
-    }
-
-    /// A number of four bytes.
-    pub fn u32(&mut self) -> Option<u32> {
-        self.array().map(u32::from_le_bytes)
-    }
-
-    /// A number of eight bytes.
-    pub fn u64(&mut self) -> Option<u64> {
-        self.array().map(u64::from_le_bytes)
     }
 
     /// A length-encoded number. The first bytes 0xFB (NULL) and 0xFF (an error) are none.
@@ -70,34 +28,6 @@ impl<'a> Reader<'a> {
     pub fn lenenc_bytes(&mut self) -> Option<&'a [u8]> {
         let len = usize::try_from(self.lenenc()?).ok()?;
         self.take(len)
-    }
-
-    /// The bytes before the next zero byte, which is skipped. `None` if there is no zero byte.
-    pub fn cstr(&mut self) -> Option<&'a [u8]> {
-        let end = memchr::memchr(0, self.left)?;
-        let text = self.take(end)?;
-        self.take(1)?;
-        Some(text)
-    }
-
-    /// The next byte, which stays.
-    pub const fn peek(&self) -> Option<u8> {
-        self.left.first().copied()
-    }
-
-    /// All that has not been read, and leaves nothing.
-    pub fn rest(&mut self) -> &'a [u8] {
-        std::mem::take(&mut self.left)
-    }
-
-    /// How many bytes have not been read.
-    pub const fn len(&self) -> usize {
-        self.left.len()
-    }
-
-    /// True if everything has been read.
-    pub const fn is_empty(&self) -> bool {
-        self.left.is_empty()
     }
 }
 

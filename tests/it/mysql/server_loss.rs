@@ -101,10 +101,17 @@ fn killed_idle_server_connections_are_replaced_unseen(kind: Kind) {
     }
     let mut admin = mysql.admin();
     for _ in 0..3 {
-        for id in admin.column("select id from information_schema.processlist where user = 'app'") {
+        let listed = "select id from information_schema.processlist where user = 'app'";
+        let killed = admin.column(listed);
+        for id in &killed {
             // It may have gone by itself.
             let _ = admin.query(&format!("kill {id}"));
         }
+        // KILL raises a flag. A connection is closed before it is off the list.
+        wait::until_true("the killed connections are closed", || {
+            let left = admin.column(listed);
+            !left.iter().any(|id| killed.contains(id))
+        });
         for client in &mut clients {
             assert_eq!(client.value("select @a"), "7");
         }
