@@ -1,7 +1,8 @@
 //! All users known without asking a database.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::mysql_hash;
 use super::options::UserOptions;
@@ -14,7 +15,7 @@ pub struct UserStore(Arc<HashMap<Arc<str>, Arc<UserOptions>>>);
 impl UserStore {
     /// These users; of several with one name the first counts.
     pub fn new(users: impl IntoIterator<Item = UserOptions>) -> Self {
-        let mut map = HashMap::new();
+        let mut map = HashMap::default();
         for user in users {
             map.entry(Arc::clone(&user.name))
                 .or_insert_with(|| Arc::new(user));

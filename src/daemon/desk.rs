@@ -1,8 +1,9 @@
 //! What a listener answers its clients' sessions: see [`crate::session::desk`].
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use foldhash::HashMap;
 
 use crate::auth::options::UserOptions;
 use crate::config::plan::{DatabasePlan, ListenerPlan};
@@ -31,6 +32,8 @@ pub(super) struct ListenerDesk<E: Engine> {
     /// Shared by all sessions that agree in these.
     shared: Mutex<HashMap<OptionsKey, Arc<SessionOptions>>>,
     accesses: Mutex<HashMap<PoolKey, Weak<Access<E>>>>,
+    /// The group of databases that have no other.
+    group: Option<Arc<Group<E>>>,
     /// Clients that have come, so that they do not all begin with the same replica.
     turn: AtomicU64,
 }
@@ -50,6 +53,8 @@ impl<E: Engine> ListenerDesk<E> {
     /// The desk of a listener that the world knows.
     pub(super) fn new(world: &Arc<World<E>>, plan: &ListenerPlan) -> Self {
         let tls = world.tls(&plan.name);
+        let group = plan.group.as_ref().and_then(|name| world.groups.get(name));
+        let group = group.map(Arc::clone);
         Self {
             options: Arc::new(options(world, plan, None, Own::default())),
             world: Arc::clone(world),
@@ -57,6 +62,7 @@ impl<E: Engine> ListenerDesk<E> {
             tls,
             shared: Mutex::default(),
             accesses: Mutex::default(),
+            group,
             turn: AtomicU64::new(0),
         }
     }
@@ -79,12 +85,11 @@ impl<E: Engine> ListenerDesk<E> {
         database: Option<&DatabasePlan>,
         name: &str,
     ) -> Result<&Arc<Group<E>>, Fault> {
-        let group = database
-            .and_then(|d| d.group.as_ref())
-            .or(self.plan.group.as_ref());
-        group
-            .and_then(|group| self.world.groups.get(group))
-            .ok_or_else(|| unknown_database(name))
+        let group = match database.and_then(|d| d.group.as_ref()) {
+            Some(own) => self.world.groups.get(own),
+            None => self.group.as_ref(),
+        };
+        group.ok_or_else(|| unknown_database(name))
     }
 
     fn shared_options(
@@ -114,7 +119,7 @@ impl<E: Engine> ListenerDesk<E> {
             _ if method.is_token() => None,
             Some(user) => self.world.verifier(user).await?,
             None => {
-                let asked = self.ask(visitor).await?;
+                let asked = Box::pin(self.ask(visitor)).await?;
                 if asked.is_none() {
                     self.world.vault.look_for_users();
                 }
@@ -242,8 +247,7 @@ impl<E: Engine> Desk<E> for ListenerDesk<E> {
     }
 
     fn announcement(&self) -> Option<E::Announcement> {
-        let group = self.world.groups.get(self.plan.group.as_ref()?)?;
-        group.ward.announcement().get()
+        self.group.as_ref()?.ward.announcement().get()
     }
 
     fn options(&self) -> Arc<SessionOptions> {
@@ -251,7 +255,9 @@ impl<E: Engine> Desk<E> for ListenerDesk<E> {
     }
 
     fn candidate<'a>(&'a self, visitor: Visitor<'a>) -> Answer<'a, Candidate> {
-        Box::pin(self.find(visitor))
+        // Written where it stays, not moved there: it is larger than what it usually needs.
+        let answer = Box::write(Box::new_uninit(), self.find(visitor));
+        Box::into_pin(answer)
     }
 
     fn judge<'a>(

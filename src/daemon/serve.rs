@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::rand;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -153,6 +155,7 @@ impl<E: Engine> House<E> {
             );
             serving.spawn(reception.run(socket, stop.clone()));
         }
+        serving.spawn(let_go(Arc::clone(&self.feeds), stop.clone()));
         Ok(())
     }
 
@@ -188,6 +191,21 @@ fn socket(plan: &ListenerPlan, process: &Process) -> io::Result<Listener> {
         )
     })
 }
+
+/// Has what sessions shared go when they have gone, until `stop`.
+async fn let_go<E: Engine>(feeds: Arc<Feeds<E>>, stop: CancellationToken) {
+    while stop
+        .run_until_cancelled(sleep(LET_GO_EVERY))
+        .await
+        .is_some()
+    {
+        feeds.let_go();
+    }
+    feeds.let_go();
+}
+
+/// How much longer than the last session that needs it something is kept.
+const LET_GO_EVERY: Duration = Duration::from_secs(1);
 
 /// What takes clients in.
 struct Reception<E: Engine> {

@@ -1,12 +1,12 @@
 //! What a snapshot of a group means to pools and sessions, and how its servers are reached.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use foldhash::HashMap;
 
 use crate::auth::UserStore;
 use crate::auth::options::ServerAuth;

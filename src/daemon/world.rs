@@ -3,8 +3,9 @@
 //! A reload builds a new [`World`] around the pools, limits and registries of the old one, so
 //! sessions and server connections outlive it.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use foldhash::HashMap;
 
 use crate::auth::jwt::publisher::PublisherError;
 use crate::config::Plan;
@@ -113,7 +114,7 @@ impl<E: Engine> World<E> {
         let before = before.map(|before| &before.tokens);
         let tokens = Tokens::new(&plan.tokens, &process.token_metrics, before);
         let tokens = tokens.map_err(|(issuer, source)| BuildError::Issuer { issuer, source })?;
-        let mut groups = HashMap::new();
+        let mut groups = HashMap::default();
         for group in plan.groups.iter().filter(|g| g.engine == E::FAMILY) {
             for seed in &group.topology.seeds {
                 dialer(group, seed).map_err(|source| BuildError::Group {
@@ -196,7 +197,7 @@ pub fn dialer(group: &GroupPlan, seed: &Seed) -> Result<Dialer, TlsSetupError> {
 
 fn load_tls<E: Engine>(plan: &Plan) -> Result<HashMap<Arc<str>, Arc<ServerTls>>, BuildError> {
     let alpn: Vec<&[u8]> = E::DIRECT_TLS_ALPN.into_iter().collect();
-    let mut loaded = HashMap::new();
+    let mut loaded = HashMap::default();
     for listener in plan.listeners.iter().filter(|l| l.engine == E::FAMILY) {
         let Some(options) = &listener.tls else {
             continue;

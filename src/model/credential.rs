@@ -96,7 +96,7 @@ impl ScramVerifier {
 
 /// The two keys with which a SCRAM client can log in without knowing the password. A client that
 /// logged in to Sluice by SCRAM has revealed them, if Sluice holds the verifier.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScramKeys {
     /// HMAC(SaltedPassword, "Client Key").
     pub client_key: Secret,
@@ -114,7 +114,7 @@ pub struct SealingKey {
 }
 
 /// What Sluice itself shows to a server.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
     /// Nothing: the server trusts us, or checks our certificate.
     None,

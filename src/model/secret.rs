@@ -1,17 +1,19 @@
 //! Bytes that must not be seen: passwords, tokens, keys.
 
 use std::fmt;
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-/// Secret bytes. `Debug` and `Display` redact them, and they are wiped on drop.
+/// Secret bytes. `Debug` redacts them. Clones share them: there is one copy, which is wiped when the last of them is
+/// dropped.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Zeroizing<Vec<u8>>);
+pub struct Secret(Arc<Zeroizing<Vec<u8>>>);
 
 impl Secret {
     /// Takes the bytes over.
     pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
-        Self(Zeroizing::new(bytes.into()))
+        Self(Arc::new(Zeroizing::new(bytes.into())))
     }
 
     /// The bytes themselves, for the place that must use them. Compare them with

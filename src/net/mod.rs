@@ -25,7 +25,7 @@ pub mod upgrade;
 
 pub use client_tls::ClientTls;
 pub use dial::{DialError, dial};
-pub use drive::{DriveError, TlsRole, detect_direct_tls, drive, drive_unsaid};
+pub use drive::{DriveError, TlsRole, begins_with_tls, drive, drive_unsaid};
 pub use inherited::{Inherited, take_inherited};
 pub use limits::{Admission, LimitReached, Limits, Quotas};
 pub use listener::{Accepted, Listener};

@@ -21,6 +21,17 @@ pub enum ServerLogin {
     From(Arc<dyn CredentialSource>),
 }
 
+impl PartialEq for ServerLogin {
+    /// True if servers are shown the same. Neither side is a peer's choice: both have been proven, or are configured.
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Fixed(one), Self::Fixed(other)) => one == other,
+            (Self::From(one), Self::From(other)) => Arc::ptr_eq(one, other),
+            (Self::Fixed(_), Self::From(_)) | (Self::From(_), Self::Fixed(_)) => false,
+        }
+    }
+}
+
 /// A connection just logged in.
 pub struct Opened<E: Engine> {
     /// The byte stream.

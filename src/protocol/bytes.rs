@@ -152,8 +152,8 @@ pub fn put_counted<B: Sink>(out: &mut B, body: impl FnOnce(&mut B)) {
 /// Appends `text` and a zero byte. A zero byte inside `text` ends it: it must never reach the
 /// peer as the start of another field.
 pub fn put_cstr<B: Sink>(out: &mut B, text: &[u8]) {
-    let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
-    out.put_slice(text);
+    let end = memchr::memchr(0, text).unwrap_or(text.len());
+    out.put_slice(text.get(..end).unwrap_or_default());
     out.put_u8(0);
 }
 

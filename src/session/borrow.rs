@@ -426,7 +426,7 @@ mod tests {
         };
         roster.publish(View {
             snapshot: Arc::new(snapshot),
-            sites: [("db:1".into(), site)].into(),
+            sites: [("db:1".into(), site)].into_iter().collect(),
         });
     }
 

@@ -1,10 +1,10 @@
 //! Where one client's requests may go: the pools of its user and database on each server of the
 //! group, and which of them is the primary's now.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
+use foldhash::HashMap;
 
 use super::roster::{Roster, Site, Standing};
 use crate::model::{PoolKey, Role, TargetName};
@@ -85,13 +85,18 @@ impl<E: Engine> Access<E> {
 
     /// A client has logged in with this: connections opened from now on do too.
     pub fn renew(&self, login: ServerLogin) {
-        let ways: Vec<_> = self.lock().values().cloned().collect();
-        for way in ways {
+        let ways = self.lock();
+        let changed = |way: &&Arc<Way<E>>| !way.pool.is_configured(&login, self.terms.of(way.role));
+        let changed: Vec<_> = ways.values().filter(changed).cloned().collect();
+        drop(ways);
+        for way in changed {
             let options = self.terms.of(way.role).clone();
             // The pool exists, so it takes this; it is of no member any more if it does not.
             let _ = self.pools.pool(way.pool.key(), login.clone(), options);
         }
-        self.login.store(Arc::new(login));
+        if **self.login.load() != login {
+            self.login.store(Arc::new(login));
+        }
     }
 
     /// Limits, and what is done without a server.

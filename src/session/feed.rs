@@ -20,6 +20,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::destination::Access;
 use super::metrics::FeedMetrics;
+use super::recent::Recent;
 use crate::net::Stream;
 use crate::pool::{OpenError, Opened, Pool};
 use crate::protocol::{Engine, Feed};
@@ -27,13 +28,17 @@ use crate::protocol::{Engine, Feed};
 /// Group and database.
 type FeedKey = (Arc<str>, Arc<str>);
 
+/// What the last session of a user and database has held.
+type Held<E> = (Arc<Access<E>>, Arc<Channel<E>>);
+
 /// The feeds of one engine.
 pub struct Feeds<E: Engine> {
     channels: Mutex<HashMap<FeedKey, Weak<Channel<E>>, RandomState>>,
+    recent: Recent<Held<E>>,
     metrics: Arc<FeedMetrics>,
 }
 
-/// One database's feed, and who may open a connection for it. Ends when nobody holds it.
+/// One database's feed, and who may open a connection for it. Ends soon after its last session.
 pub struct Channel<E: Engine> {
     /// What is followed.
     pub feed: Arc<E::Feed>,
@@ -47,6 +52,7 @@ impl<E: Engine> Feeds<E> {
     pub fn new(metrics: Arc<FeedMetrics>) -> Self {
         Self {
             channels: Mutex::default(),
+            recent: Recent::default(),
             metrics,
         }
     }
@@ -69,9 +75,16 @@ impl<E: Engine> Feeds<E> {
         let known = accesses.get(&key.user);
         if known.is_none_or(|known| known.strong_count() == 0) {
             accesses.insert(Arc::clone(&key.user), Arc::downgrade(access));
+            self.recent.keep((Arc::clone(access), Arc::clone(&channel)));
         }
         drop(accesses);
         channel
+    }
+
+    /// Lets go of accesses and feeds that no session holds any more. To be called each second or so: they are kept
+    /// that much longer, for clients that come one after the other.
+    pub fn let_go(&self) {
+        self.recent.let_go();
     }
 
     fn start(&self) -> Arc<Channel<E>> {

@@ -5,11 +5,10 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Wake, Waker};
 use std::time::SystemTime;
 
-use arc_swap::ArcSwapOption;
 use atomic_waker::AtomicWaker;
 
 use crate::model::{Pins, PoolKey, SessionId};
@@ -34,7 +33,7 @@ pub struct Handle {
     pub peer: SocketAddr,
     /// When it was accepted.
     pub since: SystemTime,
-    identity: ArcSwapOption<Identity>,
+    identity: Mutex<Option<Arc<Identity>>>,
     pinned: Mutex<Option<Box<Pinned>>>,
     /// Whoever else listens.
     waker: AtomicWaker,
@@ -167,7 +166,7 @@ impl Handle {
             id,
             peer,
             since: SystemTime::now(),
-            identity: ArcSwapOption::empty(),
+            identity: Mutex::new(None),
             pinned: Mutex::new(None),
             waker: AtomicWaker::new(),
         }
@@ -223,17 +222,17 @@ impl Handle {
 
     /// The client has logged in, perhaps not for the first time.
     pub(super) fn identify(&self, identity: Identity) {
-        self.identity.store(Some(Arc::new(identity)));
+        *lock(&self.identity) = Some(Arc::new(identity));
     }
 
     /// Who the client is, once it has logged in.
     pub fn identity(&self) -> Option<Arc<Identity>> {
-        self.identity.load_full()
+        lock(&self.identity).clone()
     }
 
     /// Notes the session's pins; the rest of what is shown about them is made here.
     pub(super) fn note_pins(&self, pins: Pins, cause: Option<&str>) {
-        let mut pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pinned = lock(&self.pinned);
         if pins.is_empty() {
             *pinned = None;
             return;
@@ -248,11 +247,7 @@ impl Handle {
 
     /// Why it keeps its server connection, if it does.
     pub fn pinned(&self) -> Option<Pinned> {
-        self.pinned
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .as_deref()
-            .cloned()
+        lock(&self.pinned).as_deref().cloned()
     }
 
     /// Notes how many requests the client has sent.
@@ -277,7 +272,7 @@ impl Handle {
 
     /// The limit that applies in the present phase, with the signal it raises.
     pub(super) fn limit(&self) -> Option<(u32, Signal)> {
-        let limits = self.identity.load().as_ref()?.limits;
+        let limits = lock(&self.identity).as_ref()?.limits;
         let (limit, signal) = match self.phase() {
             Phase::Idle => (limits.idle, Signal::Idle),
             Phase::Held => (limits.idle_transaction, Signal::IdleTransaction),
@@ -286,4 +281,8 @@ impl Handle {
         };
         (limit > 0).then_some((limit, signal))
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -10,31 +10,28 @@ use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
+use super::Hall;
 use super::borrow::{Lent, borrow_at_once, borrow_in_turn, usual_aim};
 use super::desk::{Desk, Route, Visitor};
 use super::exchange::Client;
 use super::handle::{Bell, Handle};
+use super::meter::ClientMeter;
 use super::pipe::Outbox;
-use super::registry::{CancelGuard, CancelKeys};
+use super::registry::{CancelGuard, Registry};
+use super::relay::Relay;
+use super::split::Split;
+use super::tally::Tally;
 use crate::model::{Fault, FaultKind, Proof, Role, TlsFacts};
-use crate::net::{DriveError, Stream, TlsRole, detect_direct_tls, drive, drive_unsaid};
+use crate::net::{DriveError, Stream, TlsRole, begins_with_tls, drive, drive_unsaid};
 use crate::pool::{CloseReason, ServerConn};
 use crate::protocol::{
     Attach, Back, Caller, Engine, Entropy, Front, HelloOffer, Login, Opening, ProofDemand, Script,
 };
 
-/// A client whose login is complete.
-pub(super) struct LoggedIn<E: Engine> {
-    pub(super) client: Client<E>,
-    pub(super) route: Route<E>,
-    pub(super) login: Arc<E::Login>,
-    pub(super) cancel: CancelGuard<E::CancelKey>,
-}
-
 /// What came of a connection before it became a session.
 pub(super) enum Arrival<E: Engine> {
-    /// A session.
-    Session(Box<LoggedIn<E>>),
+    /// A session. Its cancel key is known as long as the guard lives.
+    Session(Box<Relay<E>>, CancelGuard<E::CancelKey>),
     /// It asked for something that is done, or went away.
     Over,
 }
@@ -67,22 +64,27 @@ impl From<DriveError<Fault>> for LoginError {
 
 /// The listener's side of a login.
 pub(super) struct Door<'a, E: Engine> {
-    pub(super) desk: &'a dyn Desk<E>,
-    pub(super) keys: &'a Arc<CancelKeys<E::CancelKey>>,
+    pub(super) hall: &'a Arc<Hall<E>>,
+    pub(super) desk: &'a Arc<dyn Desk<E>>,
     pub(super) handle: &'a Arc<Handle>,
-    /// Keys the decoys of unknown users; one for the life of the process.
-    pub(super) decoy_key: &'a [u8; 32],
+}
+
+/// What a client that logs in brings, which is its caller's until it is a session: so it can be told why it is none.
+pub(super) struct Newcomer<E: Engine> {
+    pub(super) stream: Option<Stream>,
+    /// Who it says it is.
+    pub(super) known: Option<Arc<E::Login>>,
+    pub(super) meter: Option<ClientMeter>,
 }
 
 impl<E: Engine> Door<'_, E> {
-    /// Takes one client through its login. `stream` stays with the caller, so that it can be told
-    /// why it failed. Not cancel-safe: a login cut short ends the connection.
+    /// Takes one client through its login. Not cancel-safe: a login cut short ends the connection.
     pub(super) async fn admit(
         &self,
-        stream: &mut Option<Stream>,
-        known: &mut Option<Arc<E::Login>>,
+        newcomer: &mut Newcomer<E>,
+        registry: &Arc<Registry>,
     ) -> Result<Arrival<E>, LoginError> {
-        let Some(socket) = stream.as_mut() else {
+        let Some(socket) = newcomer.stream.as_mut() else {
             return Ok(Arrival::Over);
         };
         // With room for what most clients say, and freed before they idle.
@@ -90,37 +92,50 @@ impl<E: Engine> Door<'_, E> {
         let Some(login) = self.greet(socket, &mut input).await? else {
             return Ok(Arrival::Over);
         };
-        let login = &**known.insert(Arc::new(login));
+        let login = &**newcomer.known.insert(Arc::new(login));
         // With room for what a server usually says at login.
         let mut words = Vec::with_capacity(768);
         let (mut front, route, greeting) =
             self.enter(socket, &mut input, &mut words, login).await?;
         let key = E::cancel_key(login, self.handle.id.0, entropy()?);
-        let cancel = self.keys.register(key.clone(), Arc::clone(self.handle));
+        let cancel = self
+            .hall
+            .keys
+            .register(key.clone(), Arc::clone(self.handle));
         E::welcome(&mut front, &greeting, &key, &mut words);
         say(socket, &words).await?;
-        let (Some(mut stream), Some(login)) = (stream.take(), known.take()) else {
+        let arrived = (newcomer.stream.take(), newcomer.meter.take());
+        let (Some(mut stream), Some(meter)) = arrived else {
             return Ok(Arrival::Over);
         };
-        if let Some(codec) = E::codec(&login) {
+        if let Some(codec) = E::codec(login) {
             stream = stream.coded(codec, &input);
             input = BytesMut::new();
         }
         if input.is_empty() {
             input = BytesMut::new();
         }
-        let client = Client {
-            stream,
-            front,
-            inbox: input,
-            outbox: Outbox::default(),
-        };
-        Ok(Arrival::Session(Box::new(LoggedIn {
-            client,
-            route,
-            login,
-            cancel,
-        })))
+        // Written where it stays: it is large.
+        let relay = Box::write(
+            Box::new_uninit(),
+            Relay {
+                handle: Arc::clone(self.handle),
+                hall: Arc::clone(self.hall),
+                split: Split::of(&route).map(Box::new),
+                client: Client {
+                    stream,
+                    front,
+                    inbox: input,
+                    outbox: Outbox::default(),
+                },
+                desk: Arc::clone(self.desk),
+                tally: Tally::new(meter, Arc::clone(self.handle), Arc::clone(registry)),
+                leaving: false,
+                aim: usual_aim(route.role),
+                route,
+            },
+        );
+        Ok(Arrival::Session(relay, cancel))
     }
 
     /// Has a client prove who it says it is, and finds out where it is served and what it is told
@@ -156,7 +171,8 @@ impl<E: Engine> Door<'_, E> {
         let (remembered, mut front, mut route) = found?;
         let greeting = match remembered {
             Some(greeting) => greeting,
-            None => greeting(&mut front, &mut route, self.handle).await?,
+            // Boxed, as it is rare: most find what earlier ones were told.
+            None => Box::pin(greeting(&mut front, &mut route, self.handle)).await?,
         };
         Ok((front, route, greeting))
     }
@@ -170,9 +186,13 @@ impl<E: Engine> Door<'_, E> {
         let mut direct_tls = false;
         if let Some(alpn) = E::DIRECT_TLS_ALPN
             && let Some(tls) = self.desk.tls()
-            && detect_direct_tls(stream).await.map_err(lost)?
+            && begins_with_tls(stream, input, LOGIN_INPUT)
+                .await
+                .map_err(lost)?
         {
-            stream.upgrade_server_direct(&tls).await.map_err(lost)?;
+            let early = input.split();
+            let upgraded = stream.upgrade_server_direct(&tls, &early).await;
+            upgraded.map_err(lost)?;
             direct_tls = stream.alpn() == Some(alpn);
             if !direct_tls {
                 return Err(LoginError::Lost("direct TLS for another protocol".into()));
@@ -191,7 +211,7 @@ impl<E: Engine> Door<'_, E> {
         match drive(stream, &mut hello, input, &self.tls_role(), LOGIN_INPUT).await? {
             Opening::Login(login) => Ok(Some(login)),
             Opening::Cancel(key) => {
-                let found = self.keys.cancel(&key);
+                let found = self.hall.keys.cancel(&key);
                 tracing::debug!(found, "cancel request");
                 Ok(None)
             }
@@ -214,7 +234,7 @@ impl<E: Engine> Door<'_, E> {
             verifier: candidate.verifier,
             sealing_key: candidate.sealing_key,
             tls: facts.cloned(),
-            decoy_key: *self.decoy_key,
+            decoy_key: self.hall.decoy_key,
         };
         let mut prove = E::prove(login, demand, entropy()?);
         let mut unsaid = BytesMut::with_capacity(512);

@@ -1,6 +1,6 @@
 //! One client, from accept to close. Written once for all engines.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ pub mod options;
 mod pipe;
 mod portion;
 mod proof;
+mod recent;
 pub mod registry;
 mod relay;
 mod relogin;
@@ -37,15 +38,12 @@ mod split;
 mod steady;
 mod tally;
 
-use borrow::usual_aim;
 use desk::{Desk, Route};
 use handle::{Identity, Limits};
-use login::{Arrival, Door, LoggedIn, LoginError};
+use login::{Arrival, Door, LoginError, Newcomer};
 use meter::ClientMeter;
 use registry::{CancelGuard, CancelKeys, Entry, TICK};
 use relay::{End, Relay};
-use split::Split;
-use tally::Tally;
 
 /// What all sessions of one listener share.
 pub struct Hall<E: Engine> {
@@ -79,13 +77,17 @@ pub fn serve<E: Engine, P: Send>(
     meter: ClientMeter,
     place: P,
 ) -> impl Future<Output = ()> + Send {
-    let login = Box::pin(log_in(hall, desk, stream, entry, meter));
+    // Written where it stays: `Box::pin` makes it first, and then moves it there, all its room for later included.
+    let login = Box::write(Box::new_uninit(), log_in(hall, desk, stream, entry, meter));
+    let login = Box::into_pin(login);
     async move {
         let Some(mut guest) = login.await else {
             return;
         };
         let end = guest.relay.run().await;
-        guest.leave(end).await;
+        if let Some(farewell) = guest.leave(end) {
+            farewell.await;
+        }
         drop(place);
     }
 }
@@ -99,16 +101,22 @@ async fn log_in<E: Engine>(
     meter: ClientMeter,
 ) -> Option<Guest<E>> {
     let session = entry.handle.id;
-    let mut stream = Some(stream);
-    let mut known = None;
     let limit = desk.options().login_timeout;
-    let door = Door {
-        desk: &*desk,
-        keys: &hall.keys,
-        handle: &entry.handle,
-        decoy_key: &hall.decoy_key,
+    let mut newcomer = Newcomer {
+        stream: Some(stream),
+        known: None,
+        meter: Some(meter),
     };
-    let arrival = tokio::time::timeout(limit, door.admit(&mut stream, &mut known)).await;
+    let door = Door {
+        hall: &hall,
+        desk: &desk,
+        handle: &entry.handle,
+    };
+    let arrival = {
+        // Not moved into the time limit's future: it is large.
+        let admit = pin!(door.admit(&mut newcomer, entry.registry()));
+        tokio::time::timeout(limit, admit).await
+    };
     let arrival = arrival.unwrap_or_else(|_| {
         Err(LoginError::Fault(Fault::new(
             FaultKind::LoginTimeout,
@@ -116,25 +124,24 @@ async fn log_in<E: Engine>(
         )))
     });
     match arrival {
-        Ok(Arrival::Session(arrived)) => {
-            return Some(introduce(&hall, desk, *arrived, entry, meter));
+        Ok(Arrival::Session(relay, cancel)) => {
+            return Some(introduce(relay, cancel, newcomer, entry));
         }
         Ok(Arrival::Over) => {}
         Err(LoginError::Lost(why)) => {
             debug!(%session, peer = %entry.handle.peer, why, "login ended")
         }
         Err(LoginError::Told(fault)) => {
-            note_failure::<E>(&hall, &entry, &meter, known.as_deref(), &fault);
-            if let Some(stream) = stream.take() {
+            note_failure::<E>(&hall, &entry, &newcomer, &fault);
+            if let Some(stream) = newcomer.stream.take() {
                 stream.close(LAST_WORDS).await;
             }
         }
         Err(LoginError::Fault(fault)) => {
-            note_failure::<E>(&hall, &entry, &meter, known.as_deref(), &fault);
-            if let Some(stream) = stream.take() {
-                let to = known
-                    .as_deref()
-                    .map_or(Addressee::Stranger, Addressee::Login);
+            note_failure::<E>(&hall, &entry, &newcomer, &fault);
+            if let Some(stream) = newcomer.stream.take() {
+                let known = newcomer.known.as_deref();
+                let to = known.map_or(Addressee::Stranger, Addressee::Login);
                 let words = last_words::<E>(&fault, to);
                 tell(stream, words).await;
             }
@@ -144,14 +151,11 @@ async fn log_in<E: Engine>(
 }
 
 /// Counts and logs a login that has failed.
-fn note_failure<E: Engine>(
-    hall: &Hall<E>,
-    entry: &Entry,
-    meter: &ClientMeter,
-    login: Option<&E::Login>,
-    fault: &Fault,
-) {
-    meter.fault(fault.kind);
+fn note_failure<E: Engine>(hall: &Hall<E>, entry: &Entry, newcomer: &Newcomer<E>, fault: &Fault) {
+    if let Some(meter) = &newcomer.meter {
+        meter.fault(fault.kind);
+    }
+    let login = newcomer.known.as_deref();
     info!(
         session = %entry.handle.id,
         listener = %hall.listener,
@@ -164,83 +168,63 @@ fn note_failure<E: Engine>(
 }
 
 impl<E: Engine> Guest<E> {
-    /// Tells the client why its session has ended, and the log.
-    fn leave(self, end: End) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        // Boxed, as all that is rare.
-        Box::pin(async move {
-            let Self {
-                relay,
-                cancel,
-                _entry,
-            } = self;
-            drop(cancel);
-            let (session, requests) = (relay.handle.id, relay.client.front.requests());
-            let log = relay.route.options.log_connections;
-            let why = match end {
-                End::ClientGone => "client left".into(),
-                End::Told(why) => why.into(),
-                End::Fault(fault) => {
-                    relay.tally.meter.fault(fault.kind);
-                    relay.end_with(&fault).await;
-                    fault.message
-                }
-            };
-            if log {
-                info!(%session, reason = %why, requests, "client disconnected");
-            }
-        })
+    /// Ends a session: what is left to do, where the client is still to be told why. Most leave by themselves, which
+    /// costs no future.
+    fn leave(self, end: End) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
+        let why = match end {
+            End::ClientGone => "client left",
+            End::Told(why) => why,
+            End::Fault(fault) => return Some(Box::pin(self.dismiss(fault))),
+        };
+        self.relay.log_end(why);
+        None
+    }
+
+    /// Tells the client why its session ends, and the log.
+    async fn dismiss(self, fault: Fault) {
+        let Self {
+            relay,
+            cancel,
+            _entry,
+        } = self;
+        drop(cancel);
+        relay.tally.meter.fault(fault.kind);
+        relay.log_end(&fault.message);
+        relay.end_with(&fault).await;
     }
 }
 
-/// Makes a session of a client that has logged in, and tells everybody.
+/// Tells everybody of a client that has logged in.
 fn introduce<E: Engine>(
-    hall: &Arc<Hall<E>>,
-    desk: Arc<dyn Desk<E>>,
-    arrived: LoggedIn<E>,
+    mut relay: Box<Relay<E>>,
+    cancel: CancelGuard<E::CancelKey>,
+    newcomer: Newcomer<E>,
     entry: Entry,
-    mut meter: ClientMeter,
 ) -> Guest<E> {
-    let LoggedIn {
-        client,
-        mut route,
-        login,
-        cancel,
-    } = arrived;
-    let options = Arc::clone(&route.options);
-    let handle = &entry.handle;
-    let tls = client.stream.is_tls();
+    let tls = relay.client.stream.is_tls();
+    let meter = &mut relay.tally.meter;
     if tls {
         meter.encrypted();
     }
-    handle.identify(identity(&*login, &mut route, tls));
     meter.logged_in();
-    if options.log_connections {
-        info!(
-            session = %handle.id,
-            listener = %hall.listener,
-            peer = %handle.peer,
-            user = %login.user(),
-            database = %login.database(),
-            application = login.application(),
-            tls,
-            "client connected"
-        );
+    if let Some(login) = newcomer.known {
+        let handle = &entry.handle;
+        handle.identify(identity(&*login, &mut relay.route, tls));
+        if relay.route.options.log_connections {
+            info!(
+                session = %handle.id,
+                listener = %relay.hall.listener,
+                peer = %handle.peer,
+                user = %login.user(),
+                database = %login.database(),
+                application = login.application(),
+                tls,
+                "client connected"
+            );
+        }
     }
-    let split = Split::of(&route).map(Box::new);
-    let tally = Tally::new(meter, Arc::clone(handle), Arc::clone(entry.registry()));
-    let relay = Relay {
-        handle: Arc::clone(handle),
-        hall: Arc::clone(hall),
-        split,
-        client,
-        desk,
-        tally,
-        leaving: false,
-        aim: usual_aim(route.role),
-        route,
-    };
     Guest {
-        relay: Box::new(relay),
+        relay,
         cancel,
         _entry: entry,
     }
@@ -254,6 +238,14 @@ impl<E: Engine> Relay<E> {
         let flush = std::future::poll_fn(|cx| client.outbox.poll(&mut client.stream, cx));
         if let Ok(Ok(())) = tokio::time::timeout(LAST_WORDS, flush).await {
             tell(client.stream, words).await;
+        }
+    }
+
+    /// Tells the log that the session has ended.
+    fn log_end(&self, why: &str) {
+        if self.route.options.log_connections {
+            let (session, requests) = (self.handle.id, self.client.front.requests());
+            info!(%session, reason = %why, requests, "client disconnected");
         }
     }
 }

@@ -25,7 +25,7 @@ pub struct Registry {
     next: AtomicU64,
     now: AtomicU32,
     live: AtomicUsize,
-    shards: [Mutex<HashMap<u64, Arc<Handle>>>; SHARDS],
+    shards: [Mutex<Shard>; SHARDS],
     emptied: Notify,
 }
 
@@ -108,7 +108,7 @@ impl Registry {
         }
     }
 
-    fn shard(&self, id: u64) -> MutexGuard<'_, HashMap<u64, Arc<Handle>>> {
+    fn shard(&self, id: u64) -> MutexGuard<'_, Shard> {
         let index = usize::try_from(id).unwrap_or_default() % SHARDS;
         self.shards
             .get(index)
@@ -205,6 +205,8 @@ impl<K: Eq + Hash> Drop for CancelGuard<K> {
         lock(&self.keys.keys).remove(&self.key);
     }
 }
+
+type Shard = HashMap<u64, Arc<Handle>, RandomState>;
 
 const SHARDS: usize = 16;
 

@@ -69,9 +69,12 @@ impl<E: Engine> Relay<E> {
                 Err(end) => return end,
             }
             let arrived = self.tally.arrived();
-            // Boxed: what an exchange needs is taken while one lasts, and whose it was last is in the caches.
+            // Boxed, and written there at once: what an exchange needs is taken while one lasts, and whose it was
+            // last is in the caches.
             let exchange = match self.borrow(arrived.into()).await {
-                Ok(Some((lent, portion))) => Box::pin(self.converse(lent, portion)),
+                Ok(Some((lent, portion))) => {
+                    Box::into_pin(Box::write(Box::new_uninit(), self.converse(lent, portion)))
+                }
                 Ok(None) => {
                     self.tally.released(&mut self.client.front);
                     continue;

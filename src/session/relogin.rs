@@ -54,10 +54,9 @@ impl<E: Engine> Relay<E> {
 
     async fn take_through(&mut self, login: &E::Login) -> Result<(), LoginError> {
         let door = Door {
-            desk: &*self.desk,
-            keys: &self.hall.keys,
+            hall: &self.hall,
+            desk: &self.desk,
             handle: &self.handle,
-            decoy_key: &self.hall.decoy_key,
         };
         let client = &mut self.client;
         let mut words = Vec::new();

@@ -2,11 +2,11 @@
 //! reached, and how busy it is. Outlives configurations, so that a session that stays meets the
 //! servers of today.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
+use foldhash::HashMap;
 use tokio::sync::{Notify, watch};
 
 use super::metrics::TargetMetrics;

@@ -104,16 +104,21 @@ pub async fn drive_unsaid<X: Exchange>(
     cap: usize,
 ) -> Result<X::Done, DriveError<X::Error>> {
     loop {
-        let step = exchange.advance(input, unsaid);
-        let sent = match step {
-            Ok(Step::Done(_)) => Ok(()),
-            _ => send(stream, unsaid).await,
+        // What it yields is not kept while it waits for something: the future is the smaller for it.
+        let step = match exchange.advance(input, unsaid) {
+            Ok(Step::Done(done)) => return Ok(done),
+            Ok(Step::Read) => Wanted::Read,
+            Ok(Step::UpgradeTls) => Wanted::UpgradeTls,
+            Ok(Step::Compute(costly)) => Wanted::Compute(costly),
+            Err(error) => {
+                // Where the exchange says no, its reason counts, whether or not the peer could hear it.
+                let _ = send(stream, unsaid).await;
+                return Err(DriveError::Exchange(error));
+            }
         };
-        // Where the exchange says no, its reason counts, whether or not the peer could hear it.
-        let step = step.map_err(DriveError::Exchange)?;
-        sent.map_err(from_io)?;
+        send(stream, unsaid).await.map_err(from_io)?;
         match step {
-            Step::Read => {
+            Wanted::Read => {
                 if input.len() >= cap {
                     return Err(DriveError::InputTooLong(input.len()));
                 }
@@ -121,7 +126,7 @@ pub async fn drive_unsaid<X: Exchange>(
                     return Err(DriveError::Closed);
                 }
             }
-            Step::UpgradeTls => {
+            Wanted::UpgradeTls => {
                 let facts = match tls {
                     TlsRole::Unavailable => return Err(DriveError::TlsUnavailable),
                     TlsRole::Server(tls) => {
@@ -137,34 +142,41 @@ pub async fn drive_unsaid<X: Exchange>(
                 };
                 exchange.secured(&facts);
             }
-            Step::Compute(costly) => {
+            Wanted::Compute(costly) => {
                 let Some(result) = compute(costly).await else {
                     return Err(DriveError::ComputeFailed);
                 };
                 exchange.computed(result);
             }
-            Step::Done(done) => return Ok(done),
         }
     }
 }
 
+/// A [`Step`] that is to be taken.
+enum Wanted {
+    Read,
+    UpgradeTls,
+    Compute(Costly),
+}
+
 /// True if the client begins with a TLS handshake rather than a message of its own protocol:
-/// the first byte is then the record type `handshake` (RFC 8446 section 5.1). Waits for that
-/// byte, does not consume it, and answers false at the end of the stream.
+/// the first byte is then the record type `handshake` (RFC 8446 section 5.1). Waits for what the
+/// client says first, at most `cap` bytes, and leaves it in `input`; answers false at the end of
+/// the stream.
 ///
 /// # Errors
 /// If the socket fails.
 ///
 /// Cancel safe.
-pub async fn detect_direct_tls(stream: &Stream) -> io::Result<bool> {
+pub async fn begins_with_tls(
+    stream: &mut Stream,
+    input: &mut BytesMut,
+    cap: usize,
+) -> io::Result<bool> {
     /// `ContentType::handshake`.
     const HANDSHAKE_RECORD: u8 = 22;
-    let Some(tcp) = stream.tcp().filter(|_| !stream.is_tls()) else {
-        return Ok(false);
-    };
-    let mut first = [0_u8; 1];
-    let len = tcp.peek(&mut first).await?;
-    Ok(len == 1 && first == [HANDSHAKE_RECORD])
+    receive(stream, input, cap).await?;
+    Ok(input.first() == Some(&HANDSHAKE_RECORD))
 }
 
 /// Room for what is usually said in a dialogue, in bytes.

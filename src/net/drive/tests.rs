@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::rustls::ClientConnection;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::{DriveError, TlsRole, detect_direct_tls, drive, drive_unsaid};
+use super::{DriveError, TlsRole, begins_with_tls, drive, drive_unsaid};
 use crate::model::{Secret, TlsFacts};
 use crate::net::options::TlsMode;
 use crate::net::testing::{Authority, client_tls, connected, server_tls};
@@ -282,16 +282,20 @@ async fn a_failed_handshake_is_reported_as_such() {
 }
 
 #[tokio::test]
-async fn direct_tls_is_told_from_other_first_bytes_and_not_consumed() {
+async fn direct_tls_is_told_from_other_first_bytes_which_are_kept() {
     for (first, expected) in [(22_u8, true), (0, false), (b'Q', false)] {
         let (mut server, mut client) = connected().await;
         client.write_all(&[first, 1]).await.unwrap();
-        assert_eq!(detect_direct_tls(&server).await.unwrap(), expected);
-        assert_eq!(server.read_u8().await.unwrap(), first);
+        let mut input = BytesMut::new();
+        let found = begins_with_tls(&mut server, &mut input, CAP).await;
+        assert_eq!(found.unwrap(), expected);
+        assert_eq!(&input[..], [first, 1]);
     }
-    let (server, client): (Stream, Stream) = connected().await;
+    let (mut server, client): (Stream, Stream) = connected().await;
     drop(client);
-    assert!(!detect_direct_tls(&server).await.unwrap());
+    let mut input = BytesMut::new();
+    let found = begins_with_tls(&mut server, &mut input, CAP).await;
+    assert!(!found.unwrap() && input.is_empty());
 }
 
 /// On one thread, a computation must not keep other tasks waiting.

@@ -124,7 +124,7 @@ async fn direct_tls_needs_alpn() {
         let (mut server, mut client) = connected().await;
         let name = client_tls.name_for(HOST).unwrap();
         let (at_server, _) = tokio::join!(
-            server.upgrade_server_direct(&tls),
+            server.upgrade_server_direct(&tls, &[]),
             client.upgrade_client(&client_tls, name)
         );
         match at_server {

@@ -76,9 +76,14 @@ impl Stream {
 
     /// As [`upgrade_server`](Self::upgrade_server) for a client that began with TLS rather than
     /// asking for it, which must name a protocol by ALPN so that it cannot be a confused speaker
-    /// of another one (PostgreSQL documentation, "SSL Session Encryption").
-    pub async fn upgrade_server_direct(&mut self, tls: &ServerTls) -> Result<TlsFacts, TlsError> {
-        let facts = self.upgrade_server(tls).await?;
+    /// of another one (PostgreSQL documentation, "SSL Session Encryption"). `early` is what it has
+    /// been heard to say.
+    pub async fn upgrade_server_direct(
+        &mut self,
+        tls: &ServerTls,
+        early: &[u8],
+    ) -> Result<TlsFacts, TlsError> {
+        let facts = self.upgrade_server_after(tls, early).await?;
         if self.alpn().is_some() {
             return Ok(facts);
         }

@@ -150,7 +150,9 @@ impl<E: Engine> Pool<E> {
 
     /// Takes a newer credential and options. Another size or order means another store.
     pub(super) fn configure(self: &Arc<Self>, login: ServerLogin, options: PoolOptions) {
-        self.login.store(Arc::new(login));
+        if **self.login.load() != login {
+            self.login.store(Arc::new(login));
+        }
         let old = self.options.load_full();
         if *old == options {
             return;
@@ -172,6 +174,11 @@ impl<E: Engine> Pool<E> {
                 Err(reason) => close(loan, reason),
             }
         }
+    }
+
+    /// True if connections are opened with this login, under these options.
+    pub fn is_configured(&self, login: &ServerLogin, options: &PoolOptions) -> bool {
+        **self.login.load() == *login && **self.options.load() == *options
     }
 
     pub(super) fn lift_failure(&self) {

@@ -102,9 +102,7 @@ impl Engine for Postgres {
 
     fn welcome(front: &mut PgFront, greeting: &Arc<Reported>, key: &CancelKey, out: &mut Vec<u8>) {
         message::authentication_ok(out);
-        for (name, value) in greeting.iter() {
-            message::parameter_status(out, name, value);
-        }
+        out.extend_from_slice(greeting.told());
         front.reported = Arc::clone(greeting);
         front.greeted = Arc::clone(greeting);
         message::backend_key_data(out, key.pid(), key.secret());

@@ -157,8 +157,8 @@ impl PgFront {
         Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             settings: Tracked::new(settings),
-            reported: Reported::new(Vec::new()),
-            greeted: Reported::new(Vec::new()),
+            reported: Reported::none(),
+            greeted: Reported::none(),
             named: HashMap::default(),
             population: Population::default(),
             stay: 0,

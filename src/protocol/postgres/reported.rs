@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use foldhash::fast::RandomState;
 
+use super::message;
 use crate::protocol::interner::Interner;
 
 /// Reported names and values in the order in which the server first sent them. Immutable and
@@ -12,6 +13,8 @@ use crate::protocol::interner::Interner;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Reported {
     values: Vec<(Box<str>, Box<[u8]>)>,
+    /// The messages that tell them.
+    told: Box<[u8]>,
     hash: u64,
 }
 
@@ -30,6 +33,7 @@ impl Reported {
         // One allocation for all that agree: they are compared for each request.
         KNOWN.get(&bytes, |_| Self {
             hash: HASHER.hash_one(&values),
+            told: told(&values),
             values,
         })
     }
@@ -46,6 +50,17 @@ impl Reported {
             None => values.push((name.into(), value.into())),
         }
         Self::new(values)
+    }
+
+    /// None.
+    pub fn none() -> Arc<Self> {
+        static NONE: LazyLock<Arc<Reported>> = LazyLock::new(|| Reported::new(Vec::new()));
+        Arc::clone(&NONE)
+    }
+
+    /// The ParameterStatus messages that tell all of them to a client that knows none.
+    pub fn told(&self) -> &[u8] {
+        &self.told
     }
 
     /// Names and values.
@@ -68,6 +83,14 @@ impl Reported {
         self.iter()
             .filter(|(name, value)| known.value(name) != Some(*value))
     }
+}
+
+fn told(values: &[(Box<str>, Box<[u8]>)]) -> Box<[u8]> {
+    let mut messages = Vec::new();
+    for (name, value) in values {
+        message::parameter_status(&mut messages, name, value);
+    }
+    messages.into()
 }
 
 #[cfg(test)]
