@@ -208,7 +208,8 @@ impl Server {
     pub fn last(&mut self, message: &[u8]) -> Result<Option<Costly>, Refusal> {
         let message = text(message)?;
         // The proof is encoded and last, so that no comma follows it.
-        let parts = message.rsplit_once(",p=");
+        let parts = message.rsplit_once(',');
+        let parts = parts.and_then(|(before, last)| Some((before, last.strip_prefix("p=")?)));
         let (without_proof, proof) = parts.ok_or(Refusal::Malformed("a proof was expected"))?;
         let mut rest = Some(without_proof);
         let bound = attribute(&mut rest, 'c').ok_or(Refusal::Malformed("no channel binding"))?;
