@@ -42,8 +42,8 @@ pub struct Feeds<E: Engine> {
 pub struct Channel<E: Engine> {
     /// What is followed.
     pub feed: Arc<E::Feed>,
-    /// By user.
-    accesses: Mutex<HashMap<Arc<str>, Weak<Access<E>>, RandomState>>,
+    /// By user; several where they came by several listeners, or configurations.
+    accesses: Mutex<HashMap<Arc<str>, Vec<Weak<Access<E>>>, RandomState>>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -72,9 +72,13 @@ impl<E: Engine> Feeds<E> {
         });
         drop(channels);
         let mut accesses = lock(&channel.accesses);
-        let known = accesses.get(&key.user);
-        if known.is_none_or(|known| known.strong_count() == 0) {
-            accesses.insert(Arc::clone(&key.user), Arc::downgrade(access));
+        let known = accesses.entry(Arc::clone(&key.user)).or_default();
+        if known
+            .iter()
+            .all(|known| known.as_ptr() != Arc::as_ptr(access))
+        {
+            known.retain(|known| known.strong_count() > 0);
+            known.push(Arc::downgrade(access));
             self.recent.keep((Arc::clone(access), Arc::clone(&channel)));
         }
         drop(accesses);
@@ -100,6 +104,14 @@ impl<E: Engine> Feeds<E> {
         };
         *lock(&channel.task) = Some(tokio::spawn(line.run()));
         channel
+    }
+}
+
+impl<E: Engine> Channel<E> {
+    /// The newest access of this user that is alive.
+    fn access(&self, user: &str) -> Option<Arc<Access<E>>> {
+        let accesses = lock(&self.accesses);
+        accesses.get(user)?.iter().rev().find_map(Weak::upgrade)
     }
 }
 
@@ -166,7 +178,7 @@ impl<E: Engine> Line<E> {
             })
             .await;
             let channel = self.channel.upgrade()?;
-            let access = lock(&channel.accesses).get(&user).and_then(Weak::upgrade);
+            let access = channel.access(&user);
             if let Some(way) = access.and_then(|access| access.primary()) {
                 return Some(Arc::clone(&way.pool));
             }

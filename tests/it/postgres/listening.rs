@@ -2,9 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use super::unpinning::{await_pins, pinned};
 use crate::support::{
+    place,
     postgres::Database,
     sluice::{Settings, Sluice, is_direct},
     wait,
@@ -284,6 +286,32 @@ fn a_lost_connection_is_told_of_and_opened_again() {
         1.0
     );
     assert!(proxy.log().contains("connection for notifications lost"));
+}
+
+/// The connection is opened as a user whose sessions are there, by whichever listener they came.
+#[test]
+fn who_came_by_another_listener_is_served_when_the_first_has_left() {
+    if is_direct() {
+        return;
+    }
+    let database = Database::new();
+    let other = place::free_port();
+    let listener = format!("[[listener]]\nname = \"other\"\naddress = \"127.0.0.1:{other}\"\n");
+    let proxy = Sluice::start(&Settings::for_server(database.server_port).extra(&listener));
+    let first = proxy.connect(&database);
+    let mut wire = Wire::connect(&database.login(other)).unwrap();
+    drop(first);
+    wait::until_true("the end of the first", || {
+        proxy.status()["clients"]["total"] == 1
+    });
+    // What is kept for clients to come is gone then, too.
+    thread::sleep(Duration::from_secs(2));
+    wire.succeed("listen bell");
+    wait::until_true("the move of a channel", || {
+        proxy.status()["clients"]["by_phase"]["idle"] == 1
+    });
+    database.admin().succeed("notify bell, 'ding'");
+    assert_eq!(payload(&mut wire), "ding");
 }
 
 #[test]
