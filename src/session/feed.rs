@@ -28,6 +28,9 @@ use crate::protocol::{Engine, Feed};
 /// Group and database.
 type FeedKey = (Arc<str>, Arc<str>);
 
+/// Those of one user that may be alive, the newest last.
+type Accesses<E> = Vec<Weak<Access<E>>>;
+
 /// What the last session of a user and database has held.
 type Held<E> = (Arc<Access<E>>, Arc<Channel<E>>);
 
@@ -43,7 +46,7 @@ pub struct Channel<E: Engine> {
     /// What is followed.
     pub feed: Arc<E::Feed>,
     /// By user; several where they came by several listeners, or configurations.
-    accesses: Mutex<HashMap<Arc<str>, Vec<Weak<Access<E>>>, RandomState>>,
+    accesses: Mutex<HashMap<Arc<str>, Accesses<E>, RandomState>>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
