@@ -1,6 +1,9 @@
 //! Bytes that no honest client sends: they cost their sender the connection and nobody else anything.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use tokio_rustls::rustls::ClientConfig;
 
 use crate::support::{
     certs::Certs,
@@ -303,6 +306,26 @@ fn tls_without_asking_for_it_is_no_login() {
         );
     }
     assert_serves(&proxy, &database);
+}
+
+/// `sslnegotiation=direct` of libpq 17.
+#[test]
+fn tls_without_asking_for_it_is_served_where_it_names_the_protocol() {
+    if is_direct() {
+        return; // PostgreSQL before 17
+    }
+    let (database, proxy) = proxy();
+    let mut config = ClientConfig::clone(&Certs::shared().client_config(None));
+    config.alpn_protocols = vec![b"postgresql".to_vec()];
+    let mut wire = open(proxy.port);
+    wire.upgrade(Arc::new(config)).unwrap();
+    wire.send(&startup(
+        VERSION_3_0,
+        &[("user", "app"), ("database", &database.name)],
+    ))
+    .unwrap();
+    wire.finish_login(&database.login(proxy.port)).unwrap();
+    assert_eq!(wire.value("select 'inside'"), "inside");
 }
 
 #[test]
