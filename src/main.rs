@@ -7,8 +7,8 @@ use std::process::ExitCode;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// What jemalloc is told at its start; `_RJEM_MALLOC_CONF` in the environment has the last word. A thread looks through
-/// its cache for what lies unused each time it has taken so many bytes. By default that is 64 KB, three logins or
-/// eighty transactions, and costs a twentieth of a login.
+/// its cache for what lies unused each time it has taken so many bytes. By default that is 64 KB, which clients that log
+/// in for a transaction reach with every third or fourth: 2,000 instructions for each login.
 #[cfg(feature = "jemalloc")]
 #[allow(unsafe_code, reason = "the name under which jemalloc looks for it")]
 #[unsafe(export_name = "_rjem_malloc_conf")]

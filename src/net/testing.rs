@@ -159,7 +159,7 @@ pub(super) async fn shake(server_tls: &ServerTls, client_tls: &ClientTls, name: 
     let (mut server, mut client) = connected().await;
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let (at_server, at_client) = tokio::join!(
-        server.upgrade_server(server_tls),
+        server.upgrade_server(server_tls, &[]),
         client.upgrade_client(client_tls, name)
     );
     Shaken {

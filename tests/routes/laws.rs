@@ -142,9 +142,11 @@ proptest! {
         let text = text(&picks);
         let quoted = ["'", "\"", "`", "/*", "--", "$$", "#", "\\"].iter().any(|quote| text.contains(quote));
         let begins = ["insert", "update", "delete"].iter().any(|word| {
-            let inside = ["; ", "as ( "].iter().any(|before| text.contains(&format!("{before}{word}")));
+            let inside = ["; ", "as ( ", ") "].iter().any(|before| text.contains(&format!("{before}{word}")));
             inside || text.starts_with(word)
         });
+        let runs = ["analyze delete from", "analyze update t set"];
+        let begins = begins || runs.iter().any(|run| text.contains(run));
         let writes = ["into", "for share", "share mode", "volatile_fn (", "writes_fn (", "@a :="]
             .iter()
             .any(|word| text.contains(word));

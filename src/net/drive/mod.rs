@@ -1,6 +1,7 @@
 //! Runs a scripted dialogue ([`Exchange`]) over a stream: does its waiting, its TLS handshake and
 //! its expensive computations. What is said, the exchange decides.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::sync::{Arc, LazyLock};
@@ -105,11 +106,11 @@ pub async fn drive_unsaid<X: Exchange>(
 ) -> Result<X::Done, DriveError<X::Error>> {
     loop {
         // What it yields is not kept while it waits for something: the future is the smaller for it.
-        let step = match exchange.advance(input, unsaid) {
+        let step: Step<Infallible> = match exchange.advance(input, unsaid) {
             Ok(Step::Done(done)) => return Ok(done),
-            Ok(Step::Read) => Wanted::Read,
-            Ok(Step::UpgradeTls) => Wanted::UpgradeTls,
-            Ok(Step::Compute(costly)) => Wanted::Compute(costly),
+            Ok(Step::Read) => Step::Read,
+            Ok(Step::UpgradeTls) => Step::UpgradeTls,
+            Ok(Step::Compute(costly)) => Step::Compute(costly),
             Err(error) => {
                 // Where the exchange says no, its reason counts, whether or not the peer could hear it.
                 let _ = send(stream, unsaid).await;
@@ -118,7 +119,7 @@ pub async fn drive_unsaid<X: Exchange>(
         };
         send(stream, unsaid).await.map_err(from_io)?;
         match step {
-            Wanted::Read => {
+            Step::Read => {
                 if input.len() >= cap {
                     return Err(DriveError::InputTooLong(input.len()));
                 }
@@ -126,12 +127,12 @@ pub async fn drive_unsaid<X: Exchange>(
                     return Err(DriveError::Closed);
                 }
             }
-            Wanted::UpgradeTls => {
+            Step::UpgradeTls => {
                 let facts = match tls {
                     TlsRole::Unavailable => return Err(DriveError::TlsUnavailable),
                     TlsRole::Server(tls) => {
                         let early = input.split();
-                        stream.upgrade_server_after(tls, &early).await?
+                        stream.upgrade_server(tls, &early).await?
                     }
                     TlsRole::Client { .. } if !input.is_empty() => {
                         return Err(DriveError::BytesBeforeTls);
@@ -142,7 +143,7 @@ pub async fn drive_unsaid<X: Exchange>(
                 };
                 exchange.secured(&facts);
             }
-            Wanted::Compute(costly) => {
+            Step::Compute(costly) => {
                 let Some(result) = compute(costly).await else {
                     return Err(DriveError::ComputeFailed);
                 };
@@ -150,13 +151,6 @@ pub async fn drive_unsaid<X: Exchange>(
             }
         }
     }
-}
-
-/// A [`Step`] that is to be taken.
-enum Wanted {
-    Read,
-    UpgradeTls,
-    Compute(Costly),
 }
 
 /// True if the client begins with a TLS handshake rather than a message of its own protocol:

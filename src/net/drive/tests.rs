@@ -222,7 +222,7 @@ async fn in_client_role_the_handshake_is_the_clients() {
     };
     let talk = async {
         assert_eq!(server.read_u8().await.unwrap(), b'S');
-        server.upgrade_server(&server_tls).await.unwrap();
+        server.upgrade_server(&server_tls, &[]).await.unwrap();
         server.write_all(b"dleft").await.unwrap();
         server.flush().await.unwrap();
         server

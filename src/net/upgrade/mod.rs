@@ -22,20 +22,16 @@ use crate::net::tls::TlsError;
 const TLS_WRITE_BUFFER: usize = 32 * 1024;
 
 impl Stream {
-    /// Runs the server's side of a TLS handshake and goes on inside TLS.
+    /// Runs the server's side of a TLS handshake and goes on inside TLS. `early` has been received
+    /// already: the beginning of the client's handshake. Whatever it is, nobody takes it for
+    /// plaintext again.
     ///
     /// # Errors
     /// The stream is barred afterwards: neither direction passes bytes, so that nothing slips
     /// out in plaintext.
     ///
     /// Not cancel safe: dropped midway, the stream stays barred.
-    pub async fn upgrade_server(&mut self, tls: &ServerTls) -> Result<TlsFacts, TlsError> {
-        self.upgrade_server_after(tls, &[]).await
-    }
-
-    /// As [`upgrade_server`](Self::upgrade_server) where `early` has been received already: the
-    /// beginning of the client's handshake. Whatever it is, nobody takes it for plaintext again.
-    pub async fn upgrade_server_after(
+    pub async fn upgrade_server(
         &mut self,
         tls: &ServerTls,
         early: &[u8],
@@ -76,14 +72,13 @@ impl Stream {
 
     /// As [`upgrade_server`](Self::upgrade_server) for a client that began with TLS rather than
     /// asking for it, which must name a protocol by ALPN so that it cannot be a confused speaker
-    /// of another one (PostgreSQL documentation, "SSL Session Encryption"). `early` is what it has
-    /// been heard to say.
+    /// of another one (PostgreSQL documentation, "SSL Session Encryption").
     pub async fn upgrade_server_direct(
         &mut self,
         tls: &ServerTls,
         early: &[u8],
     ) -> Result<TlsFacts, TlsError> {
-        let facts = self.upgrade_server_after(tls, early).await?;
+        let facts = self.upgrade_server(tls, early).await?;
         if self.alpn().is_some() {
             return Ok(facts);
         }

@@ -100,13 +100,13 @@ async fn a_failed_handshake_bars_the_stream_and_tells_the_peer() {
     let ca = Authority::new("ca");
     let tls = server_tls(&ca.server(HOST));
     client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
-    let error = server.upgrade_server(&tls).await.unwrap_err();
+    let error = server.upgrade_server(&tls, &[]).await.unwrap_err();
     assert!(matches!(error, TlsError::NotTls(_)), "{error:?}");
     assert!(server.peer_addr().is_ok());
     let kind = |result: std::io::Result<usize>| result.unwrap_err().kind();
     assert_eq!(kind(server.write(b"x").await), ErrorKind::NotConnected);
     assert_eq!(kind(server.read(&mut [0]).await), ErrorKind::NotConnected);
-    let again = server.upgrade_server(&tls).await.unwrap_err();
+    let again = server.upgrade_server(&tls, &[]).await.unwrap_err();
     assert!(matches!(again, TlsError::NotPlain));
     client.write_all(b"more that is never read").await.unwrap();
     let (mut alert, patience) = (Vec::new(), Duration::from_secs(5));
@@ -125,7 +125,7 @@ async fn a_handshake_dropped_midway_leaves_no_way_to_write_plaintext() {
     let ca = Authority::new("ca");
     let tls = server_tls(&ca.server(HOST));
     let patience = Duration::from_millis(5);
-    let handshake = tokio::time::timeout(patience, server.upgrade_server(&tls)).await;
+    let handshake = tokio::time::timeout(patience, server.upgrade_server(&tls, &[])).await;
     assert!(handshake.is_err());
     assert!(server.write_all(b"x").await.is_err());
     assert!(server.peer_addr().is_err());

@@ -304,7 +304,7 @@ fn who_came_by_another_listener_is_served_when_the_first_has_left() {
     wait::until_true("the end of the first", || {
         proxy.status()["clients"]["total"] == 1
     });
-    // What is kept for clients to come is gone then, too.
+    // Nothing shows when what is kept for clients to come (a second) has gone, too.
     thread::sleep(Duration::from_secs(2));
     wire.succeed("listen bell");
     wait::until_true("the move of a channel", || {

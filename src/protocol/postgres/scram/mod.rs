@@ -73,18 +73,11 @@ pub fn keys(salted_password: &Secret) -> ScramKeys {
 
 /// HMAC-SHA-256 over the parts, one after the other.
 pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; SHA256_LEN] {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, key);
-    let mut tag = [0; SHA256_LEN];
-    // In one call, which moves the library's state less: it is over a kilobyte.
-    if let [text] = parts
-        && hmac::sign_to_buffer(&key, text, &mut tag).is_ok()
-    {
-        return tag;
-    }
-    let mut context = hmac::Context::with_key(&key);
+    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
     for part in parts {
         context.update(part);
     }
+    let mut tag = [0; SHA256_LEN];
     tag.iter_mut()
         .zip(context.sign().as_ref())
         .for_each(|(to, from)| *to = *from);
