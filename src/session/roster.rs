@@ -21,7 +21,7 @@ pub struct Roster {
     /// [`Snapshot::epoch`] of the view.
     epoch: AtomicU64,
     changes: watch::Sender<u64>,
-    /// Statements so far that may have changed functions, views and the like of its databases.
+    /// How often functions, views and the like of its databases may have changed so far.
     alterations: AtomicU64,
     suspects: Suspects,
 }
@@ -137,12 +137,13 @@ impl Roster {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// A statement has been carried out that may have changed functions, views and the like.
+    /// Functions, views and the like may have changed: a statement that may do so has been carried out, or there is
+    /// another primary.
     pub fn note_alteration(&self) {
         self.alterations.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// How many such statements there have been.
+    /// How often that was.
     pub fn alterations(&self) -> u64 {
         self.alterations.load(Ordering::Acquire)
     }
@@ -181,7 +182,16 @@ impl Roster {
     /// sessions are to be told ([`super::handle::Signal::Moved`]). By one task at a time.
     pub fn publish(&self, view: View) -> bool {
         let epoch = view.snapshot.epoch;
+        // Another primary may have other functions: neither what is known of the last one's holds, nor what it is
+        // just being asked.
+        let moved = view.snapshot.primary != self.view.load().snapshot.primary;
+        if moved {
+            self.note_alteration();
+        }
         self.view.store(Arc::new(view));
+        if moved {
+            self.note_alteration();
+        }
         let is_new = self.epoch.swap(epoch, Ordering::AcqRel) != epoch;
         if is_new {
             self.changes.send_replace(epoch);
@@ -222,5 +232,34 @@ impl Roster {
             .names
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{Roster, Snapshot, View};
+
+    #[test]
+    fn another_primary_is_an_alteration() {
+        let roster = Roster::new("main".into());
+        let publish = |epoch, primary: Option<&str>| {
+            let snapshot = Snapshot {
+                epoch,
+                primary: primary.map(Into::into),
+                ..Snapshot::default()
+            };
+            let before = roster.alterations();
+            roster.publish(View {
+                snapshot: Arc::new(snapshot),
+                ..View::default()
+            });
+            roster.alterations() != before
+        };
+        assert!(publish(1, Some("a:1")));
+        assert!(!publish(2, Some("a:1")));
+        assert!(publish(3, None));
+        assert!(publish(4, Some("b:1")));
     }
 }

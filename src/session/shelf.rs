@@ -12,7 +12,7 @@ use arc_swap::ArcSwapOption;
 use foldhash::fast::RandomState;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::destination::Access;
 use super::metrics::SessionMetrics;
@@ -53,6 +53,8 @@ pub struct Shelf<E: Engine> {
     /// What is known, and [`Roster::alterations`] when it was asked for.
     known: ArcSwapOption<(u64, Arc<E::Readings>)>,
     roster: Arc<Roster>,
+    /// How long what is known may go on being known: of the configuration that a session last came with.
+    interval: Mutex<Duration>,
     news: Arc<Notify>,
     accesses: Mutex<Vec<Weak<Access<E>>>>,
     task: Mutex<Option<JoinHandle<()>>>,
@@ -106,24 +108,11 @@ impl<E: Engine> Shelves<E> {
             Arc::from("")
         };
         let place = (Arc::clone(&key.group), Arc::clone(&key.database), user);
-        let now = Instant::now();
-        let mut shelves = lock(&self.shelves);
-        if !shelves.contains_key(&place) {
-            shelves.retain(|_, kept| {
-                Arc::strong_count(&kept.shelf) > 1 || now.duration_since(kept.used) < LINGER
-            });
+        let shelf = self.kept(place, access.roster());
+        let before = std::mem::replace(&mut *lock(&shelf.interval), interval);
+        if before != interval {
+            shelf.news.notify_one();
         }
-        let kept = shelves.entry(place).or_insert_with(|| Kept {
-            shelf: Shelf::start(
-                Arc::clone(access.roster()),
-                interval,
-                self.metrics.routing().shelves(),
-            ),
-            used: now,
-        });
-        kept.used = now;
-        let shelf = Arc::clone(&kept.shelf);
-        drop(shelves);
         let mut accesses = lock(&shelf.accesses);
         let held = accesses
             .iter()
@@ -137,13 +126,36 @@ impl<E: Engine> Shelves<E> {
         let _ = shelf.readings();
         shelf
     }
+
+    /// The shelf of this key, whose group's servers are these.
+    fn kept(&self, place: Key, roster: &Arc<Roster>) -> Arc<Shelf<E>> {
+        let now = Instant::now();
+        let mut shelves = lock(&self.shelves);
+        if !shelves.contains_key(&place) {
+            shelves.retain(|_, kept| {
+                Arc::strong_count(&kept.shelf) > 1 || now.duration_since(kept.used) < LINGER
+            });
+        }
+        let start = || Kept {
+            shelf: Shelf::start(Arc::clone(roster), self.metrics.routing().shelves()),
+            used: now,
+        };
+        let kept = shelves.entry(place).or_insert_with(start);
+        // The group was taken out of the configuration and has come back.
+        if !Arc::ptr_eq(&kept.shelf.roster, roster) {
+            *kept = start();
+        }
+        kept.used = now;
+        Arc::clone(&kept.shelf)
+    }
 }
 
 impl<E: Engine> Shelf<E> {
-    fn start(roster: Arc<Roster>, interval: Duration, metrics: Arc<ShelfMetrics>) -> Arc<Self> {
+    fn start(roster: Arc<Roster>, metrics: Arc<ShelfMetrics>) -> Arc<Self> {
         let shelf = Arc::new(Self {
             known: ArcSwapOption::empty(),
             roster,
+            interval: Mutex::default(),
             news: Arc::default(),
             accesses: Mutex::default(),
             task: Mutex::new(None),
@@ -151,7 +163,6 @@ impl<E: Engine> Shelf<E> {
         let librarian = Librarian {
             news: Arc::clone(&shelf.news),
             shelf: Arc::downgrade(&shelf),
-            interval,
             metrics,
         };
         *lock(&shelf.task) = Some(tokio::spawn(librarian.run()));
@@ -168,6 +179,13 @@ impl<E: Engine> Shelf<E> {
                 None
             }
         }
+    }
+
+    fn is_current(&self) -> bool {
+        let known = self.known.load();
+        known
+            .as_ref()
+            .is_some_and(|known| known.0 == self.roster.alterations())
     }
 
     /// What was known last, be it out of date.
@@ -193,7 +211,6 @@ impl<E: Engine> Drop for Shelf<E> {
 struct Librarian<E: Engine> {
     shelf: Weak<Shelf<E>>,
     news: Arc<Notify>,
-    interval: Duration,
     metrics: Arc<ShelfMetrics>,
 }
 
@@ -201,46 +218,61 @@ impl<E: Engine> Librarian<E> {
     async fn run(self) {
         let mut last: Option<Vec<u8>> = None;
         let mut failures = 0_u32;
+        // When it was read.
+        let mut asked: Option<Instant> = None;
         loop {
             let Some(shelf) = self.shelf.upgrade() else {
                 return;
             };
-            // The shelves hold it, and we do.
-            if Arc::strong_count(&shelf) <= 2 {
-                // What changes meanwhile is not seen.
-                shelf.known.store(None);
+            // So long it is not seen what has changed outside, whether somebody is there or not.
+            let due = asked.map(|asked| asked + *lock(&shelf.interval));
+            let due = due.filter(|due| Instant::now() < *due);
+            let Some(access) = shelf.access() else {
+                if due.is_none() {
+                    shelf.known.store(None);
+                }
                 drop(shelf);
-                self.news.notified().await;
+                self.news(due).await;
+                continue;
+            };
+            // Word may have been left while it was being read.
+            if due.is_some() && shelf.is_current() {
+                drop((shelf, access));
+                self.news(due).await;
                 continue;
             }
             let before = shelf.roster.alterations();
             drop(shelf);
-            let result = self.read().await;
+            asked = Some(Instant::now());
+            let answer = read(access).await;
             let Some(shelf) = self.shelf.upgrade() else {
                 return;
             };
+            let result = match answer {
+                Ok(answer) => self.put(&shelf, before, answer, &mut last).await,
+                Err(why) => Err(why),
+            };
+            drop(shelf);
             match result {
-                Ok(answer) => {
+                Ok(()) => {
                     failures = 0;
-                    self.put(&shelf, before, answer, &mut last).await;
+                    sleep(BREATH).await;
                 }
                 Err(why) => {
-                    drop(shelf);
                     failures = failures.saturating_add(1);
                     self.failed(&why, failures);
                     // However many ask for it meanwhile.
                     sleep(FIRST_PAUSE * 2_u32.pow(failures.min(6))).await;
-                    continue;
                 }
             }
-            // Who finds nothing, or what is out of date, leaves word.
-            let current = shelf.known.load().as_ref().map(|known| known.0);
-            let outdated = current.is_some_and(|current| current != shelf.roster.alterations());
-            drop(shelf);
-            if !outdated {
-                let _ = timeout(self.interval, self.news.notified()).await;
-            }
-            sleep(BREATH).await;
+        }
+    }
+
+    /// Waits until somebody finds nothing, or what is out of date; not longer than until `due`, if given.
+    async fn news(&self, due: Option<Instant>) {
+        match due {
+            Some(due) => drop(timeout_at(due, self.news.notified()).await),
+            None => self.news.notified().await,
         }
     }
 
@@ -262,14 +294,14 @@ impl<E: Engine> Librarian<E> {
         before: u64,
         answer: Vec<u8>,
         last: &mut Option<Vec<u8>>,
-    ) {
+    ) -> Result<(), String> {
         let known = shelf.known.load_full();
         if let Some(known) = known.filter(|_| last.as_ref() == Some(&answer)) {
             // The verdicts that have been made hold.
             shelf
                 .known
                 .store(Some(Arc::new((before, Arc::clone(&known.1)))));
-            return;
+            return Ok(());
         }
         let began = Instant::now();
         let text = answer.clone();
@@ -277,27 +309,26 @@ impl<E: Engine> Librarian<E> {
         let parsed = tokio::task::spawn_blocking(move || E::readings(&text).map(Arc::new)).await;
         let Ok(Some(readings)) = parsed else {
             shelf.known.store(None);
-            self.failed("the answer cannot be read", 1);
-            return;
+            return Err("the answer cannot be read".into());
         };
         shelf.known.store(Some(Arc::new((before, readings))));
         *last = Some(answer);
         self.metrics.read.inc();
         tracing::debug!(took = ?began.elapsed(), "functions and views read");
+        Ok(())
     }
+}
 
-    async fn read(&self) -> Result<Vec<u8>, String> {
-        let access = self.shelf.upgrade().and_then(|shelf| shelf.access());
-        let access = access.ok_or("nobody is logged in")?;
-        let way = access.primary().ok_or("there is no primary")?;
-        let opened = way.pool.open_apart().await;
-        let mut opened = opened.map_err(|error| error.to_string())?;
-        let asked = opened.run(Chore::Query(E::CATALOGUE), LIMIT).await;
-        asked.map_err(|error| error.to_string())?;
-        let answer = opened.back.chore_value().map(<[u8]>::to_vec);
-        opened.leave();
-        answer.ok_or_else(|| "the server has answered nothing".into())
-    }
+/// The catalogue of the database that `access` is for, as its primary tells it.
+async fn read<E: Engine>(access: Arc<Access<E>>) -> Result<Vec<u8>, String> {
+    let way = access.primary().ok_or("there is no primary")?;
+    let opened = way.pool.open_apart().await;
+    let mut opened = opened.map_err(|error| error.to_string())?;
+    let asked = opened.run(Chore::Query(E::CATALOGUE), LIMIT).await;
+    asked.map_err(|error| error.to_string())?;
+    let answer = opened.back.chore_value().map(<[u8]>::to_vec);
+    opened.leave();
+    answer.ok_or_else(|| "the server has answered nothing".into())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,5 +1,6 @@
 //! Sessions whose reads go to replicas.
 
+mod catalogue;
 mod explaining;
 mod leftovers;
 mod mysql;
