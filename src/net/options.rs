@@ -13,6 +13,9 @@ pub struct ListenOptions {
     pub address: SocketAddr,
     /// Length of the kernel's queue of connections not yet accepted.
     pub backlog: u32,
+    /// Clients speak first, as in PostgreSQL's protocol: then one is taken up when it has sent something, or a second
+    /// after it has connected.
+    pub client_first: bool,
     /// Keepalive of client connections.
     pub keepalive: Keepalive,
 }

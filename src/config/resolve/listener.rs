@@ -37,6 +37,7 @@ pub(super) fn resolve(
         listen: ListenOptions {
             address: raw.address,
             backlog: raw.backlog,
+            client_first: raw.engine == raw::Engine::Postgresql,
             keepalive: table.keepalive(
                 raw.tcp_keepalive_idle,
                 raw.tcp_keepalive_interval,

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use nix::sys::socket::SetSockOpt;
+use nix::{libc, setsockopt_impl, sockopt_impl};
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
@@ -70,6 +72,9 @@ impl Listener {
         // Accepted sockets inherit the options (`tcp_create_openreq_child` in the kernel's
         // net/ipv4/tcp_minisocks.c): five system calls less for each client.
         keepalive::apply(&socket, &options.keepalive)?;
+        if options.client_first {
+            DeferAccept.set(&socket, &DEFERRED)?;
+        }
         Ok(Self {
             name,
             tcp: TcpListener::from_std(socket)?,
@@ -125,6 +130,21 @@ impl Listener {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+sockopt_impl!(
+    /// `TCP_DEFER_ACCEPT` (`tcp(7)`): the kernel holds back who has connected and sent nothing yet. When a client has
+    /// been accepted, its first message can be received at once, which is one wake-up less for each client. `PgBouncer`
+    /// has it, too. Neither socket2 nor rustix knows it, and the standard library not yet.
+    DeferAccept,
+    SetOnly,
+    libc::IPPROTO_TCP,
+    libc::TCP_DEFER_ACCEPT,
+    usize
+);
+
+/// In seconds, the shortest that the kernel knows. A client that says nothing is not known to us until then, and counts
+/// towards no limit but the backlog.
+const DEFERRED: usize = 1;
 
 /// True if the client, or the network towards it, failed while it waited in the queue, so that
 /// the next one may be accepted at once (`accept(2)`, "Error handling"). Anything else, such as

@@ -21,6 +21,7 @@ fn options(address: &str, keepalive: Keepalive) -> ListenOptions {
     ListenOptions {
         address: address.parse().unwrap(),
         backlog: 16,
+        client_first: false,
         keepalive,
     }
 }
@@ -49,6 +50,34 @@ async fn clients_are_accepted_with_their_options_set() {
         socket.tcp_user_timeout().unwrap(),
         Some(keepalive.user_timeout)
     );
+}
+
+#[tokio::test]
+async fn clients_who_speak_first_are_accepted_when_they_have() {
+    let options = ListenOptions {
+        client_first: true,
+        ..options("127.0.0.1:0", no_keepalive())
+    };
+    let listener = Listener::bind("app".into(), &options).unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap())
+        .await
+        .unwrap();
+    timeout(Duration::from_millis(200), listener.accept())
+        .await
+        .expect_err("it has said nothing");
+    client.write_all(b"hello").await.unwrap();
+    let accepted = listener.accept().await;
+    // Without waiting.
+    let mut word = [0; 5];
+    let fd = accepted.stream.tcp().unwrap().as_fd();
+    let flags = rustix::net::RecvFlags::DONTWAIT;
+    assert_eq!(rustix::net::recv(fd, &mut word, flags).unwrap().0, 5);
+    assert_eq!(&word, b"hello");
+    // Who says nothing comes all the same, a little later.
+    let silent = TcpStream::connect(listener.local_addr().unwrap()).await;
+    let accepted = timeout(Duration::from_secs(10), listener.accept()).await;
+    let peer = accepted.expect("it is accepted").peer;
+    assert_eq!(peer, silent.unwrap().local_addr().unwrap());
 }
 
 #[tokio::test]
