@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Waker;
 
-use ::bytes::Bytes;
+use ::bytes::{Bytes, BytesMut};
 
 use crate::model::{
     AuthMethod, Credential, EngineFamily, Fault, Finding, Listed, Observation, PinPolicy, Pins,
@@ -136,7 +136,7 @@ pub trait Engine: Sized + Send + Sync + 'static {
         front: &mut Self::Front,
         greeting: &Self::Greeting,
         key: &Self::CancelKey,
-        out: &mut Vec<u8>,
+        out: &mut BytesMut,
     );
     /// The layer that a client has asked for between its socket and its protocol; it begins behind
     /// the welcome.

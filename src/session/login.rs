@@ -22,7 +22,7 @@ use super::relay::Relay;
 use super::split::Split;
 use super::tally::Tally;
 use crate::model::{Fault, FaultKind, Proof, Role, TlsFacts};
-use crate::net::{DriveError, Stream, TlsRole, begins_with_tls, drive, drive_unsaid};
+use crate::net::{DriveError, Stream, TlsRole, begins_with_tls, drive_unsaid};
 use crate::pool::{CloseReason, ServerConn};
 use crate::protocol::{
     Attach, Back, Caller, Engine, Entropy, Front, HelloOffer, Login, Opening, ProofDemand, Script,
@@ -89,12 +89,12 @@ impl<E: Engine> Door<'_, E> {
         };
         // With room for what most clients say, and freed before they idle.
         let mut input = BytesMut::with_capacity(512);
-        let Some(login) = self.greet(socket, &mut input).await? else {
+        // And for what a server usually says.
+        let mut words = BytesMut::with_capacity(768);
+        let Some(login) = self.greet(socket, &mut input, &mut words).await? else {
             return Ok(Arrival::Over);
         };
         let login = &**newcomer.known.insert(Arc::new(login));
-        // With room for what a server usually says at login.
-        let mut words = Vec::with_capacity(768);
         let (mut front, route, greeting) =
             self.enter(socket, &mut input, &mut words, login).await?;
         let key = E::cancel_key(login, self.handle.id.0, entropy()?);
@@ -144,7 +144,7 @@ impl<E: Engine> Door<'_, E> {
         &self,
         socket: &mut Stream,
         input: &mut BytesMut,
-        words: &mut Vec<u8>,
+        words: &mut BytesMut,
         login: &E::Login,
     ) -> Result<(E::Front, Route<E>, E::Greeting), LoginError> {
         let facts = socket.tls_facts();
@@ -177,11 +177,12 @@ impl<E: Engine> Door<'_, E> {
         Ok((front, route, greeting))
     }
 
-    /// Up to the point where the client has said who it is.
+    /// Up to the point where the client has said who it is. What it is told then may be left in `words`.
     async fn greet(
         &self,
         stream: &mut Stream,
         input: &mut BytesMut,
+        words: &mut BytesMut,
     ) -> Result<Option<E::Login>, LoginError> {
         let mut direct_tls = false;
         if let Some(alpn) = E::DIRECT_TLS_ALPN
@@ -208,7 +209,8 @@ impl<E: Engine> Door<'_, E> {
             announcement: self.desk.announcement(),
         };
         let mut hello = E::hello(offer, caller, entropy()?);
-        match drive(stream, &mut hello, input, &self.tls_role(), LOGIN_INPUT).await? {
+        let tls = self.tls_role();
+        match drive_unsaid(stream, &mut hello, input, words, &tls, LOGIN_INPUT).await? {
             Opening::Login(login) => Ok(Some(login)),
             Opening::Cancel(key) => {
                 let found = self.hall.keys.cancel(&key);
@@ -223,7 +225,7 @@ impl<E: Engine> Door<'_, E> {
         &self,
         stream: &mut Stream,
         input: &mut BytesMut,
-        words: &mut Vec<u8>,
+        words: &mut BytesMut,
         login: &E::Login,
         facts: Option<&TlsFacts>,
     ) -> Result<Proof, LoginError> {
@@ -237,10 +239,8 @@ impl<E: Engine> Door<'_, E> {
             decoy_key: self.hall.decoy_key,
         };
         let mut prove = E::prove(login, demand, entropy()?);
-        let mut unsaid = BytesMut::with_capacity(512);
         let tls = self.tls_role();
-        let proof = drive_unsaid(stream, &mut prove, input, &mut unsaid, &tls, LOGIN_INPUT).await;
-        words.extend_from_slice(&unsaid);
+        let proof = drive_unsaid(stream, &mut prove, input, words, &tls, LOGIN_INPUT).await;
         if let Err(DriveError::Exchange(fault)) = &proof
             && fault.kind == FaultKind::AuthenticationFailed
         {

@@ -1,7 +1,7 @@
 //! A client that logs in anew on the same connection, perhaps as another user: a new session as
 //! far as state, user and pool are concerned, and the old one for those who list and cancel.
 
-use bytes::Buf;
+use bytes::{Buf, BytesMut};
 use tracing::info;
 
 use super::borrow::usual_aim;
@@ -59,7 +59,7 @@ impl<E: Engine> Relay<E> {
             handle: &self.handle,
         };
         let client = &mut self.client;
-        let mut words = Vec::new();
+        let mut words = BytesMut::new();
         let (mut front, mut route, greeting) = door
             .enter(&mut client.stream, &mut client.inbox, &mut words, login)
             .await?;

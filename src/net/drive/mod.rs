@@ -7,7 +7,7 @@ use std::io;
 use std::sync::{Arc, LazyLock};
 use std::task::ready;
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncWriteExt, ReadBuf};
 use tokio::sync::Semaphore;
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -183,7 +183,13 @@ async fn send(stream: &mut Stream, out: &mut BytesMut) -> io::Result<()> {
     if out.is_empty() {
         return Ok(());
     }
-    stream.write_all_buf(out).await?;
+    // It is in one piece: `write_all_buf` would make room for 64 first.
+    while !out.is_empty() {
+        match stream.write(out).await? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            sent => out.advance(sent),
+        }
+    }
     stream.flush().await
 }
 

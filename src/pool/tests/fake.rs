@@ -502,7 +502,7 @@ impl Engine for Fake {
     fn cancel_key(login: &Never, _: u64, _: Entropy) -> u64 {
         match *login {}
     }
-    fn welcome(front: &mut Never, _: &u32, _: &u64, _: &mut Vec<u8>) {
+    fn welcome(front: &mut Never, _: &u32, _: &u64, _: &mut BytesMut) {
         match *front {}
     }
     fn codec(login: &Never) -> Option<Box<dyn Codec>> {

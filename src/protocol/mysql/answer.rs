@@ -1,5 +1,7 @@
 //! Replies that Sluice gives itself.
 
+use bytes::BytesMut;
+
 use super::capability::Capabilities;
 use super::frame::put_packet;
 use super::front::MyFront;
@@ -18,7 +20,7 @@ pub fn ok(front: &mut MyFront, seq: u8, out: &mut Vec<u8>) {
 }
 
 /// Writes the OK that ends a login; `info` is its sentence.
-pub fn welcome(front: &mut MyFront, info: &[u8], out: &mut Vec<u8>) {
+pub fn welcome(front: &mut MyFront, info: &[u8], out: &mut BytesMut) {
     let ok = OkPacket {
         info,
         ..plain_ok(front.status)

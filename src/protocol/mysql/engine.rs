@@ -137,7 +137,7 @@ impl Engine for Mysql {
         session & NUMBERS
     }
 
-    fn welcome(front: &mut MyFront, greeting: &Status, key: &u64, out: &mut Vec<u8>) {
+    fn welcome(front: &mut MyFront, greeting: &Status, key: &u64, out: &mut BytesMut) {
         front.session = *key;
         front.status = greeting.without(Status::IN_TRANS);
         front.first_status = front.status.of_session();

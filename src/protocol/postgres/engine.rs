@@ -100,7 +100,7 @@ impl Engine for Postgres {
         CancelKey::new(session, login.minor, &entropy)
     }
 
-    fn welcome(front: &mut PgFront, greeting: &Arc<Reported>, key: &CancelKey, out: &mut Vec<u8>) {
+    fn welcome(front: &mut PgFront, greeting: &Arc<Reported>, key: &CancelKey, out: &mut BytesMut) {
         message::authentication_ok(out);
         out.extend_from_slice(greeting.told());
         front.reported = Arc::clone(greeting);

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use sluice::model::{PinPolicy, PoolMode, TxStatus};
 use sluice::protocol::postgres::Postgres;
 use sluice::protocol::postgres::back::{LoggedIn, PgBack};
@@ -123,7 +123,7 @@ impl World {
                 .map(|(name, value)| (&**name, value.as_bytes()));
             let part = case::plan(client, case.session_mode);
             let mut front = PgFront::new(Settings::from_pairs(pairs), Arc::clone(&policy));
-            let (greeting, mut welcome) = (Link::new().back.greeting(), Vec::new());
+            let (greeting, mut welcome) = (Link::new().back.greeting(), BytesMut::new());
             let key = CancelKey::new(1, 0, &[0; 48]);
             Postgres::welcome(&mut front, &greeting, &key, &mut welcome);
             let told = greeting.iter().map(|(name, value)| {

@@ -116,9 +116,15 @@ fn auth_message(client_first_bare: &str, server_first: &str, without_proof: &str
     [client_first_bare, server_first, without_proof].join(",")
 }
 
-/// The `c=` value: header and channel binding data, encoded.
-fn binding(header: &str, end_point: &[u8]) -> String {
-    BASE64.encode([header.as_bytes(), end_point].concat())
+/// The `c=` value: header and channel binding data, encoded. Without data it is one of two.
+fn binding(header: &str, end_point: &[u8]) -> Cow<'static, str> {
+    match (header, end_point) {
+        (GS2_NONE, []) => "biws".into(),
+        (GS2_UNOFFERED, []) => "eSws".into(),
+        _ => BASE64
+            .encode([header.as_bytes(), end_point].concat())
+            .into(),
+    }
 }
 
 /// Takes `<name>=value` from the front of a comma-separated message.

@@ -1,5 +1,7 @@
 //! Settings of clients that change connections, and by whose name an error speaks.
 
+use bytes::BytesMut;
+
 use super::{
     BOUND, CLOSED, PARSED, answer, bind, cat, client, close, describe, done, error, execute, msg,
     parse, policy, query, ready, send, server, sync,
@@ -75,7 +77,7 @@ fn what_a_reset_reports_is_what_the_login_did() {
         ("DateStyle".into(), b"ISO, MDY"[..].into()),
     ]);
     let key = CancelKey::new(1, 0, &[7; 48]);
-    Postgres::welcome(&mut front, &greeting, &key, &mut Vec::new());
+    Postgres::welcome(&mut front, &greeting, &key, &mut BytesMut::new());
     send(&mut front, &mut back, &query("select 1"));
     let replayed = cat(&[
         done("SELECT 1"),
