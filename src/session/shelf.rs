@@ -218,7 +218,7 @@ impl<E: Engine> Librarian<E> {
     async fn run(self) {
         let mut last: Option<Vec<u8>> = None;
         let mut failures = 0_u32;
-        // When it was read.
+        // When it was read last.
         let mut asked: Option<Instant> = None;
         loop {
             let Some(shelf) = self.shelf.upgrade() else {
@@ -243,7 +243,7 @@ impl<E: Engine> Librarian<E> {
             }
             let before = shelf.roster.alterations();
             drop(shelf);
-            asked = Some(Instant::now());
+            let began = Instant::now();
             let answer = read(access).await;
             let Some(shelf) = self.shelf.upgrade() else {
                 return;
@@ -255,7 +255,7 @@ impl<E: Engine> Librarian<E> {
             drop(shelf);
             match result {
                 Ok(()) => {
-                    failures = 0;
+                    (failures, asked) = (0, Some(began));
                     sleep(BREATH).await;
                 }
                 Err(why) => {
