@@ -12,8 +12,7 @@ sys.dont_write_bytecode = True
 
 from harness import mysql, peers, postgres, procs  # noqa: E402
 
-# Logins are slow, since the clients hash passwords: what is played for longer is not taken for rarely run.
-SECONDS, SECONDS_OF_LOGINS = "2", "15"
+SECONDS = "4"
 # pgbench's options, clients, TLS. Most of the five hundred wait for a server connection.
 LOADS = [
     (["-S", "-M", "simple"], 64, False),
@@ -67,8 +66,7 @@ def play(server, peer, loads):
     for how, clients, tls in loads:
         what = f"pgbench {' '.join(how)} with {clients} clients{' over TLS' if tls else ''}"
         print(f"  train: {peer.name}: {what}", flush=True)
-        seconds = SECONDS_OF_LOGINS if "-C" in how else SECONDS
-        done = subprocess.run([f"{server.bin}/pgbench", "-n", *how, "-c", str(clients), "-j", "2", "-T", seconds,
+        done = subprocess.run([f"{server.bin}/pgbench", "-n", *how, "-c", str(clients), "-j", "2", "-T", SECONDS,
                                server.url(peer.port, tls)], capture_output=True, text=True, env=postgres.env())
         if done.returncode:
             raise procs.CannotRun(f"pgbench: {done.stderr.strip()[-300:]}")
