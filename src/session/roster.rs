@@ -2,8 +2,8 @@
 //! reached, and how busy it is. Outlives configurations, so that a session that stays meets the
 //! servers of today.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use foldhash::HashMap;
@@ -23,6 +23,8 @@ pub struct Roster {
     changes: watch::Sender<u64>,
     /// How often functions, views and the like of its databases may have changed so far.
     alterations: AtomicU64,
+    /// The primary, or the last one while there is none.
+    last_primary: Mutex<Option<TargetName>>,
     suspects: Suspects,
 }
 
@@ -50,7 +52,7 @@ pub struct Site {
 /// Servers about which sessions have doubts.
 #[derive(Debug, Default)]
 struct Suspects {
-    names: std::sync::Mutex<Vec<TargetName>>,
+    names: Mutex<Vec<TargetName>>,
     bell: Notify,
 }
 
@@ -122,6 +124,7 @@ impl Roster {
             epoch: AtomicU64::new(0),
             changes: watch::Sender::new(0),
             alterations: AtomicU64::new(0),
+            last_primary: Mutex::default(),
             suspects: Suspects::default(),
         }
     }
@@ -182,16 +185,19 @@ impl Roster {
     /// sessions are to be told ([`super::handle::Signal::Moved`]). By one task at a time.
     pub fn publish(&self, view: View) -> bool {
         let epoch = view.snapshot.epoch;
-        // Another primary may have other functions: neither what is known of the last one's holds, nor what it is
-        // just being asked.
-        let moved = view.snapshot.primary != self.view.load().snapshot.primary;
-        if moved {
-            self.note_alteration();
-        }
+        let primary = view.snapshot.primary.clone();
         self.view.store(Arc::new(view));
-        if moved {
+        // Another primary may have other functions. Behind the view: whoever sees this asks the new one. While there is
+        // none, what is known holds, so that replicas go on serving reads.
+        let mut last = self
+            .last_primary
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if primary.is_some() && primary != *last {
+            *last = primary;
             self.note_alteration();
         }
+        drop(last);
         let is_new = self.epoch.swap(epoch, Ordering::AcqRel) != epoch;
         if is_new {
             self.changes.send_replace(epoch);
@@ -227,11 +233,11 @@ impl Roster {
         }
     }
 
-    fn lock_suspects(&self) -> std::sync::MutexGuard<'_, Vec<TargetName>> {
+    fn lock_suspects(&self) -> MutexGuard<'_, Vec<TargetName>> {
         self.suspects
             .names
             .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -259,7 +265,9 @@ mod tests {
         };
         assert!(publish(1, Some("a:1")));
         assert!(!publish(2, Some("a:1")));
-        assert!(publish(3, None));
-        assert!(publish(4, Some("b:1")));
+        assert!(!publish(3, None), "replicas go on serving reads");
+        assert!(!publish(4, Some("a:1")));
+        assert!(!publish(5, None));
+        assert!(publish(6, Some("b:1")));
     }
 }

@@ -171,21 +171,19 @@ impl<E: Engine> Shelf<E> {
 
     /// What is known; `None`: nothing, or nothing that is up to date. Then it is about to be read.
     pub fn readings(&self) -> Option<Arc<E::Readings>> {
-        let known = self.known.load();
-        match &*known {
-            Some(known) if known.0 == self.roster.alterations() => Some(Arc::clone(&known.1)),
-            _ => {
-                self.news.notify_one();
-                None
-            }
+        let current = self.current();
+        if current.is_none() {
+            self.news.notify_one();
         }
+        current
     }
 
-    fn is_current(&self) -> bool {
+    fn current(&self) -> Option<Arc<E::Readings>> {
         let known = self.known.load();
-        known
+        let current = known
             .as_ref()
-            .is_some_and(|known| known.0 == self.roster.alterations())
+            .filter(|known| known.0 == self.roster.alterations());
+        current.map(|known| Arc::clone(&known.1))
     }
 
     /// What was known last, be it out of date.
@@ -227,7 +225,9 @@ impl<E: Engine> Librarian<E> {
             // So long it is not seen what has changed outside, whether somebody is there or not.
             let due = asked.map(|asked| asked + *lock(&shelf.interval));
             let due = due.filter(|due| Instant::now() < *due);
-            let Some(access) = shelf.access() else {
+            // Word may have been left while it was being read.
+            let wanted = due.is_none() || shelf.current().is_none();
+            let Some(access) = shelf.access().filter(|_| wanted) else {
                 if due.is_none() {
                     shelf.known.store(None);
                 }
@@ -235,12 +235,6 @@ impl<E: Engine> Librarian<E> {
                 self.news(due).await;
                 continue;
             };
-            // Word may have been left while it was being read.
-            if due.is_some() && shelf.is_current() {
-                drop((shelf, access));
-                self.news(due).await;
-                continue;
-            }
             let before = shelf.roster.alterations();
             drop(shelf);
             let began = Instant::now();

@@ -68,3 +68,24 @@ fn a_shorter_interval_holds_for_what_is_known_already() {
         routed(&proxy, "primary", "volatile_function") > 0
     });
 }
+
+#[test]
+fn reads_go_on_while_there_is_no_primary() {
+    if is_direct() {
+        return;
+    }
+    let mut servers = cluster_of_postgres(1);
+    let database = servers[0].database();
+    cluster::catch_up(&servers[0], &servers[1]);
+    let proxy = Sluice::start(&cluster::before_postgres(&servers).listener("target_role", "split"));
+    let mut wire = proxy.connect(&database);
+    until_known(|| drop(wire.value("select 1")), &proxy);
+    servers[0].kill();
+    wait::until_true("the loss of the primary", || {
+        proxy.status()["target_groups"][0]["primary"].is_null()
+    });
+    let before = routed(&proxy, "replica", "read");
+    let port = wire.value("select current_setting('port')");
+    assert_eq!(port, servers[1].port.to_string(), "{}", routes(&proxy));
+    assert_eq!(routed(&proxy, "replica", "read"), before + 1);
+}
