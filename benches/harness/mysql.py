@@ -140,7 +140,7 @@ class Sluice(peers.Peer):
         super().__init__(shop, server, options)
         self.port = free_port()
         self.binary = options.sluice or peers.built()
-        self.version = shop.run([self.binary, "--version"]).strip().removeprefix("sluice ")
+        self.version = peers.version(self.binary)
         self.conf = shop.write("sluice-mysql.toml", f"""
 [general]
 max_client_conn = {peers.MAX_CLIENTS}

@@ -132,8 +132,7 @@ class Sluice(Peer):
         super().__init__(shop, server, options)
         self.port = free_port()
         self.binary = options.sluice or built()
-        done = subprocess.run([self.binary, "--version"], capture_output=True, text=True)
-        self.version = done.stdout.strip().removeprefix("sluice ")
+        self.version = version(self.binary)
         tls = os.path.join(shop.path, "tls")
         self.conf = shop.write(f"{self.name}.toml", f"""
 [general]
@@ -323,6 +322,12 @@ def built():
     if subprocess.run(["cargo", "build", "--locked", "--profile", "dist", "--quiet", "--bin", "sluice"], cwd=ROOT).returncode:
         raise CannotRun("cargo build --profile dist failed")
     return os.path.join(TARGET, "dist", "sluice")
+
+
+def version(binary):
+    """What this Sluice is. Asked as the caller: another user may not enter its folder, nor write what it counts."""
+    done = subprocess.run([binary, "--version"], capture_output=True, text=True)
+    return done.stdout.strip().removeprefix("sluice ")
 
 
 def unpacked(shop, package, path):
