@@ -1,5 +1,6 @@
 //! `sluice explain-route`: which server a statement would go to, and why.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -73,14 +74,10 @@ impl Engine {
 /// Prints the decision and its reason. Exit codes: 0: it was explained; 2: a file cannot be read.
 pub fn run(options: &ExplainOptions) -> ExitCode {
     if options.catalogue_query {
-        println!("{}", options.engine.query());
-        return ExitCode::SUCCESS;
+        return tell(options.engine.query());
     }
     match explained(options) {
-        Ok(lines) => {
-            println!("{lines}");
-            ExitCode::SUCCESS
-        }
+        Ok(lines) => tell(&lines),
         Err(why) => {
             eprintln!("sluice: {why}");
             ExitCode::from(2)
@@ -123,27 +120,25 @@ pub fn print_answer(answer: String) -> ExitCode {
             .unwrap_or_default()
     };
     if text("route") == "prepared" {
-        println!("{}", of_prepared(text("subject")));
-        return ExitCode::SUCCESS;
+        return tell(&of_prepared(text("subject")));
     }
-    println!("route: {}", text("route"));
-    println!(
-        "target: {}",
-        if text("target").is_empty() {
-            "none"
-        } else {
-            text("target")
-        }
-    );
-    println!(
-        "{}",
-        reason_line(text("reason"), text("because"), text("subject"))
-    );
+    let target = match text("target") {
+        "" => "none",
+        target => target,
+    };
+    let reason = reason_line(text("reason"), text("because"), text("subject"));
+    let mut lines = format!("route: {}\ntarget: {target}\n{reason}", text("route"));
     if answer.get("catalogue_known") == Some(&serde_json::Value::Bool(false)) {
-        println!(
-            "note: no client has come for the database yet, or its functions and views are being read"
+        lines.push_str(
+            "\nnote: no client has come for the database yet, or its functions and views are being read",
         );
     }
+    tell(&lines)
+}
+
+/// Prints lines. Whoever reads may have seen enough.
+fn tell(lines: &str) -> ExitCode {
+    let _ = writeln!(std::io::stdout(), "{lines}");
     ExitCode::SUCCESS
 }
 

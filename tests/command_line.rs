@@ -132,3 +132,21 @@ fn wrong_usage_is_exit_code_2() {
     let expected = format!("sluice {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(out(&version), expected);
 }
+
+/// As under `| head -n 1`.
+#[test]
+fn whoever_has_seen_enough_is_no_error() {
+    let folder = folder(&configuration("127.0.0.1:6432", ""));
+    for arguments in [
+        &["check", "-c", "sluice.toml"][..],
+        &["explain-route", "select 1"],
+        &["explain-route", "--catalogue-query"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
+        command.current_dir(folder.path()).args(arguments);
+        let told = command.stdout(writer).output().unwrap();
+        assert_eq!(told.status.code(), Some(0), "{arguments:?}: {}", err(&told));
+    }
+}
