@@ -8,8 +8,8 @@
 #
 # Builds with counters, plays benches/train.py, builds with what was counted, has BOLT put counters into that, plays
 # again, and has BOLT lay it out. The program is then target/pgo/sluice. Takes two release builds and three minutes.
-# Needs llvm-profdata, llvm-bolt and merge-fdata of the LLVM that rustc has: from the PATH, or from Debian unstable's
-# packages, which are unpacked into target/test-env (see tests/unpack.sh). BOLT is for x86-64 alone, where it was tried.
+# Needs llvm-profdata, llvm-bolt and merge-fdata of the LLVM that rustc has: from the PATH, or by `tests/setup.sh llvm`.
+# BOLT is for x86-64 alone, where it was tried.
 #
 # The program has its symbols, but no debug information; GNU strip breaks what BOLT has written, LLVM's does not.
 set -euo pipefail
@@ -19,18 +19,10 @@ work=$target/pgo
 host=$(rustc -vV | sed -n 's/^host: //p')
 llvm=$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
 
-# The path of program $1 of this LLVM, from the packages $3... unpacked into folder $2 where the PATH has none.
-tool() {
-    local name=$1-$llvm folder=$target/test-env/$2
-    shift 2
-    command -v "$name" && return
-    if [ ! -e "$folder" ]; then
-        echo "  dist: $*, from Debian unstable" >&2
-        tests/unpack.sh "$folder" "$@" >&2
-    fi
-    tests/unpack.sh --wrap "$folder" "$name" >&2
-    echo "$target/test-env/bin/$name"
-}
+export PATH=$PATH:$target/test-env/bin
+# What BOLT reads, where it is to take part.
+relocations=
+[[ $host != x86_64-* ]] || relocations=-Clink-arg=-Wl,--emit-relocs
 
 # Builds the program with the compiler's flags $1 into folder $2. With --target, build scripts go without the flags.
 build() {
@@ -42,12 +34,12 @@ build() {
 
 # Runs BOLT, which has much to say.
 bolt() {
-    "$bolt" "$@" >"$work/bolt.log" 2>&1 || { tail -n 20 "$work/bolt.log" >&2; return 1; }
+    "llvm-bolt-$llvm" "$@" >"$work/bolt.log" 2>&1 || { tail -n 20 "$work/bolt.log" >&2; return 1; }
 }
 
 # Lays the program $1, which has relocations, out anew as $2.
 lay_out() {
-    local counts=$work/runs library=$target/test-env/bolt/usr/lib/llvm-$llvm/lib/libbolt_rt_instr.a
+    local counts=$work/runs library=$target/test-env/llvm/usr/lib/llvm-$llvm/lib/libbolt_rt_instr.a
     local counters=(--instrument --instrumentation-file="$counts/run" --instrumentation-file-append-pid)
     # A BOLT that is installed finds its own.
     [ ! -e "$library" ] || counters+=(--runtime-instrumentation-lib="$library")
@@ -55,28 +47,23 @@ lay_out() {
     mkdir -p "$counts"
     bolt "$1" -o "$work/counting-runs" "${counters[@]}"
     python3 benches/train.py "$work/counting-runs"
-    "$merge" "$counts"/*.fdata >"$work/sluice.fdata"
-    # AWS-LC's assembly stays as it was written: not all of it looks like a compiler's.
+    "merge-fdata-$llvm" "$counts"/*.fdata >"$work/sluice.fdata"
+    # AWS-LC stays as it is: not all of its assembly, of which some names are its own, looks like a compiler's.
     bolt "$1" -o "$2" --data "$work/sluice.fdata" --reorder-blocks=ext-tsp --reorder-functions=cdsort --split-functions \
-        --split-strategy=cdsplit --split-all-cold --split-eh --icf=safe --skip-funcs='aws_lc_.*'
+        --split-strategy=cdsplit --split-all-cold --split-eh --icf=safe \
+        --skip-funcs='aws_lc_.*,_+(aesni|bn|ecp_nistz256|vpaes)_.*'
 }
 
-sum=$(tool llvm-profdata llvm "llvm-$llvm")
-case $host in
-x86_64-*)
-    bolt=$(tool llvm-bolt bolt "bolt-$llvm" "libbolt-$llvm-dev")
-    merge=$(tool merge-fdata bolt "bolt-$llvm" "libbolt-$llvm-dev")
-    relocations=-Clink-arg=-Wl,--emit-relocs
-    ;;
-*) bolt='' merge='' relocations='' ;;
-esac
+for program in llvm-profdata llvm-bolt merge-fdata; do
+    command -v "$program-$llvm" >/dev/null || tests/setup.sh llvm
+done
 rm -rf "$work/counts"
 mkdir -p "$work/counts"
 build "-Cprofile-generate=$work/counts" "$work/counting" "$@"
 python3 benches/train.py "$work/counting/$host/dist/sluice"
-"$sum" merge -o "$work/sluice.profdata" "$work/counts"
+"llvm-profdata-$llvm" merge -o "$work/sluice.profdata" "$work/counts"
 build "-Cprofile-use=$work/sluice.profdata $relocations" "$work/build" "$@"
-if [ -n "$bolt" ]; then
+if [ -n "$relocations" ]; then
     lay_out "$work/build/$host/dist/sluice" "$work/sluice"
 else
     cp "$work/build/$host/dist/sluice" "$work/sluice"

@@ -6,11 +6,12 @@
 #   tests/setup.sh postgres   PostgreSQL's programs only
 #   tests/setup.sh mysql      the programs of MySQL and MariaDB only
 #   tests/setup.sh bench      all servers, and the rivals that `make bench` compares with
+#   tests/setup.sh llvm       what lays the program out for packaging (`make dist`)
 #   tests/setup.sh instructions   PostgreSQL's programs and valgrind (`make instructions`)
 #   tests/setup.sh deny       cargo-deny only (`make check`)
 #   tests/setup.sh fuzz       cargo-fuzz only (`make fuzz`)
 #
-# All but `mysql` also install libclang, which the build needs.
+# All but `mysql` and `llvm` also install libclang, which the build needs.
 #
 # Several names may be given. Everything that is not a package of this machine's Debian goes to target/test-env; its
 # bin folder has the programs of MySQL, MariaDB and the rivals, which come from Debian unstable (see tests/unpack.sh):
@@ -123,6 +124,13 @@ rivals() {
     unpacked rivals 'pgbouncer odyssey haproxy mysql-router' 'pgbouncer odyssey haproxy mysqlrouter'
 }
 
+# Of the LLVM that rustc has.
+llvm() {
+    local version
+    version=$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
+    unpacked llvm "llvm-$version bolt-$version libbolt-$version-dev" "llvm-profdata-$version llvm-bolt-$version merge-fdata-$version"
+}
+
 python_drivers() {
     say 'Python drivers'
     venv "$env_dir/venv"
@@ -174,6 +182,9 @@ for part in "${@:-all}"; do
         mysql
         rivals
         ;;
+    llvm)
+        llvm
+        ;;
     deny)
         need_libclang
         have cargo-deny || need python3-venv python3 -c 'import ensurepip'
@@ -209,7 +220,7 @@ for part in "${@:-all}"; do
         unless_stamped "$env_dir/node.stamp" 'cat tests/drivers/package.json tests/drivers/package-lock.json' node_drivers
         ;;
     *)
-        echo 'usage: tests/setup.sh [all|postgres|mysql|bench|instructions|deny|fuzz]...' >&2
+        echo 'usage: tests/setup.sh [all|postgres|mysql|bench|llvm|instructions|deny|fuzz]...' >&2
         exit 2
         ;;
     esac
